@@ -1,0 +1,85 @@
+"""controller.toml and its place: the home directory, `ANNEXFLEET_HOME`, by default ~/.local/share/annexfleet.
+
+Each setting can be overridden by an environment variable (`ANNEXFLEET_` and the key in capitals).  An error names the key.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from annexfleet_controller.errors import SettingsWrong
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person may set."""
+
+    database_url: str = ""
+    """Empty: SQLite in the home, `controller.db`."""
+    web_host: str = "127.0.0.1"
+    web_port: Port = 8080
+    """Plain HTTP for a browser on this machine, or for the TLS proxy in front."""
+    public_url: str = ""
+    """The address that people type, where a proxy stands in front; https:// makes cookies Secure."""
+    enrol_host: str = "0.0.0.0"  # noqa: S104  # devices come from outside; the listener answers enrolment only
+    enrol_port: Port = 8443
+    broker_host: str = "127.0.0.1"
+    """The name by which devices reach the broker; it stands in the broker's certificate."""
+    broker_port: Port = 8883
+    """mutual TLS, for devices"""
+    broker_socket: str = ""
+    """The broker's local listener for the controller; empty: `mosquitto/controller.sock` in the home."""
+    keep_beats_days: Annotated[int, Meta(ge=1)] = 7
+    keep_hours_days: Annotated[int, Meta(ge=1)] = 90
+    keep_days_days: Annotated[int, Meta(ge=1)] = 1095
+    keep_changes_days: Annotated[int, Meta(ge=1)] = 90
+    keep_set_aside_days: Annotated[int, Meta(ge=1)] = 30
+    session_idle_minutes: Annotated[int, Meta(ge=1)] = 30
+    session_hours: Annotated[int, Meta(ge=1)] = 10
+
+
+class Home(Struct, frozen=True):
+    """The directory that holds everything this controller owns, with its settings."""
+
+    path: Path
+    settings: Settings
+
+    @property
+    def database_url(self) -> str:
+        return self.settings.database_url or f"sqlite:///{self.path / 'controller.db'}"
+
+    @property
+    def broker_socket(self) -> Path:
+        return Path(self.settings.broker_socket or self.path / "mosquitto" / "controller.sock")
+
+    @property
+    def authority_dir(self) -> Path:
+        """Keys and certificates of the local authority (identity/)."""
+        return self.path / "authority"
+
+
+def default_home() -> Path:
+    return Path(os.environ.get("ANNEXFLEET_HOME") or Path.home() / ".local/share/annexfleet")
+
+
+def load(home: Path) -> Home:
+    """The settings of a home; all defaults if it has no controller.toml.  Raises SettingsWrong, naming the key."""
+    file = home / "controller.toml"
+    values: dict[str, Any] = {}
+    if file.exists():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsWrong(f"{file}: {error}") from error
+    for name in Settings.__struct_fields__:
+        if (text := os.environ.get(f"ANNEXFLEET_{name.upper()}")) is not None:
+            values[name] = text
+    try:
+        return Home(home, msgspec.convert(values, Settings, strict=False))
+    except msgspec.ValidationError as error:
+        raise SettingsWrong(f"{file}: {error}") from error

@@ -1,0 +1,60 @@
+"""Devices, their certificates, and the tokens that let new ones in."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from annexfleet_controller.store.tables.base import Base
+
+
+class Device(Base):
+    __tablename__ = "device"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    """Short, for the tables with millions of rows."""
+    id: Mapped[str] = mapped_column(String(28), unique=True)
+    """`d-` and 26 characters of base32: the CN of its certificate and its name in topics."""
+    annex_id: Mapped[str] = mapped_column(ForeignKey("annex.id"), index=True)
+    name: Mapped[str] = mapped_column(String(120))
+    role: Mapped[str] = mapped_column(String(16))
+    """counter, kiosk, tablet or server"""
+    hardware_serial: Mapped[str] = mapped_column(String(120), default="")
+    model: Mapped[str] = mapped_column(String(200), default="")
+    token_id: Mapped[str | None] = mapped_column(ForeignKey("token.id"))
+    enrolled_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class Certificate(Base):
+    __tablename__ = "certificate"
+
+    serial: Mapped[str] = mapped_column(String(40), primary_key=True)
+    """Hexadecimal, lower case, no leading zeros."""
+    device_number: Mapped[int] = mapped_column(ForeignKey("device.number"), index=True)
+    public_key_digest: Mapped[str] = mapped_column(String(64), unique=True)
+    """SHA-256 of the SubjectPublicKeyInfo, hexadecimal: a key is certified once, so a stolen request is no use."""
+    issued_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class Token(Base):
+    """Leave to enrol some devices in one annex.
+
+    The secret is a seed; only its Ed25519 public key is kept, so whoever reads this table can check a proof and make none.
+    """
+
+    __tablename__ = "token"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    annex_id: Mapped[str] = mapped_column(ForeignKey("annex.id"), index=True)
+    role: Mapped[str] = mapped_column(String(16), default="counter")
+    public_key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    max_devices: Mapped[int]
+    used: Mapped[int] = mapped_column(default=0)
+    failed_proofs: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    created_by: Mapped[str] = mapped_column(String(120))
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
