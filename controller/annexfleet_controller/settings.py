@@ -1,6 +1,7 @@
 """controller.toml and its place: the home directory, `ANNEXFLEET_HOME`, by default ~/.local/share/annexfleet.
 
-Each setting can be overridden by an environment variable (`ANNEXFLEET_` and the key in capitals).  An error names the key.
+Each setting can be overridden by an environment variable (`ANNEXFLEET_` and the key in capitals).  An error
+names the key.
 """
 
 import os

@@ -36,7 +36,7 @@ class Report(Struct):
         """Turn what usually goes wrong while reading these metrics into problems, and go on after them."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001  # the fence: whatever a driver or kernel comes up with spoils only these
+        except Exception as error:  # the fence: whatever a driver or kernel comes up with spoils only these
             for metric in metrics:
                 self.miss(subject, metric, code_for(error), f"{type(error).__name__}: {error}")
 

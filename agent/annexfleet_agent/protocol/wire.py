@@ -47,7 +47,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class Malformed(Exception):
-    """A payload that is no message.  `reason` is a code; `detail` says where, and holds nothing of the payload's values."""
+    """A payload that is no message.  `reason` is a code; `detail` says where, without the payload's values."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)

@@ -42,7 +42,8 @@ class Certificate(Base):
 class Token(Base):
     """Leave to enrol some devices in one annex.
 
-    The secret is a seed; only its Ed25519 public key is kept, so whoever reads this table can check a proof and make none.
+    The secret is a seed; only its Ed25519 public key is kept, so whoever reads this table can check a proof and make
+    none.
     """
 
     __tablename__ = "token"

@@ -112,7 +112,10 @@ class LiveSample(Base):
 
 
 class SetAside(Base):
-    """A message that could not be decoded, with the reason.  Acknowledged where its number could be read, so that the queue moves."""
+    """A message that could not be decoded, with the reason.
+
+    Acknowledged where its number could be read, so that the queue moves.
+    """
 
     __tablename__ = "set_aside"
 
