@@ -62,7 +62,10 @@ class Collector(Struct, frozen=True, kw_only=True):
 
 
 def code_for(error: BaseException) -> ProblemCode:
-    """The problem code of an exception."""
+    """The problem code of an exception; one that knows its own (`problem_code`) is believed."""
+    own: ProblemCode | None = getattr(error, "problem_code", None)
+    if own is not None:
+        return own
     if isinstance(error, PermissionError) or type(error).__name__ == "AccessDenied":  # psutil's own
         return "denied"
     if isinstance(error, TimeoutError):
