@@ -1,0 +1,102 @@
+"""Fixtures that give a test its database, once on SQLite and once on PostgreSQL.
+
+`engine` has the tables of this version; `empty_engine` has none.  Both are new for each test: the tables are made once
+and copied.
+"""
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+from tests import postgres
+
+from annexfleet_controller.store.database import open_database
+from annexfleet_controller.store.migrate import upgrade
+
+_numbers = itertools.count(1)
+
+Maker = Callable[[], str]
+"""Makes a database and gives its URL."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    """One PostgreSQL server for the whole run."""
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the tables of this version and no rows."""
+    file = tmp_path_factory.mktemp("template") / "controller.db"
+    engine = open_database(f"sqlite:///{file}")
+    upgrade(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: postgres.Server) -> str:
+    """The name of a PostgreSQL database with the tables of this version and no rows."""
+    postgres_server.command("CREATE DATABASE template_annexfleet")
+    engine = open_database(postgres_server.url("template_annexfleet"))
+    upgrade(engine)
+    engine.dispose()
+    return "template_annexfleet"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database with the tables of this version; each test runs on both kinds."""
+    if request.param == "sqlite":
+        file = tmp_path / "controller.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), file)
+        return f"sqlite:///{file}"
+    template = request.getfixturevalue("postgres_template")
+    return _new_postgres(request.getfixturevalue("postgres_server"), template)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a database without tables."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return _new_postgres(request.getfixturevalue("postgres_server"), "template1")
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A database with the tables of this version; each test runs on both kinds."""
+    made = open_database(database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def empty_engine(empty_database_url: str) -> Iterator[Engine]:
+    """A database without tables; each test runs on both kinds."""
+    made = open_database(empty_database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
+    """A SQLite database with the tables of this version, for tests to which the kind does not matter."""
+    file = tmp_path / "controller.db"
+    shutil.copy(sqlite_template, file)
+    made = open_database(f"sqlite:///{file}")
+    yield made
+    made.dispose()
+
+
+def _new_postgres(server: postgres.Server, template: str) -> str:
+    name = f"annexfleet_{next(_numbers)}"
+    server.command(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return server.url(name)
