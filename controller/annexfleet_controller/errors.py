@@ -31,3 +31,73 @@ class DeviceUnknown(NotFound):
 
 class Conflict(AnnexfleetError):
     code = "conflict"
+
+
+class SignedOut(AnnexfleetError):
+    """Nobody is signed in, or no longer."""
+
+    code = "signed_out"
+
+
+class Forbidden(AnnexfleetError):
+    """This person's role does not include it."""
+
+    code = "forbidden"
+
+
+class ForeignRequest(AnnexfleetError):
+    """A request that changes something and does not come from our own pages."""
+
+    code = "foreign_request"
+
+
+class SignInRefused(AnnexfleetError):
+    """Name and password do not belong together, or the person may no longer come in: nobody can tell which."""
+
+    code = "sign_in_refused"
+
+
+class TooManyAttempts(AnnexfleetError):
+    """`wait_s` in the facts says when to try again."""
+
+    code = "too_many_attempts"
+
+
+class PasswordMustChange(AnnexfleetError):
+    """Signed in with a one-time password: a new one comes first."""
+
+    code = "password_must_change"
+
+
+class PasswordWeak(AnnexfleetError):
+    """`reason` in the facts is a code: too_short, too_long, too_common, holds_name or same_as_before."""
+
+    code = "password_weak"
+
+
+class Invalid(AnnexfleetError):
+    """A field that cannot be so; `field` in the facts names it."""
+
+    code = "invalid"
+
+
+class UserUnknown(NotFound):
+    code = "user_unknown"
+
+
+class TokenUnknown(NotFound):
+    code = "token_unknown"
+
+
+class AnnexExists(Conflict):
+    code = "annex_exists"
+
+
+class UserExists(Conflict):
+    code = "user_exists"
+
+
+class IdempotencyKeyReused(Conflict):
+    """The same Idempotency-Key with another request."""
+
+    code = "idempotency_key_reused"

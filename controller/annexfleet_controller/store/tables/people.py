@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import ForeignKey, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from annexfleet_controller.store.tables.base import Base
@@ -63,3 +63,20 @@ class ApiKey(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"), index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
+
+
+class IdempotentAnswer(Base):
+    """What a POST with an Idempotency-Key answered, so that a repeat gets the same and does nothing.
+
+    The answer may hold a secret that is shown once, so it is sealed under the caller's own credential, which is not in
+    this database.
+    """
+
+    __tablename__ = "idempotent_answer"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """SHA-256 of the person, the route and the key."""
+    request_digest: Mapped[str] = mapped_column(String(64))
+    status: Mapped[int]
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(index=True)

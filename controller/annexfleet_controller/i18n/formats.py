@@ -1,0 +1,86 @@
+"""Numbers, amounts and moments as people of a language write them, always with Western digits.
+
+Moments are shown in the annexes' own time zone, whose offset changes in Ramadan: zoneinfo knows.
+"""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from babel import dates, numbers, units
+
+from annexfleet_controller.i18n.catalogues import Language
+
+ZONE = ZoneInfo("Africa/Casablanca")
+
+_BYTE_STEPS = ((1e12, "digital-terabyte"), (1e9, "digital-gigabyte"), (1e6, "digital-megabyte"), (1e3, "digital-kilobyte"))
+
+
+def number(language: Language, value: float, digits: int = 3) -> str:
+    """A plain number with so many significant digits; whole numbers keep all of theirs."""
+    if value == int(value) or abs(value) >= 10**digits:
+        return numbers.format_decimal(round(value), locale=language.locale, numbering_system="latn")
+    places = max(0, digits - len(str(int(abs(value)))))
+    return numbers.format_decimal(
+        round(value, places), locale=language.locale, numbering_system="latn", decimal_quantization=False
+    )
+
+
+def percent(language: Language, ratio: float) -> str:
+    """A ratio from 0 to 1 as a percentage, with one decimal below 1 %."""
+    shown = round(ratio, 3 if 0 < abs(ratio) < 0.01 else 2)
+    return numbers.format_percent(
+        shown, locale=language.locale, numbering_system="latn", decimal_quantization=False
+    )
+
+
+def size(language: Language, value: float) -> str:
+    """Bytes in decimal steps, as disks are sold."""
+    for step, unit in _BYTE_STEPS:
+        if abs(value) >= step:
+            return _unit(language, value / step, unit)
+    return _unit(language, value, "digital-byte")
+
+
+def celsius(language: Language, value: float) -> str:
+    return _unit(language, value, "temperature-celsius")
+
+
+def duration(language: Language, seconds: float) -> str:
+    """A span of time in its two largest steps; parts of a second where it is short."""
+    if abs(seconds) < 1:
+        return _unit(language, seconds * 1000, "duration-millisecond")
+    if abs(seconds) < 60:
+        return _unit(language, seconds, "duration-second")
+    whole = round(seconds)
+    parts: list[str] = []
+    for step, unit in ((86_400, "duration-day"), (3600, "duration-hour"), (60, "duration-minute")):
+        count, whole = divmod(whole, step)
+        if count:
+            parts.append(_unit(language, count, unit))
+        elif parts:
+            break  # 2 d 4 min says less than it seems to
+    return " ".join(parts[:2])
+
+
+def moment(language: Language, at: datetime) -> str:
+    return dates.format_datetime(at, "medium", tzinfo=ZONE, locale=language.locale)
+
+
+def day(language: Language, at: datetime) -> str:
+    return dates.format_date(at.astimezone(ZONE), "long", locale=language.locale)
+
+
+def ago(language: Language, at: datetime, now: datetime) -> str:
+    """How long ago, in one step; the words for just now below ten seconds."""
+    passed = now - at
+    if abs(passed) < timedelta(seconds=10):
+        return language.gettext("just now")
+    return dates.format_timedelta(-passed, add_direction=True, locale=language.locale, threshold=1.5)
+
+
+def _unit(language: Language, value: float, unit: str) -> str:
+    places = 0 if abs(value) >= 100 or value == int(value) else 1
+    shown = numbers.format_decimal(
+        round(value, places), locale=language.locale, numbering_system="latn", decimal_quantization=False
+    )
+    return units.format_unit(shown, unit, length="short", locale=language.locale, numbering_system="latn")

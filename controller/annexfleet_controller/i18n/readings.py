@@ -1,0 +1,66 @@
+"""A reading's value in words: by the unit that its metric has in the protocol's catalogue."""
+
+from datetime import UTC, datetime
+
+from annexfleet_agent.protocol import metrics
+from annexfleet_agent.protocol.messages import Value
+
+from annexfleet_controller.i18n import formats
+from annexfleet_controller.i18n.catalogues import Language
+
+_LATEST_S = 4e10  # what the protocol admits as a moment
+
+
+def text(language: Language, metric: str, value: Value) -> str:
+    """What a person reads; raw words of a device come back as they are, for the template to escape."""
+    if isinstance(value, list):
+        return language.gettext("none") if not value else ", ".join(word(language, metric, item) for item in value)
+    if isinstance(value, str):
+        return word(language, metric, value)
+    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  # not a number
+        return language.name("word", "unknown")
+    known = metrics.CATALOGUE.get(metric)
+    unit = known.unit if known else _unit_of(metric)
+    if metric.endswith("_at_seconds"):
+        return formats.moment(language, datetime.fromtimestamp(value, UTC)) if 0 <= value < _LATEST_S else "–"
+    return _amount(language, unit, value)
+
+
+def word(language: Language, metric: str, value: str) -> str:
+    """A state or cause in words, if it is one that the protocol knows."""
+    if metric == "printer_causes":
+        return language.name("cause", value)
+    known = metrics.CATALOGUE.get(metric)
+    if known is not None and (value in known.words or metric in {"supply_kind", "supply_colour"}):
+        return language.name("word", value)
+    return value
+
+
+def _amount(language: Language, unit: str, value: float) -> str:  # noqa: PLR0911  # a table of units
+    match unit:
+        case "ratio":
+            return formats.percent(language, value)
+        case "bytes":
+            return formats.size(language, value)
+        case "bytes_per_second":
+            return language.gettext("%(amount)s per second") % {"amount": formats.size(language, value)}
+        case "per_second":
+            return language.gettext("%(amount)s per second") % {"amount": formats.number(language, value)}
+        case "seconds":
+            return formats.duration(language, value)
+        case "celsius":
+            return formats.celsius(language, value)
+        case "dbm":
+            return language.gettext("%(amount)s dBm") % {"amount": formats.number(language, value)}
+        case "bool":
+            return language.gettext("yes") if value else language.gettext("no")
+        case _:
+            return formats.number(language, value)
+
+
+def _unit_of(metric: str) -> str:
+    """The unit of a metric that a newer agent knows and this controller does not: its name ends with it."""
+    for unit in ("bytes_per_second", "per_second", "ratio", "bytes", "seconds", "celsius", "dbm"):
+        if metric.endswith("_" + unit):
+            return unit
+    return "count"

@@ -1,0 +1,92 @@
+"""Annexes: which there are, and how many devices of each can be heard."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import Integer, and_, case, cast, func, select
+from sqlalchemy.orm import Session
+
+from annexfleet_controller import state
+from annexfleet_controller.errors import AnnexExists, AnnexUnknown
+from annexfleet_controller.store.scope import Scope
+from annexfleet_controller.store.tables.devices import Device
+from annexfleet_controller.store.tables.places import Annex
+from annexfleet_controller.store.tables.readings import DeviceState
+
+
+class Counts(Struct, frozen=True):
+    """Devices of an annex by presence; the revoked are in none."""
+
+    online: int = 0
+    silent: int = 0
+    never: int = 0
+
+    @property
+    def all(self) -> int:
+        return self.online + self.silent + self.never
+
+
+def visible(
+    db: Session, scope: Scope, *, search: str = "", after: str = "", limit: int | None = None
+) -> Sequence[Annex]:
+    """The annexes in sight, by id, from after that id."""
+    query = select(Annex).where(scope.limit(Annex.id)).order_by(Annex.id)
+    if search:
+        pattern = like(search)
+        query = query.where(
+            Annex.id.ilike(pattern, escape="\\")
+            | Annex.name_fr.ilike(pattern, escape="\\")
+            | Annex.name_ar.ilike(pattern, escape="\\")
+        )
+    if after:
+        query = query.where(Annex.id > after)
+    return db.scalars(query.limit(limit)).all()
+
+
+def get(db: Session, scope: Scope, annex_id: str) -> Annex:
+    """Raises AnnexUnknown where there is none, or none in sight."""
+    annex = db.scalar(select(Annex).where(Annex.id == annex_id, scope.limit(Annex.id)))
+    if annex is None:
+        raise AnnexUnknown(f"no annex {annex_id!r}")
+    return annex
+
+
+def create(
+    db: Session, annex_id: str, name_fr: str, name_ar: str, *, now: datetime, time_zone: str = "Africa/Casablanca"
+) -> Annex:
+    """Raises AnnexExists."""
+    if db.get(Annex, annex_id) is not None:
+        raise AnnexExists(f"annex {annex_id!r} exists", annex=annex_id)
+    annex = Annex(id=annex_id, name_fr=name_fr, name_ar=name_ar, time_zone=time_zone, created_at=now)
+    db.add(annex)
+    db.flush()
+    return annex
+
+
+def counts(db: Session, scope: Scope, *, now: datetime) -> dict[str, Counts]:
+    """Devices by annex and presence; an annex without devices is missing."""
+    heard = DeviceState.heard_at
+    online = and_(DeviceState.connected, heard > now - state.SILENT_AFTER)
+    never = heard.is_(None)
+    query = (
+        select(
+            Device.annex_id,
+            func.count(),
+            cast(func.coalesce(func.sum(case((online, 1), else_=0)), 0), Integer),
+            cast(func.coalesce(func.sum(case((never, 1), else_=0)), 0), Integer),
+        )
+        .join(DeviceState, DeviceState.device_number == Device.number, isouter=True)
+        .where(scope.limit(Device.annex_id), Device.revoked_at.is_(None))
+        .group_by(Device.annex_id)
+    )
+    return {
+        annex_id: Counts(online=up, silent=total - up - unheard, never=unheard)
+        for annex_id, total, up, unheard in db.execute(query)
+    }
+
+
+def like(search: str) -> str:
+    """A pattern that finds these words anywhere, taken literally."""
+    escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"

@@ -1,0 +1,280 @@
+"""Devices as people look at them: rows with their state, narrowed to a scope."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import Select, and_, or_, select
+from sqlalchemy.orm import Session
+
+from annexfleet_controller import state
+from annexfleet_controller.errors import DeviceUnknown
+from annexfleet_controller.store.annexes import like
+from annexfleet_controller.store.scope import Scope
+from annexfleet_controller.store.tables.devices import Device
+from annexfleet_controller.store.tables.readings import ChangeRow, DevicePart, DeviceState, LiveSample, SetAside
+
+
+class DeviceRow(Struct, frozen=True):
+    """A device with what is known of its connection and its newest beat."""
+
+    number: int
+    id: str
+    annex_id: str
+    name: str
+    role: str
+    model: str
+    hardware_serial: str
+    enrolled_at: datetime
+    revoked_at: datetime | None
+    connected: bool
+    agent_version: str
+    clock_offset_s: float
+    connected_at: datetime | None
+    gone_at: datetime | None
+    heard_at: datetime | None
+    beat_at: datetime | None
+    beat: bytes | None
+    inventory_at: datetime | None
+
+    def presence(self, now: datetime) -> state.Presence:
+        return state.presence(
+            connected=self.connected, heard_at=self.heard_at, revoked_at=self.revoked_at, now=now
+        )
+
+
+class SeenPrinter(Struct, frozen=True):
+    """A printer with the device that tells most of it, and all that see it."""
+
+    id: str
+    annex_id: str
+    printer: state.Printer
+    seen_by: list[DeviceRow]
+    """The one whose word is shown comes first."""
+
+
+class SeenQueue(Struct, frozen=True):
+    id: str
+    annex_id: str
+    queue: state.Queue
+    device: DeviceRow
+
+
+class Happened(Struct, frozen=True):
+    """One line of a device's past."""
+
+    id: int
+    at: datetime
+    received_at: datetime
+    kind: str
+    collector: str
+    payload: bytes
+
+
+class RefusedMessage(Struct, frozen=True):
+    """A message that was set aside."""
+
+    id: int
+    device_id: str
+    device_name: str
+    topic: str
+    received_at: datetime
+    reason: str
+    detail: str
+    size_bytes: int
+
+
+def _rows(scope: Scope) -> "Select[tuple[Device, DeviceState | None]]":
+    """Every query for devices starts here, so that none forgets the scope."""
+    return (
+        select(Device, DeviceState)
+        .join(DeviceState, DeviceState.device_number == Device.number, isouter=True)
+        .where(scope.limit(Device.annex_id))
+    )
+
+
+def devices(
+    db: Session,
+    scope: Scope,
+    *,
+    now: datetime,
+    annex_id: str = "",
+    role: str = "",
+    presence: str = "",
+    search: str = "",
+    after: tuple[str, str] | None = None,
+    limit: int | None = None,
+) -> list[DeviceRow]:
+    """Devices in sight by name and id, from after that pair.  The revoked only where `presence` asks for them."""
+    query = _rows(scope).order_by(Device.name, Device.id)
+    query = query.where(Device.revoked_at.is_not(None) if presence == "revoked" else Device.revoked_at.is_(None))
+    online = and_(DeviceState.connected, DeviceState.heard_at > now - state.SILENT_AFTER)
+    if presence == "online":
+        query = query.where(online)
+    elif presence == "silent":
+        query = query.where(
+            DeviceState.heard_at.is_not(None),
+            or_(DeviceState.connected.is_(False), DeviceState.heard_at <= now - state.SILENT_AFTER),
+        )
+    elif presence == "never":
+        query = query.where(DeviceState.heard_at.is_(None))
+    if annex_id:
+        query = query.where(Device.annex_id == annex_id)
+    if role:
+        query = query.where(Device.role == role)
+    if search:
+        pattern = like(search)
+        query = query.where(
+            or_(*(column.ilike(pattern, escape="\\") for column in (Device.name, Device.id, Device.model, Device.hardware_serial)))
+        )
+    if after is not None:
+        name, device_id = after
+        query = query.where(or_(Device.name > name, and_(Device.name == name, Device.id > device_id)))
+    return [_row(device, known) for device, known in db.execute(query.limit(limit)).tuples()]
+
+
+def device(db: Session, scope: Scope, device_id: str) -> DeviceRow:
+    """Raises DeviceUnknown where there is none, or none in sight."""
+    found = db.execute(_rows(scope).where(Device.id == device_id)).tuples().first()
+    if found is None:
+        raise DeviceUnknown(f"no device {device_id!r}")
+    return _row(*found)
+
+
+def by_numbers(db: Session, scope: Scope, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
+    """Id and annex of devices in sight, by number."""
+    query = select(Device.number, Device.id, Device.annex_id).where(
+        scope.limit(Device.annex_id), Device.number.in_(numbers)
+    )
+    return {number: (device_id, annex_id) for number, device_id, annex_id in db.execute(query)}
+
+
+def known(
+    db: Session, rows: Sequence[DeviceRow], *, collectors: Collection[str] = (), live: bool = False
+) -> dict[int, state.Known]:
+    """What these devices told, by number; all collectors, or only some."""
+    numbers = [row.number for row in rows]
+    parts: dict[int, list[state.Part]] = {number: [] for number in numbers}
+    for some in _chunks(numbers):
+        query = select(DevicePart).where(DevicePart.device_number.in_(some))
+        if collectors:
+            query = query.where(DevicePart.collector.in_(collectors))
+        for part in db.scalars(query):
+            parts[part.device_number].append(state.Part(part.collector, part.at, part.payload))
+    samples: dict[int, LiveSample] = {}
+    if live:
+        for some in _chunks(numbers):
+            query_live = select(LiveSample).where(LiveSample.device_number.in_(some))
+            samples |= {sample.device_number: sample for sample in db.scalars(query_live)}
+    return {
+        row.number: state.merge(
+            parts[row.number],
+            beat_at=row.beat_at,
+            beat=row.beat,
+            live_at=samples[row.number].at if row.number in samples else None,
+            live=samples[row.number].payload if row.number in samples else None,
+        )
+        for row in rows
+    }
+
+
+def live_payloads(db: Session, numbers: Collection[int]) -> dict[int, tuple[datetime, bytes]]:
+    """The newest sample of watched devices, by number."""
+    query = select(LiveSample).where(LiveSample.device_number.in_(numbers))
+    return {sample.device_number: (sample.at, sample.payload) for sample in db.scalars(query)}
+
+
+def beat_payloads(db: Session, numbers: Collection[int]) -> dict[int, tuple[datetime, bytes]]:
+    """The newest beat of devices, by number."""
+    query = select(DeviceState.device_number, DeviceState.beat_at, DeviceState.beat).where(
+        DeviceState.device_number.in_(numbers)
+    )
+    return {number: (at, beat) for number, at, beat in db.execute(query) if at is not None and beat is not None}
+
+
+def inventory(db: Session, number: int) -> bytes | None:
+    """The newest inventory of a device as it came."""
+    return db.scalar(select(DeviceState.inventory).where(DeviceState.device_number == number))
+
+
+def printers(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[SeenPrinter]:
+    """Each printer once, whichever devices see it; those in trouble first, then by name."""
+    seen: dict[str, list[tuple[state.Printer, DeviceRow]]] = {}
+    for row in rows:
+        for printer in state.printers(known_of[row.number]):
+            identity = state.printer_identity(row.annex_id, row.id, printer)
+            places = seen.setdefault(identity, [])
+            if places and state.better_seen(printer, places[0][0]):
+                places.insert(0, (printer, row))
+            else:
+                places.append((printer, row))
+    found = [
+        SeenPrinter(identity, places[0][1].annex_id, places[0][0], [row for _, row in places])
+        for identity, places in seen.items()
+    ]
+    return sorted(found, key=lambda p: (not p.printer.in_trouble, p.printer.name, p.id))
+
+
+def queues(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[SeenQueue]:
+    """Each service queue of each device, by annex and service."""
+    found = [
+        SeenQueue(f"{row.id}.{queue.service}", row.annex_id, queue, row)
+        for row in rows
+        for queue in state.queues(known_of[row.number])
+    ]
+    return sorted(found, key=lambda q: (q.annex_id, q.queue.service, q.id))
+
+
+def changes(
+    db: Session, number: int, *, before: tuple[datetime, int] | None = None, limit: int = 50
+) -> list[Happened]:
+    """What happened to a device, the newest first, from before that moment and row."""
+    query = select(ChangeRow).where(ChangeRow.device_number == number)
+    if before is not None:
+        at, row_id = before
+        query = query.where(or_(ChangeRow.at < at, and_(ChangeRow.at == at, ChangeRow.id < row_id)))
+    query = query.order_by(ChangeRow.at.desc(), ChangeRow.id.desc()).limit(limit)
+    return [Happened(c.id, c.at, c.received_at, c.kind, c.collector, c.payload) for c in db.scalars(query)]
+
+
+def set_aside(
+    db: Session, scope: Scope, *, before: int | None = None, limit: int = 100
+) -> list[RefusedMessage]:
+    """Messages set aside, the newest first.  One of no known device is shown only to who sees the whole province."""
+    query = (
+        select(SetAside, Device.name)
+        .join(Device, Device.id == SetAside.device_id, isouter=scope.annexes is None)
+        .where(scope.limit(Device.annex_id))
+        .order_by(SetAside.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(SetAside.id < before)
+    return [
+        RefusedMessage(
+            row.id, row.device_id, name or "", row.topic, row.received_at, row.reason, row.detail, row.size_bytes
+        )
+        for row, name in db.execute(query).tuples()
+    ]
+
+
+def _row(device: Device, known: DeviceState | None) -> DeviceRow:
+    return DeviceRow(
+        number=device.number, id=device.id, annex_id=device.annex_id, name=device.name, role=device.role,
+        model=device.model, hardware_serial=device.hardware_serial, enrolled_at=device.enrolled_at,
+        revoked_at=device.revoked_at,
+        connected=known.connected if known else False,
+        agent_version=known.agent_version if known else "",
+        clock_offset_s=known.clock_offset_s if known else 0.0,
+        connected_at=known.connected_at if known else None,
+        gone_at=known.gone_at if known else None,
+        heard_at=known.heard_at if known else None,
+        beat_at=known.beat_at if known else None,
+        beat=known.beat if known else None,
+        inventory_at=known.inventory_at if known else None,
+    )  # fmt: skip
+
+
+def _chunks(numbers: Sequence[int], size: int = 500) -> Iterable[Sequence[int]]:
+    """Pieces that stay below SQLite's limit on variables in a statement."""
+    return (numbers[start : start + size] for start in range(0, len(numbers), size))

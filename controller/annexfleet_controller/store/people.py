@@ -1,0 +1,187 @@
+"""People, their sessions, their failed sign-ins, and the keys of programs that act for them."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from annexfleet_controller.errors import AnnexUnknown, UserExists, UserUnknown
+from annexfleet_controller.store.scope import Scope
+from annexfleet_controller.store.tables.people import ApiKey, IdempotentAnswer, SessionRow, SignInFailure, User, UserAnnex
+from annexfleet_controller.store.tables.places import Annex
+
+
+def by_name(db: Session, name: str) -> User | None:
+    return db.scalar(select(User).where(User.name == name))
+
+
+def get(db: Session, name: str) -> User:
+    """Raises UserUnknown."""
+    user = by_name(db, name)
+    if user is None:
+        raise UserUnknown(f"no user {name!r}")
+    return user
+
+
+def everybody(db: Session) -> Sequence[User]:
+    return db.scalars(select(User).order_by(User.name)).all()
+
+
+def create(
+    db: Session, *, name: str, password_hash: str, role: str, annex_ids: Collection[str], now: datetime, language: str = ""
+) -> User:
+    """A person with a one-time password.  Raises UserExists or AnnexUnknown."""
+    if by_name(db, name) is not None:
+        raise UserExists(f"user {name!r} exists", name=name)
+    for annex_id in annex_ids:
+        if db.get(Annex, annex_id) is None:
+            raise AnnexUnknown(f"no annex {annex_id!r}")
+    user = User(
+        name=name, password_hash=password_hash, must_change_password=True, role=role, language=language, created_at=now
+    )
+    db.add(user)
+    db.flush()
+    db.add_all(UserAnnex(user_id=user.id, annex_id=annex_id) for annex_id in sorted(set(annex_ids)))
+    db.flush()
+    return user
+
+
+def scope_of(db: Session, user_id: int) -> Scope:
+    annexes = frozenset(db.scalars(select(UserAnnex.annex_id).where(UserAnnex.user_id == user_id)))
+    return Scope(annexes or None)
+
+
+def set_password(db: Session, user_id: int, password_hash: str, *, must_change: bool) -> None:
+    db.execute(
+        update(User).where(User.id == user_id).values(password_hash=password_hash, must_change_password=must_change)
+    )
+
+
+def set_language(db: Session, user_id: int, language: str) -> None:
+    db.execute(update(User).where(User.id == user_id).values(language=language))
+
+
+def disable(db: Session, user: User, now: datetime) -> None:
+    """Nothing of this person's opens anything from now on: sessions and keys go with it."""
+    user.disabled_at = now
+    close_sessions(db, user.id)
+    db.execute(delete(ApiKey).where(ApiKey.user_id == user.id))
+    db.flush()
+
+
+# -- sessions
+
+
+def open_session(db: Session, *, digest: str, user_id: int, csrf_token: str, now: datetime) -> None:
+    db.add(SessionRow(digest=digest, user_id=user_id, csrf_token=csrf_token, created_at=now, used_at=now))
+    db.flush()
+
+
+def session(
+    db: Session, digest: str, *, created_after: datetime, used_after: datetime
+) -> tuple[SessionRow, User] | None:
+    """A session within its limits, of a person who may come in."""
+    query = (
+        select(SessionRow, User)
+        .join(User, User.id == SessionRow.user_id)
+        .where(
+            SessionRow.digest == digest,
+            SessionRow.created_at > created_after,
+            SessionRow.used_at > used_after,
+            User.disabled_at.is_(None),
+        )
+    )
+    return db.execute(query).tuples().first()
+
+
+def alive(
+    db: Session, digests: Collection[str], *, created_after: datetime, used_after: datetime
+) -> set[str]:
+    """Which of these sessions still open something."""
+    query = (
+        select(SessionRow.digest)
+        .join(User, User.id == SessionRow.user_id)
+        .where(
+            SessionRow.digest.in_(digests),
+            SessionRow.created_at > created_after,
+            SessionRow.used_at > used_after,
+            User.disabled_at.is_(None),
+        )
+    )
+    return set(db.scalars(query))
+
+
+def touch_session(db: Session, digest: str, now: datetime) -> None:
+    db.execute(update(SessionRow).where(SessionRow.digest == digest).values(used_at=now))
+
+
+def close_session(db: Session, digest: str) -> None:
+    db.execute(delete(SessionRow).where(SessionRow.digest == digest))
+
+
+def close_sessions(db: Session, user_id: int) -> None:
+    db.execute(delete(SessionRow).where(SessionRow.user_id == user_id))
+
+
+def prune(db: Session, *, sessions_before: datetime, failures_before: datetime, answers_before: datetime) -> None:
+    """Forget sessions, failures and repeated answers that count no more."""
+    db.execute(delete(SessionRow).where(SessionRow.created_at < sessions_before))
+    db.execute(delete(SignInFailure).where(SignInFailure.at < failures_before))
+    db.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < answers_before))
+
+
+# -- guessing
+
+
+def failures(db: Session, *, name: str, address: str, since: datetime) -> tuple[int, int, datetime | None]:
+    """Failed sign-ins since then: under this name, from this address, and when the last of either was."""
+    recent = select(func.count(), func.max(SignInFailure.at)).where(SignInFailure.at > since)
+    by_name, last_by_name = db.execute(recent.where(SignInFailure.name == name)).one()
+    by_address, last_by_address = db.execute(recent.where(SignInFailure.address == address)).one()
+    return by_name, by_address, max(filter(None, (last_by_name, last_by_address)), default=None)
+
+
+def add_failure(db: Session, *, name: str, address: str, now: datetime) -> None:
+    db.add(SignInFailure(at=now, name=name, address=address))
+    db.flush()
+
+
+def forget_failures(db: Session, name: str) -> None:
+    """After a success: the name is its owner's again; the address still counts what it guessed elsewhere."""
+    db.execute(delete(SignInFailure).where(SignInFailure.name == name))
+
+
+# -- keys of programs
+
+
+def add_key(db: Session, *, digest: str, name: str, user_id: int, expires_at: datetime | None, now: datetime) -> None:
+    db.add(ApiKey(digest=digest, name=name, user_id=user_id, created_at=now, expires_at=expires_at))
+    db.flush()
+
+
+def key_owner(db: Session, digest: str, now: datetime) -> tuple[ApiKey, User] | None:
+    """The person for whom a key acts, while both are good."""
+    query = (
+        select(ApiKey, User)
+        .join(User, User.id == ApiKey.user_id)
+        .where(
+            ApiKey.digest == digest,
+            (ApiKey.expires_at.is_(None)) | (ApiKey.expires_at > now),
+            User.disabled_at.is_(None),
+        )
+    )
+    return db.execute(query).tuples().first()
+
+
+# -- answers that are given again
+
+
+def answer(db: Session, digest: str) -> IdempotentAnswer | None:
+    return db.get(IdempotentAnswer, digest)
+
+
+def keep_answer(db: Session, *, digest: str, request_digest: str, status: int, sealed: bytes, now: datetime) -> None:
+    """Raises IntegrityError where a request with the same key was faster."""
+    db.add(IdempotentAnswer(digest=digest, request_digest=request_digest, status=status, sealed=sealed, created_at=now))
+    db.flush()
