@@ -1,0 +1,159 @@
+"""`annexfleet doctor`: looks at everything a controller stands on, and says how to mend what is wrong."""
+
+import argparse
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from annexfleet_controller.cli import exits, serve
+from annexfleet_controller.settings import Home
+
+Level = Literal["ok", "warning", "wrong"]
+
+LEAST_FREE_BYTES = 500_000_000
+_EXPIRES_SOON = timedelta(days=30)
+_CONNECT_S = 3.0
+
+
+class Check(Struct, frozen=True):
+    """What was looked at, how it is, and what to do about it."""
+
+    name: str
+    level: Level
+    found: str
+    cure: str = ""
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = commands.add_parser(
+        "doctor", help="check database, broker, authority, ports and disk; exits 1 if one is wrong"
+    )
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(home: Home, args: argparse.Namespace) -> int:
+    wrong = False
+    for check in examine(home):
+        wrong |= check.level == "wrong"
+        print(f"{check.level:8} {check.name}: {check.found}")
+        if check.cure:
+            print(f"{'':8} -> {check.cure}")
+    return exits.FAILED if wrong else exits.DONE
+
+
+def examine(home: Home, *, now: datetime | None = None) -> Iterator[Check]:
+    """All checks, one after another; a check that itself fails is reported as wrong and spoils no other."""
+    moment = now or datetime.now(UTC)
+    looks: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
+        ("home", lambda: _home(home)),
+        ("disk", lambda: _disk(home)),
+        ("database", lambda: _database(home)),
+        ("authority", lambda: _authority(home, moment)),
+        ("broker", lambda: _broker(home)),
+        ("ports", lambda: _ports(home)),
+    )
+    for name, look in looks:
+        try:
+            yield from look()
+        except Exception as error:  # the fence: the doctor must finish its round
+            yield Check(name, "wrong", f"{type(error).__name__}: {error}")
+
+
+def _home(home: Home) -> Iterator[Check]:
+    mode = home.path.stat().st_mode & 0o077
+    if not os.access(home.path, os.W_OK):
+        yield Check("home", "wrong", f"{home.path} may not be written", "run as the user that owns it")
+    elif mode:
+        yield Check("home", "warning", f"{home.path} can be read by others", f"chmod 700 {home.path}")
+    else:
+        yield Check("home", "ok", str(home.path))
+
+
+def _disk(home: Home) -> Iterator[Check]:
+    free = shutil.disk_usage(home.path).free
+    found = f"{free / 1e9:.1f} GB free"
+    if free < LEAST_FREE_BYTES:
+        yield Check("disk", "wrong", found, f"free at least {LEAST_FREE_BYTES / 1e9:.1f} GB where {home.path} lies")
+    else:
+        yield Check("disk", "ok", found)
+
+
+def _database(home: Home) -> Iterator[Check]:
+    from annexfleet_controller.cli.data import sqlite_file
+    from annexfleet_controller.store import database, migrate
+
+    file = sqlite_file(home)
+    if file is not None and not file.exists():
+        yield Check("database", "wrong", f"{file} does not exist", "annexfleet migrate")
+        return
+    engine = database.open_database(home.database_url)
+    try:
+        current = migrate.is_current(engine)
+    finally:
+        engine.dispose()
+    if current:
+        yield Check("database", "ok", f"{engine.dialect.name}, up to date")
+    else:
+        yield Check("database", "wrong", "its tables are of another version", "annexfleet migrate")
+
+
+def _authority(home: Home, now: datetime) -> Iterator[Check]:
+    from cryptography import x509
+
+    files = sorted(home.authority_dir.rglob("*.pem")) if home.authority_dir.exists() else []
+    certificates = [file for file in files if b"BEGIN CERTIFICATE" in file.read_bytes()]
+    if not certificates:
+        yield Check("authority", "wrong", f"no certificate in {home.authority_dir}", "annexfleet serve makes one")
+        return
+    for file in certificates:
+        certificate = x509.load_pem_x509_certificates(file.read_bytes())[0]
+        left = certificate.not_valid_after_utc - now
+        found = f"{file.relative_to(home.path)} ends {certificate.not_valid_after_utc:%Y-%m-%d}"
+        if left < timedelta(0):
+            yield Check("authority", "wrong", found, "a restart of annexfleet serve renews service certificates")
+        elif left < _EXPIRES_SOON:
+            yield Check("authority", "warning", found, "a restart of annexfleet serve renews service certificates")
+        else:
+            yield Check("authority", "ok", found)
+    for file in _keys_open_to_others(home):
+        yield Check("authority", "wrong", f"{file} can be read by others", f"chmod 600 {file}")
+
+
+def _keys_open_to_others(home: Home) -> list[Path]:
+    return [file for file in home.authority_dir.rglob("*.key") if file.stat().st_mode & 0o077]
+
+
+def _broker(home: Home) -> Iterator[Check]:
+    address = home.broker_socket
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.settimeout(_CONNECT_S)
+            trial.connect(str(address))
+    except OSError as error:
+        yield Check(
+            "broker", "wrong", f"nobody answers at {address} ({error.strerror or error})",
+            "annexfleet serve --with-broker, or start mosquitto with mosquitto/mosquitto.conf of this home",
+        )  # fmt: skip
+    else:
+        yield Check("broker", "ok", f"answers at {address}")
+
+
+def _ports(home: Home) -> Iterator[Check]:
+    settings = home.settings
+    for name, host, port, what in (
+        ("web", settings.web_host, settings.web_port, "pages"),
+        ("enrol", settings.enrol_host, settings.enrol_port, "new devices"),
+        ("broker", settings.broker_host, settings.broker_port, "devices"),
+    ):
+        if serve.is_free(host, port):
+            yield Check(
+                "ports", "warning", f"nobody listens for {what} on port {port}", "annexfleet serve --with-broker"
+            )
+        else:
+            yield Check("ports", "ok", f"port {port} ({name}) is listening")

@@ -1,0 +1,33 @@
+"""`annexfleet simulate`: a province of simulated devices, each with a real agent over the real wire."""
+
+import argparse
+from pathlib import Path
+
+from annexfleet_controller.cli import lock
+from annexfleet_controller.settings import Home
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser(
+        "simulate",
+        help="drive many simulated devices over the real broker, with scripted troubles",
+        description="Each device is the real agent with its own certificate; only what it measures is thought up. "
+        "Identities are kept in the home, so a second run has the same devices. Needs a running `annexfleet serve`.",
+    )
+    parser.add_argument("--annexes", type=int, default=3, help="how many annexes (%(default)s)")
+    parser.add_argument("--devices", type=int, default=40, help="how many devices in all (%(default)s)")
+    parser.add_argument("--rate", type=float, default=1.0, help="how fast the simulated day passes (%(default)g)")
+    parser.add_argument("--script", type=Path, help="a TOML file with [[trouble]] tables instead of the default day")
+    parser.add_argument(
+        "--hour", metavar="HH:MM", help="local time in the province at the start; default: the real one"
+    )
+    parser.add_argument("--history-days", type=float, default=0.0, help="report so many past days first, once (0 to 7)")
+    parser.add_argument("--seed", type=int, default=1, help="another number gives another province")
+    parser.set_defaults(run=_simulate, log_name="simulate")
+
+
+def _simulate(home: Home, args: argparse.Namespace) -> int:
+    from annexfleet_controller.simulate import fleet
+
+    with lock.held(home.path, "simulate"):
+        return fleet.run(home, fleet.options(args))
