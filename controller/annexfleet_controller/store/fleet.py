@@ -12,7 +12,14 @@ from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.store.annexes import like
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.devices import Device
-from annexfleet_controller.store.tables.readings import ChangeRow, DevicePart, DeviceState, LiveSample, SetAside
+from annexfleet_controller.store.tables.readings import (
+    ChangeRow,
+    DeviceInventory,
+    DevicePart,
+    DeviceState,
+    LiveSample,
+    SetAside,
+)
 
 
 class DeviceRow(Struct, frozen=True):
@@ -38,9 +45,7 @@ class DeviceRow(Struct, frozen=True):
     inventory_at: datetime | None
 
     def presence(self, now: datetime) -> state.Presence:
-        return state.presence(
-            connected=self.connected, heard_at=self.heard_at, revoked_at=self.revoked_at, now=now
-        )
+        return state.presence(connected=self.connected, heard_at=self.heard_at, revoked_at=self.revoked_at, now=now)
 
 
 class SeenPrinter(Struct, frozen=True):
@@ -84,7 +89,10 @@ class RefusedMessage(Struct, frozen=True):
     size_bytes: int
 
 
-def _rows(scope: Scope) -> "Select[tuple[Device, DeviceState | None]]":
+_SEARCHED = (Device.name, Device.id, Device.model, Device.hardware_serial)
+
+
+def _rows(scope: Scope) -> "Select[Device, DeviceState]":
     """Every query for devices starts here, so that none forgets the scope."""
     return (
         select(Device, DeviceState)
@@ -124,9 +132,7 @@ def devices(
         query = query.where(Device.role == role)
     if search:
         pattern = like(search)
-        query = query.where(
-            or_(*(column.ilike(pattern, escape="\\") for column in (Device.name, Device.id, Device.model, Device.hardware_serial)))
-        )
+        query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in _SEARCHED)))
     if after is not None:
         name, device_id = after
         query = query.where(or_(Device.name > name, and_(Device.name == name, Device.id > device_id)))
@@ -194,7 +200,7 @@ def beat_payloads(db: Session, numbers: Collection[int]) -> dict[int, tuple[date
 
 def inventory(db: Session, number: int) -> bytes | None:
     """The newest inventory of a device as it came."""
-    return db.scalar(select(DeviceState.inventory).where(DeviceState.device_number == number))
+    return db.scalar(select(DeviceInventory.payload).where(DeviceInventory.device_number == number))
 
 
 def printers(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[SeenPrinter]:
@@ -225,9 +231,7 @@ def queues(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[
     return sorted(found, key=lambda q: (q.annex_id, q.queue.service, q.id))
 
 
-def changes(
-    db: Session, number: int, *, before: tuple[datetime, int] | None = None, limit: int = 50
-) -> list[Happened]:
+def changes(db: Session, number: int, *, before: tuple[datetime, int] | None = None, limit: int = 50) -> list[Happened]:
     """What happened to a device, the newest first, from before that moment and row."""
     query = select(ChangeRow).where(ChangeRow.device_number == number)
     if before is not None:
@@ -237,9 +241,7 @@ def changes(
     return [Happened(c.id, c.at, c.received_at, c.kind, c.collector, c.payload) for c in db.scalars(query)]
 
 
-def set_aside(
-    db: Session, scope: Scope, *, before: int | None = None, limit: int = 100
-) -> list[RefusedMessage]:
+def set_aside(db: Session, scope: Scope, *, before: int | None = None, limit: int = 100) -> list[RefusedMessage]:
     """Messages set aside, the newest first.  One of no known device is shown only to who sees the whole province."""
     query = (
         select(SetAside, Device.name)
@@ -258,7 +260,7 @@ def set_aside(
     ]
 
 
-def _row(device: Device, known: DeviceState | None) -> DeviceRow:
+def _row(device: Device, known: "DeviceState | None") -> DeviceRow:
     return DeviceRow(
         number=device.number, id=device.id, annex_id=device.annex_id, name=device.name, role=device.role,
         model=device.model, hardware_serial=device.hardware_serial, enrolled_at=device.enrolled_at,

@@ -8,7 +8,14 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import AnnexUnknown, UserExists, UserUnknown
 from annexfleet_controller.store.scope import Scope
-from annexfleet_controller.store.tables.people import ApiKey, IdempotentAnswer, SessionRow, SignInFailure, User, UserAnnex
+from annexfleet_controller.store.tables.people import (
+    ApiKey,
+    IdempotentAnswer,
+    SessionRow,
+    SignInFailure,
+    User,
+    UserAnnex,
+)
 from annexfleet_controller.store.tables.places import Annex
 
 
@@ -29,7 +36,14 @@ def everybody(db: Session) -> Sequence[User]:
 
 
 def create(
-    db: Session, *, name: str, password_hash: str, role: str, annex_ids: Collection[str], now: datetime, language: str = ""
+    db: Session,
+    *,
+    name: str,
+    password_hash: str,
+    role: str,
+    annex_ids: Collection[str],
+    now: datetime,
+    language: str = "",
 ) -> User:
     """A person with a one-time password.  Raises UserExists or AnnexUnknown."""
     if by_name(db, name) is not None:
@@ -95,9 +109,7 @@ def session(
     return db.execute(query).tuples().first()
 
 
-def alive(
-    db: Session, digests: Collection[str], *, created_after: datetime, used_after: datetime
-) -> set[str]:
+def alive(db: Session, digests: Collection[str], *, created_after: datetime, used_after: datetime) -> set[str]:
     """Which of these sessions still open something."""
     query = (
         select(SessionRow.digest)

@@ -1,6 +1,6 @@
 """How Alembic runs here: on the connection that store.migrate hands over, and inside its transaction."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
@@ -9,7 +9,7 @@ from annexfleet_controller.store.tables import Base
 from annexfleet_controller.store.types import UtcDateTime
 
 
-def _render(kind: str, thing: Any, _autogen: AutogenContext) -> str | bool:
+def _render(kind: str, thing: Any, _autogen: AutogenContext) -> str | Literal[False]:
     # A migration must mean the same for ever, so it names no type of ours.
     return "sa.BigInteger()" if kind == "type" and isinstance(thing, UtcDateTime) else False
 

@@ -36,8 +36,21 @@ class DeviceState(Base):
     """The newest beat as it came (protocol.wire)."""
     inventory_digest: Mapped[str] = mapped_column(String(64), default="")
     inventory_at: Mapped[datetime | None]
-    inventory: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """As it came (protocol.wire)."""
+
+
+class DeviceInventory(Base):
+    """What a device is made of, as it told last.
+
+    Apart from its state, because SQLite writes a whole row anew at each beat, and a package list can have 40 KB.
+    """
+
+    __tablename__ = "device_inventory"
+
+    device_number: Mapped[int] = mapped_column(ForeignKey("device.number"), primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    """When it was so, by our clock."""
+    payload: Mapped[bytes] = mapped_column(LargeBinary)
+    """The `Inventory` as it came (protocol.wire)."""
 
 
 class DevicePart(Base):
