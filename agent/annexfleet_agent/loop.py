@@ -202,9 +202,7 @@ class Loop:
             except BaseException as error:  # the fence: whatever it was, `done` has to hear of it
                 outcome = Outcome(None, error)
             self.soon(lambda outcome=outcome: self._finished(worker, outcome))  # type: ignore[misc]
-            if worker.given_up:
-                return
-            del job, outcome
+            del job, outcome  # while it waits it shall hold nothing of the last job
 
     def _is_for(self, worker: _Worker) -> bool:
         return self._handed is not None and self._handed[0] is worker
