@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from msgspec import Struct
+
 from annexfleet_agent.protocol import metrics, wire
 from annexfleet_agent.protocol.messages import Beat, Change, Inventory, Live, Summary, Value
-from msgspec import Struct
 
 Presence = Literal["online", "silent", "never", "revoked"]
 
@@ -137,9 +138,7 @@ class Queue(Struct, frozen=True):
     missing: str = ""
 
 
-def presence(
-    *, connected: bool, heard_at: datetime | None, revoked_at: datetime | None, now: datetime
-) -> Presence:
+def presence(*, connected: bool, heard_at: datetime | None, revoked_at: datetime | None, now: datetime) -> Presence:
     """Whether a device can be heard.  Silence is not an error of the device: only that nothing comes."""
     if revoked_at is not None:
         return "revoked"

@@ -12,7 +12,12 @@ from annexfleet_controller.i18n.catalogues import Language
 
 ZONE = ZoneInfo("Africa/Casablanca")
 
-_BYTE_STEPS = ((1e12, "digital-terabyte"), (1e9, "digital-gigabyte"), (1e6, "digital-megabyte"), (1e3, "digital-kilobyte"))
+_BYTE_STEPS = (
+    (1e12, "digital-terabyte"),
+    (1e9, "digital-gigabyte"),
+    (1e6, "digital-megabyte"),
+    (1e3, "digital-kilobyte"),
+)
 
 
 def number(language: Language, value: float, digits: int = 3) -> str:
@@ -28,9 +33,7 @@ def number(language: Language, value: float, digits: int = 3) -> str:
 def percent(language: Language, ratio: float) -> str:
     """A ratio from 0 to 1 as a percentage, with one decimal below 1 %."""
     shown = round(ratio, 3 if 0 < abs(ratio) < 0.01 else 2)
-    return numbers.format_percent(
-        shown, locale=language.locale, numbering_system="latn", decimal_quantization=False
-    )
+    return numbers.format_percent(shown, locale=language.locale, numbering_system="latn", decimal_quantization=False)
 
 
 def size(language: Language, value: float) -> str:

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 from annexfleet_agent.protocol import metrics
 from annexfleet_agent.protocol.messages import Value
-
 from annexfleet_controller.i18n import formats
 from annexfleet_controller.i18n.catalogues import Language
 

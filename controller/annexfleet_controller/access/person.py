@@ -1,0 +1,25 @@
+"""Who asks: a signed-in person, or a program that acts for one."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from annexfleet_controller.access.roles import Right, may
+from annexfleet_controller.store.scope import Scope
+
+
+class Person(Struct, frozen=True):
+    user_id: int
+    name: str
+    role: str
+    scope: Scope
+    language: str
+    must_change_password: bool
+    via: Literal["session", "key"]
+    digest: str
+    """SHA-256 of the cookie or the key."""
+    csrf_token: str = ""
+    """Of the session; programs have none and need none."""
+
+    def may(self, right: Right) -> bool:
+        return may(self.role, right, whole_province=self.scope.annexes is None)

@@ -1,0 +1,34 @@
+"""What each role may do.  A role includes everything of the one before it; a person's scope narrows all of it."""
+
+from typing import Literal, get_args
+
+Role = Literal["staff", "technician", "operator", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+Right = Literal[
+    "look",  # annexes, devices, printers, queues, their past, live
+    "own_account",  # one's own password, language and session; open to a one-time password too
+    "diagnose",  # figures of the controller itself
+    "see_set_aside",
+    "manage_tokens",
+    "create_annexes",
+]
+
+_FROM: dict[Right, Role] = {
+    "look": "staff",
+    "own_account": "staff",
+    "diagnose": "technician",
+    "see_set_aside": "operator",
+    "manage_tokens": "operator",
+    "create_annexes": "operator",
+}
+
+PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes"})
+"""Rights over what belongs to no annex: a person confined to some annexes has none of them."""
+
+
+def may(role: str, right: Right, *, whole_province: bool) -> bool:
+    """Whether a role includes a right.  A role that is not known includes nothing."""
+    if role not in ROLES or (right in PROVINCE_ONLY and not whole_province):
+        return False
+    return ROLES.index(role) >= ROLES.index(_FROM[right])

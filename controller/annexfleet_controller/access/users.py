@@ -1,0 +1,109 @@
+"""People and keys, as the command line makes and unmakes them.  Every function is one transaction."""
+
+import re
+import secrets
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from annexfleet_controller.access import guessing, passwords, sessions
+from annexfleet_controller.access.roles import ROLES
+from annexfleet_controller.errors import Invalid, PasswordWeak, SignInRefused, TooManyAttempts
+from annexfleet_controller.store import people
+from annexfleet_controller.store.database import reading, writing
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._@-]{1,79}")
+
+
+def create(
+    engine: Engine, name: str, role: str, *, now: datetime, annex_ids: Collection[str] = (), language: str = ""
+) -> str:
+    """A new person; the one-time password, shown once.  No annex means the whole province.
+
+    Raises Invalid, UserExists or AnnexUnknown.
+    """
+    if not _NAME.fullmatch(name):
+        raise Invalid("a name has 2 to 80 letters, digits and . _ @ -", field="name")
+    if role not in ROLES:
+        raise Invalid(f"role is one of {', '.join(ROLES)}", field="role")
+    password = passwords.one_time()
+    password_hash = passwords.hashed(password)
+    with writing(engine) as db:
+        people.create(
+            db, name=name, password_hash=password_hash, role=role, annex_ids=annex_ids, now=now, language=language
+        )
+    return password
+
+
+def reset(engine: Engine, name: str) -> str:
+    """A new one-time password; all sessions of the person end.  Raises UserUnknown."""
+    password = passwords.one_time()
+    password_hash = passwords.hashed(password)
+    with writing(engine) as db:
+        user = people.get(db, name)
+        people.set_password(db, user.id, password_hash, must_change=True)
+        people.close_sessions(db, user.id)
+        people.forget_failures(db, name)
+    return password
+
+
+def disable(engine: Engine, name: str, *, now: datetime) -> None:
+    """Sessions and keys of the person open nothing from the next request on.  Raises UserUnknown."""
+    with writing(engine) as db:
+        people.disable(db, people.get(db, name), now)
+
+
+def create_key(engine: Engine, user_name: str, key_name: str, *, now: datetime, days: int | None = 365) -> str:
+    """A bearer key for a program that acts with this person's rights, shown once.  Raises UserUnknown."""
+    key = sessions.KEY_PREFIX + secrets.token_urlsafe(32)
+    expires_at = None if days is None else now + timedelta(days=days)
+    with writing(engine) as db:
+        user = people.get(db, user_name)
+        people.add_key(
+            db, digest=sessions.digest(key), name=key_name[:80], user_id=user.id, expires_at=expires_at, now=now
+        )
+    return key
+
+
+def sign_in(engine: Engine, name: str, password: str, *, address: str, now: datetime) -> str:
+    """A new session's cookie.  Raises SignInRefused or TooManyAttempts (`wait_s` in the facts).
+
+    The password is checked between two transactions: it takes as long as hundreds of writes of ingest.
+    """
+    name = name.strip()[:80]
+    with reading(engine) as db:
+        by_name, by_address, last = people.failures(db, name=name, address=address, since=now - guessing.WINDOW)
+        user = people.by_name(db, name)
+        user_id = user.id if user is not None and user.disabled_at is None else None
+        password_hash = user.password_hash if user is not None and user_id is not None else None
+    pause = guessing.wait(by_name=by_name, by_address=by_address, last=last, now=now)
+    if pause > timedelta(0):
+        raise TooManyAttempts("too many failed sign-ins", wait_s=max(1, round(pause.total_seconds())))
+    right = passwords.fits(password_hash, password)
+    with writing(engine) as db:
+        user = people.by_name(db, name)
+        # Between the two transactions the person may have been disabled or got another password.
+        right = right and user is not None and user.disabled_at is None and user.password_hash == password_hash
+        if right and user is not None:
+            people.forget_failures(db, name)
+            return sessions.open_for(db, user, now=now)
+        people.add_failure(db, name=name, address=address, now=now)
+    raise SignInRefused("name or password wrong")
+
+
+def change_password(engine: Engine, name: str, old: str, new: str, *, address: str, now: datetime) -> str:
+    """A new password of one's own; every older session ends and a new one begins, whose cookie this is.
+
+    Raises SignInRefused if the old one is wrong, PasswordWeak or TooManyAttempts.
+    """
+    passwords.check_new(new, name=name)
+    if new == old:
+        raise PasswordWeak("the new password is the old one", reason="same_as_before")
+    sign_in(engine, name, old, address=address, now=now)
+    password_hash = passwords.hashed(new)
+    with writing(engine) as db:
+        user = people.get(db, name)
+        people.set_password(db, user.id, password_hash, must_change=False)
+        people.close_sessions(db, user.id)
+        return sessions.open_for(db, user, now=now)
