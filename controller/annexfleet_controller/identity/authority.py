@@ -20,6 +20,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from annexfleet_agent.protocol.topics import is_device_id
@@ -124,11 +125,12 @@ class Authority(NamedTuple):
         return made
 
 
-def ensure(home: Home, names: Sequence[str] = (), *, clock: Clock = SYSTEM) -> Authority:
+def ensure(home: Home, names: Sequence[str] | None = None, *, clock: Clock = SYSTEM) -> Authority:
     """The authority and the service certificate, made where missing; called at every start.
 
-    `names` are host names and addresses, besides the settings' own and loopback, by which devices reach this machine.
-    The service certificate is renewed when they differ from what it says, or below 60 days to its end.
+    `names` are host names and addresses, besides the settings' own and loopback, by which devices reach this machine:
+    the service certificate is made anew when they differ from what it says.  None leaves its names as they are.  It is
+    also made anew below 60 days to its end.  Whoever serves with it must then be told (`broker.reload`, a restart).
     Raises AuthorityBroken, ClockWrong, or SettingsWrong for a name that can be no host's.
     """
     now = clock.now()
@@ -137,7 +139,7 @@ def ensure(home: Home, names: Sequence[str] = (), *, clock: Clock = SYSTEM) -> A
         _make_missing(path, now)
         authority = load(home)
         _check_clock(authority.device_ca, now)
-        _ensure_service(path, service_names(home, names), now)
+        _ensure_service(path, None if names is None else service_names(home, names), service_names(home), now)
     return authority
 
 
@@ -205,31 +207,42 @@ def _ensure_branch(path: Path, name: str, now: datetime, *, devices: bool) -> bo
     return True
 
 
-def _ensure_service(path: Path, names: Sequence[str], now: datetime) -> None:
+def _ensure_service(path: Path, names: Sequence[str] | None, usual: Sequence[str], now: datetime) -> None:
+    current = _service_names(path)
     try:
-        wanted = set(certificates.general_names(names))
+        wanted = certificates.general_names(names if names is not None else usual)
     except ValueError as error:
         raise SettingsWrong(f"a name by which devices reach the controller is no host name: {error}") from error
-    if _service_is_good(path, wanted, now):
+    if names is None and current:
+        wanted = current
+    if set(wanted) == set(current) and _service_is_good(path, now):
         return
     key = certificates.new_key()
     branch, branch_key = _certificate(path / "service-ca.pem"), _key(path / "service-ca.key")
-    made = certificates.service(key, names, now, of=branch, signed_with=branch_key)
+    made = certificates.service(key, wanted, now, of=branch, signed_with=branch_key)
     # After a power cut in between the two do not match: the next start sees it and makes both again.
     files.write(path / "service.key", certificates.key_pem(key))
     files.write(path / "service.pem", certificates.pem(made, branch))
 
 
-def _service_is_good(path: Path, wanted: set[x509.GeneralName], now: datetime) -> bool:
+def _service_names(path: Path) -> list[x509.GeneralName]:
+    """What the service certificate stands for; nothing if there is none."""
+    try:
+        current = _certificate(path / "service.pem")
+    except AuthorityBroken:
+        return []
+    return list(current.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+
+
+def _service_is_good(path: Path, now: datetime) -> bool:
     try:
         current = _certificate(path / "service.pem")
         key = _key(path / "service.key")
-    except AuthorityBroken:
+        current.verify_directly_issued_by(_certificate(path / "service-ca.pem"))
+    except (AuthorityBroken, ValueError, InvalidSignature):
         return False
-    names = current.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return (
-        set(names) == wanted
-        and key.public_key() == current.public_key()
+        key.public_key() == current.public_key()
         and current.not_valid_before_utc <= now
         and now + SERVICE_RENEWED_BELOW < current.not_valid_after_utc
     )

@@ -76,13 +76,13 @@ def branch(
 
 
 def service(
-    key: PrivateKey, names: Sequence[str], now: datetime, *, of: x509.Certificate, signed_with: PrivateKey
+    key: PrivateKey, names: Sequence[x509.GeneralName], now: datetime, *, of: x509.Certificate, signed_with: PrivateKey
 ) -> x509.Certificate:
     """For the broker and the enrolment listener, under these host names and addresses."""
     ends = min(now + SERVICE_LIFETIME, of.not_valid_after_utc)
     draft = _draft(_common_name("annexfleet service"), of.subject, key.public_key(), new_serial(), (now, ends))
     draft = _as_leaf(draft, of, ExtendedKeyUsageOID.SERVER_AUTH)
-    draft = draft.add_extension(x509.SubjectAlternativeName(general_names(names)), critical=False)
+    draft = draft.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return draft.sign(signed_with, hashes.SHA256())
 
 

@@ -1,0 +1,117 @@
+"""Who this device is: where its key and certificate lie, and where its controller is.
+
+    identity/connection.json     replaced in one step; it says which pair is in force
+    identity/authority.pem       the root, the only one trusted
+    identity/a/ identity/b/      device.key and device.pem: the pair in force and the one before it
+
+Enrolment and renewal (`enrolment`) write this in a process of their own; the resident process only reads, so this
+module stays light.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+_FILE = "connection.json"
+SLOTS = ("a", "b")
+
+
+class IdentityBroken(Exception):
+    """The identity's files are there but cannot be used; the message says what to do."""
+
+
+class Pair(Struct, frozen=True):
+    """A key and its certificate, the device branch's certificate behind it; both PEM."""
+
+    key: Path
+    certificate: Path
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """What a device needs to connect."""
+
+    device_id: str
+    broker_host: str
+    broker_port: int
+    enrol_url: str
+    authority: Path
+    pair: Pair
+    previous: Pair | None
+    """The one before it, still good for some days: to be tried if the broker refuses the new one."""
+    expires_at: float
+    renew_at: float
+    """Unix time.  From here on `annexfleet-agent renew` is due, which replaces the pair."""
+
+    @property
+    def key(self) -> Path:
+        return self.pair.key
+
+    @property
+    def certificate(self) -> Path:
+        return self.pair.certificate
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """connection.json."""
+
+    device_id: Annotated[str, Meta(pattern=r"^d-[a-z2-7]{26}$")]
+    broker_host: Annotated[str, Meta(min_length=1, max_length=253)]
+    broker_port: Annotated[int, Meta(ge=1, le=65535)]
+    enrol_url: str
+    slot: str
+    previous_slot: str = ""
+    expires_at: float
+    renew_at: float
+
+
+def path(directory: Path) -> Path:
+    """The file whose change tells that the identity changed."""
+    return directory / _FILE
+
+
+def load(directory: Path) -> Identity | None:
+    """The identity in this directory; None if the device was never enrolled.
+
+    Raises IdentityBroken if a file is missing or cannot be read.
+    """
+    record = read(directory)
+    if record is None:
+        return None
+    found = Identity(
+        device_id=record.device_id,
+        broker_host=record.broker_host,
+        broker_port=record.broker_port,
+        enrol_url=record.enrol_url,
+        authority=directory / "authority.pem",
+        pair=pair(directory, record.slot),
+        previous=pair(directory, record.previous_slot) if record.previous_slot else None,
+        expires_at=record.expires_at,
+        renew_at=record.renew_at,
+    )
+    for file in (found.authority, found.key, found.certificate):
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            raise IdentityBroken(
+                f"{file}: {error.strerror}; enrol this device again with a new token and --again"
+            ) from error
+    return found
+
+
+def read(directory: Path) -> Record | None:
+    """connection.json alone.  Raises IdentityBroken if it cannot be read."""
+    file = path(directory)
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Record)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise IdentityBroken(f"{file}: {error.strerror}; does this run as the agent's own user?") from error
+    except msgspec.DecodeError as error:
+        raise IdentityBroken(f"{file}: {error}; enrol this device again with a new token and --again") from error
+
+
+def pair(directory: Path, slot: str) -> Pair:
+    return Pair(directory / slot / "device.key", directory / slot / "device.pem")
