@@ -1,0 +1,32 @@
+"""Leases, so that of several workers one does a periodic job."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, update
+from sqlalchemy.orm import Session
+
+from annexfleet_controller.store import bulk
+from annexfleet_controller.store.tables.work import Job
+
+
+def claim(db: Session, name: str, owner: str, *, now: datetime, lease: timedelta) -> bool:
+    """Take a job that is due and that nobody holds; whether it is ours now."""
+    columns = ("name", "due_at", "owner", "failed")
+    bulk.insert_missing(db, Job, columns[:1], columns, [(name, bulk.micros(now.timestamp()), "", "")])
+    free = or_(Job.leased_until.is_(None), Job.leased_until < now)
+    taken = db.execute(
+        update(Job).where(Job.name == name, Job.due_at <= now, free).values(owner=owner, leased_until=now + lease)
+    )
+    return bool(taken.rowcount)  # type: ignore[attr-defined]
+
+
+def keep(db: Session, name: str, owner: str, *, now: datetime, lease: timedelta) -> bool:
+    """Hold a job for longer; False if it was lost to another worker meanwhile."""
+    kept = db.execute(update(Job).where(Job.name == name, Job.owner == owner).values(leased_until=now + lease))
+    return bool(kept.rowcount)  # type: ignore[attr-defined]
+
+
+def release(db: Session, name: str, owner: str, *, now: datetime, due_at: datetime, failed: str = "") -> None:
+    """Give a job back until it is due again."""
+    values = {"owner": "", "leased_until": None, "ended_at": now, "due_at": due_at, "failed": failed[:200]}
+    db.execute(update(Job).where(Job.name == name, Job.owner == owner).values(values))
