@@ -12,11 +12,12 @@ from pathlib import Path
 
 from annexfleet_controller.cli import exits, lock
 from annexfleet_controller.cli.exits import NotReady
+from annexfleet_controller.cli.opened import opened_engine
 from annexfleet_controller.settings import Home
 
-_KEPT_DIRS = ("authority", "mosquitto")
+_KEPT_DIRS = ("authority", "secrets")
 _KEPT_FILES = ("controller.toml",)
-_SKIPPED_SUFFIXES = (".sock", ".pid", ".log")
+_SKIPPED_SUFFIXES = (".sock", ".pid", ".log", ".lock")
 _DATABASE = "controller.db"
 
 
@@ -35,11 +36,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _migrate(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.store import database, migrate
-
-    engine = database.open_database(home.database_url)
-    migrate.upgrade(engine)
-    engine.dispose()
+    with opened_engine(home):
+        pass  # opening migrates
     print("The database is up to date.")
     return exits.DONE
 

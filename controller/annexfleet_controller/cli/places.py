@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from annexfleet_controller.cli import exits
 from annexfleet_controller.cli.opened import opened
 from annexfleet_controller.clock import SYSTEM
-from annexfleet_controller.errors import Conflict, NotFound, SettingsWrong
+from annexfleet_controller.errors import AnnexExists, SettingsWrong, TokenUnknown
 from annexfleet_controller.settings import Home
 
 ROLES = ("counter", "kiosk", "tablet", "server")
@@ -48,10 +48,8 @@ def _create_annex(home: Home, args: argparse.Namespace) -> int:
         raise SettingsWrong(f"--time-zone: there is no time zone {args.time_zone!r}") from None
     with opened(home) as db:
         try:
-            annexes.create(
-                db, args.id, name_fr=args.name_fr, name_ar=args.name_ar, time_zone=args.time_zone, now=SYSTEM.now()
-            )
-        except Conflict:
+            annexes.create(db, args.id, args.name_fr, args.name_ar, time_zone=args.time_zone, now=SYSTEM.now())
+        except AnnexExists:
             if not args.if_missing:
                 raise
         else:
@@ -60,10 +58,10 @@ def _create_annex(home: Home, args: argparse.Namespace) -> int:
 
 
 def _list_annexes(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.store import annexes
+    from annexfleet_controller.store import annexes, scope
 
     with opened(home) as db:
-        for annex in annexes.listing(db):
+        for annex in annexes.visible(db, scope.WHOLE):
             print(f"{annex.id:16} {annex.time_zone:20} {annex.name_fr} | {annex.name_ar}")
     return exits.DONE
 
@@ -114,6 +112,6 @@ def _revoke_token(home: Home, args: argparse.Namespace) -> int:
 
     with opened(home) as db:
         if not tokens.revoke(db, args.id, SYSTEM.now()):
-            raise NotFound(f"There is no token {args.id} that is still good.")
+            raise TokenUnknown(f"There is no token {args.id} that is still good.")
     print(f"Token {args.id} is revoked.")
     return exits.DONE

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from annexfleet_controller.cli import exits, lock, supervise
 from annexfleet_controller.cli.exits import NotReady, PortTaken
+from annexfleet_controller.cli.opened import opened_engine
 from annexfleet_controller.settings import Home
 
 log = logging.getLogger(__name__)
@@ -35,13 +36,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def _serve(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.identity import authority, broker
-    from annexfleet_controller.store import database, migrate
 
     with lock.held(home.path, "serve"):
         _demand_free_ports(home, with_broker=args.with_broker)
-        engine = database.open_database(home.database_url)
-        migrate.upgrade(engine)
-        engine.dispose()
+        with opened_engine(home):
+            pass  # bring it up to date before anybody uses it
         authority.ensure(home, broker_names(home))
         conf = broker.write(home)
         parts = [_part(home, name, args.logs) for name in PARTS]
