@@ -3,7 +3,6 @@
 Of a URI only host, port and path are kept: some bear passwords.
 """
 
-from ipaddress import ip_address
 from typing import Literal, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -16,7 +15,8 @@ Way = Literal["ipp", "guess", "snmp", "none"]
 """ipp: it speaks IPP at this endpoint.  guess: it is on the network, so IPP and SNMP are worth a try.
 none: only the print server knows it."""
 
-_RAW_PORTS = {"socket": 9100, "lpd": 515, "http": 80, "https": 443, "hp": 9100, "hpfax": 9100}
+_IPP_PORTS = {"ipp": 631, "ipps": 631, "http": 80, "https": 443}
+_RAW_PORTS = {"socket": 9100, "lpd": 515, "hp": 9100, "hpfax": 9100}
 _IPP_USB_PORTS = range(60_000, 60_100)
 """ipp-usb gives USB printers IPP on loopback from 60000 on."""
 
@@ -39,37 +39,32 @@ class Where(NamedTuple):
 
 
 def of_uri(uri: str) -> Where:
-    """Where the printer of this device URI is.  Anything that cannot be understood is known to the print server only."""
+    """Where the printer of this device URI is.  What cannot be understood is known to the print server only."""
+    scheme, _, rest = uri.partition(":")
+    scheme = scheme.lower()
+    if scheme in {"usb", "ippusb"} or (scheme in {"hp", "hpfax"} and rest.startswith("/usb")):
+        return Where("none", "usb")
+    if scheme in {"file", "cups-pdf", "parallel", "serial"}:
+        return Where("none", "local")
     try:
         parts = urlsplit(uri)
         host, port = unquote(parts.hostname or ""), parts.port
     except ValueError:
         return Where("none")
-    scheme = parts.scheme.lower()
-    if scheme == "hp" and not uri.startswith("hp:/usb"):
+    if scheme in {"hp", "hpfax"}:
         host, port = (parse_qs(parts.query).get("ip") or [""])[0], None  # hp:/net/LaserJet?ip=192.0.2.7
-    if scheme in {"usb", "ippusb"} or uri.startswith(("hp:/usb", "hpfax:/usb")):
-        return Where("none", "usb")
-    if scheme in {"file", "cups-pdf", "parallel", "serial"}:
-        return Where("none", "local")
-    if not host:
+    if not host or "_tcp" in host:
         return Where("none")
-    if scheme in {"ipp", "ipps", "http", "https"} and "_tcp" not in host:
-        tls = scheme in {"ipps", "https"}
-        default = IPP_PORT if scheme.startswith("ipp") else _RAW_PORTS[scheme]
-        return _ipp(host, port or default, parts.path or "/", tls=tls)
+    if scheme in _IPP_PORTS:
+        endpoint = Endpoint(host, port or _IPP_PORTS[scheme], parts.path or "/", scheme in {"ipps", "https"})
+        return Where("ipp", _public(endpoint), endpoint)
     if scheme == "snmp":
         endpoint = Endpoint(host, port or SNMP_PORT)
         return Where("snmp", _public(endpoint), endpoint, community=unquote(parts.username or "public"))
     if scheme in _RAW_PORTS:
         endpoint = Endpoint(host, IPP_PORT, "/ipp/print")
         return Where("guess", _public(endpoint), endpoint, raw_port=port or _RAW_PORTS[scheme], community="public")
-    return Where("none")  # dnssd, smb, implicitclass, beh …: nobody says where the device is
-
-
-def _ipp(host: str, port: int, path: str, *, tls: bool) -> Where:
-    endpoint = Endpoint(host, port, path, tls)
-    return Where("ipp", _public(endpoint), endpoint)
+    return Where("none")  # dnssd, smb, implicitclass, beh ...: the URI does not say where the device is
 
 
 def _public(endpoint: Endpoint) -> str:
@@ -84,7 +79,4 @@ def _host_port(host: str, port: int) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
+    return host == "::1" or host.startswith("127.") or host.lower().rstrip(".") == "localhost"

@@ -5,6 +5,8 @@ what still fits in, and vendors disagree, so `marker-levels` of a receptacle are
 (PWG 5100.13) follows RFC 3805: a receptacle counts the room left.
 """
 
+from collections.abc import Sequence
+
 from annexfleet_agent.printers.alerts import pairs
 from annexfleet_agent.printers.ipp import Attributes
 from annexfleet_agent.printers.seen import MAX_WORDS, Supply, Tray, ratio, unique, word
@@ -103,7 +105,7 @@ def trays(attributes: Attributes) -> list[Tray]:
     return found[:MAX_WORDS]
 
 
-def _as_long_as(levels: list[object] | list[int], values: list[object]) -> list[object]:  # type: ignore[misc]
+def _as_long_as(levels: Sequence[object], values: Sequence[object]) -> list[object]:
     """Values beside the levels; where their number differs nobody knows which belongs to which."""
     return list(values) if len(values) == len(levels) else [None] * len(levels)
 
