@@ -1,0 +1,54 @@
+"""What the agent itself costs, and how full its outbox is."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from annexfleet_agent.clock import Clock, SystemClock
+from annexfleet_agent.collectors.report import Collector, Report
+from annexfleet_agent.collectors.tree import ask_psutil, tree_at
+
+
+def collector(
+    *,
+    outbox_used_ratio: Callable[[], float] | None = None,
+    outbox_oldest_age_seconds: Callable[[], float] | None = None,
+    config_version: Callable[[], int] | None = None,
+    clock: Clock | None = None,
+    root: Path = Path("/"),
+) -> Collector:
+    """The callables come from the running agent; what is not given is not reported (`annexfleet-agent check`).
+
+    Processor time counts that of the programs which the agent ran, such as apt-get.
+    Source: os.times; /proc/self/statm, elsewhere psutil.
+    """
+    told: dict[str, Callable[[], float] | None] = {
+        "outbox_used_ratio": outbox_used_ratio,
+        "outbox_oldest_age_seconds": outbox_oldest_age_seconds,
+        "agent_config_version": config_version,
+    }
+    tree = tree_at(root)
+    clock = clock or SystemClock()
+    before = (sum(os.times()[:4]), clock.mono())
+
+    def collect() -> Report:
+        nonlocal before
+        report = Report()
+        with report.trying("", "agent_cpu_ratio"):
+            now = (sum(os.times()[:4]), clock.mono())
+            if now[1] - before[1] >= 1:  # within less, one tick of 10 ms would look like a burst
+                report.put("", "agent_cpu_ratio", max(0.0, now[0] - before[0]) / (now[1] - before[1]))
+                before = now
+        with report.trying("", "agent_memory_bytes"):
+            if tree.foreign:
+                report.put("", "agent_memory_bytes", ask_psutil().Process().memory_info().rss)
+            else:
+                pages = int(tree.text("/proc/self/statm").split()[1])
+                report.put("", "agent_memory_bytes", pages * os.sysconf("SC_PAGE_SIZE"))
+        for metric, figure in told.items():
+            if figure is not None:
+                with report.trying("", metric):
+                    report.put("", metric, figure())
+        return report
+
+    return Collector(name="agent", collect=collect)
