@@ -110,6 +110,19 @@ def test_what_is_no_trouble_has_no_cause(keyword):
     assert causes.from_ipp([keyword]) == []
 
 
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("job-printing", []),
+        ("none", []),
+        ("cups-retry-current-job", ["job_stuck"]),
+        ("document-format-error", ["driver_problem"]),
+    ],
+)
+def test_a_document_s_own_reasons_have_causes(reason, expected):
+    assert causes.from_job_reasons([reason]) == expected
+
+
 def test_windows_tells_offline_and_powered_off_with_one_bit():
     assert 128 in causes.CAUSES["powered_off"].windows_bits
 

@@ -38,7 +38,7 @@ class Where(NamedTuple):
         return _host_port(self.endpoint.host, self.endpoint.port) if self.endpoint.host else self.address
 
 
-def of_uri(uri: str) -> Where:
+def of_uri(uri: str) -> Where:  # noqa: PLR0911  # a list of kinds, each with its answer
     """Where the printer of this device URI is.  What cannot be understood is known to the print server only."""
     scheme, _, rest = uri.partition(":")
     scheme = scheme.lower()

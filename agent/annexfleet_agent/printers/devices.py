@@ -74,6 +74,12 @@ class Devices:
                 return Failed("stale", "the last answer is too old")
             return record.failed
 
+    def known(self, where: Where) -> Seen | None:
+        """The last good answer, however old: who a printer is does not go stale."""
+        with self._changed:
+            record = self._records.get(where)
+            return record.seen if record else None
+
     def _is_due(self, record: _Record, *, printing: bool) -> bool:
         if record.asking:
             return False
@@ -95,7 +101,7 @@ class Devices:
                 outcome: Seen | Failed = self._ask(where)
             except Failed as failed:
                 outcome = failed
-            except Exception as error:  # noqa: BLE001  # the fence around one printer: its oddities are its own
+            except Exception as error:  # the fence around one printer: its oddities are its own
                 outcome = Failed("failed", f"{type(error).__name__}: {error}")
             with self._changed:
                 self._keep(where, outcome)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from annexfleet_agent.printers import device, ipp, supplies, transport
 from annexfleet_agent.printers.failure import Failed
@@ -38,7 +39,7 @@ class Jobs(Struct, frozen=True, kw_only=True):
     quiet_s: float = 0.0
     """Since one of them last began to print, or else since the oldest was handed in."""
     progress: tuple[int, ...] = ()
-    """Moves when a document ends or another of its pages is out: the oldest one's id, then pages printed of each."""
+    """Moves when the oldest document ends or another page is out, and not when a document is added."""
     reasons: list[str] = []
 
 
@@ -138,7 +139,7 @@ def _together(jobs: list[ipp.Attributes], server_now: float) -> Jobs:
         count=len(jobs),
         oldest_age_s=max(0.0, server_now - min(created)),
         quiet_s=max(0.0, server_now - max(min(created), *begun)),
-        progress=(min(ids), *(device.number(job, "job-impressions-completed") or 0 for job in jobs)),
+        progress=(min(ids), sum(device.number(job, "job-impressions-completed") or 0 for job in jobs)),
         reasons=sorted({reason for job in jobs for reason in device.strings(job, "job-state-reasons")}),
     )
 
@@ -162,3 +163,8 @@ def _own(jobs: dict[str, Jobs] | None, printer: ipp.Attributes, name: str) -> Jo
         return jobs.get(name, Jobs())
     count = device.number(printer, "queued-job-count")
     return None if count is None else Jobs(count=count)
+
+
+def without_jobs(queue: Queue) -> Queue:
+    """The queue while its server does not answer: nobody knows what waits in it now."""
+    return replace(queue, jobs=None)

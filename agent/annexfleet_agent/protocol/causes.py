@@ -108,6 +108,8 @@ _SNMP_BITS_IGNORED = frozenset({14})  # preventive maintenance overdue: no cause
 _ALERT_CODES_IGNORED = frozenset({4, 6, 19, 20, 25, 27, 28, 502, 503, 1501, 1503, 1505})  # closed, turned on, added
 _WINDOWS_IGNORED = 4 | 256 | 512 | 1024 | 8192 | 16384 | 32768  # deleting, busy, printing, waiting, initialising
 
+_BAD_DOCUMENT = frozenset({"document-format", "unsupported-document-format", "document-unprintable"})
+
 _ALERT_CAUSE = {code: cause.id for cause in reversed(_ALL) for code in cause.alert_codes}
 _WINDOWS_CAUSE = {bit: cause.id for cause in reversed(_ALL) for bit in cause.windows_bits}
 _SNMP_CAUSE = {bit: cause.id for cause in reversed(_ALL) for bit in cause.snmp_bits}
@@ -153,6 +155,17 @@ def from_windows_bits(status: int) -> list[str]:
     status &= 0xFFFFFFFF & ~_WINDOWS_IGNORED
     bits = [1 << n for n in range(32) if status >> n & 1]
     return in_order(_WINDOWS_CAUSE.get(bit, "unknown_reason") for bit in bits)
+
+
+def from_job_reasons(reasons: Iterable[str]) -> list[str]:
+    """The causes behind keywords of job-state-reasons; most of these are a document's ordinary life."""
+    found = []
+    for reason in map(identity, reasons):
+        if reason.startswith("cups-"):
+            found.append("job_stuck")
+        elif reason in _BAD_DOCUMENT:
+            found.append("driver_problem")
+    return in_order(found)
 
 
 @lru_cache(maxsize=256)
