@@ -1,8 +1,8 @@
 """Who this device is: where its key and certificate lie, and where its controller is.
 
     identity/connection.json     replaced in one step; it says which pair is in force
-    identity/authority.pem       the root, the only one trusted
-    identity/a/ identity/b/      device.key and device.pem: the pair in force and the one before it
+    identity/a/ identity/b/      the pair in force and the one before it: device.key, device.pem, and
+                                 authority.pem, the root, which alone is trusted
 
 Enrolment and renewal (`enrolment`) write this in a process of their own; the resident process only reads, so this
 module stays light.
@@ -23,10 +23,11 @@ class IdentityBroken(Exception):
 
 
 class Pair(Struct, frozen=True):
-    """A key and its certificate, the device branch's certificate behind it; both PEM."""
+    """A key, its certificate with the device branch's behind it, and the root to trust; all PEM."""
 
     key: Path
     certificate: Path
+    authority: Path
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -36,7 +37,6 @@ class Identity(Struct, frozen=True, kw_only=True):
     broker_host: str
     broker_port: int
     enrol_url: str
-    authority: Path
     pair: Pair
     previous: Pair | None
     """The one before it, still good for some days: to be tried if the broker refuses the new one."""
@@ -51,6 +51,10 @@ class Identity(Struct, frozen=True, kw_only=True):
     @property
     def certificate(self) -> Path:
         return self.pair.certificate
+
+    @property
+    def authority(self) -> Path:
+        return self.pair.authority
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -84,7 +88,6 @@ def load(directory: Path) -> Identity | None:
         broker_host=record.broker_host,
         broker_port=record.broker_port,
         enrol_url=record.enrol_url,
-        authority=directory / "authority.pem",
         pair=pair(directory, record.slot),
         previous=pair(directory, record.previous_slot) if record.previous_slot else None,
         expires_at=record.expires_at,
@@ -114,4 +117,5 @@ def read(directory: Path) -> Record | None:
 
 
 def pair(directory: Path, slot: str) -> Pair:
-    return Pair(directory / slot / "device.key", directory / slot / "device.pem")
+    place = directory / slot
+    return Pair(place / "device.key", place / "device.pem", place / "authority.pem")

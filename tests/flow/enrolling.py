@@ -1,0 +1,98 @@
+"""The enrolment listener for tests: the real application, over real TLS, on a free port."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import Engine
+
+from annexfleet_controller.clock import SYSTEM, Clock
+from annexfleet_controller.identity import authority, tokens
+from annexfleet_controller.identity.enrol_app import create_enrol
+from annexfleet_controller.settings import Home
+from annexfleet_controller.store.database import writing
+from annexfleet_controller.store.tables.places import Annex
+
+ANNEX = "berkane-1"
+DEADLINE_S = 20.0
+
+
+def url(home: Home) -> str:
+    return f"https://{home.settings.enrol_host}:{home.settings.enrol_port}"
+
+
+def new_annex(engine: Engine, annex_id: str = ANNEX) -> None:
+    with writing(engine) as db:
+        db.add(Annex(id=annex_id, name_fr="Annexe 1", name_ar="الملحقة 1", created_at=SYSTEM.now()))
+
+
+def new_token(
+    engine: Engine,
+    home: Home,
+    *,
+    max_devices: int = 1,
+    role: str = "counter",
+    lifetime: timedelta = tokens.LIFETIME,
+    clock: Clock = SYSTEM,
+) -> str:
+    """A token for `ANNEX`, which must be there."""
+    now = clock.now()
+    with writing(engine) as db:
+        return tokens.create(
+            db,
+            ANNEX,
+            role=role,
+            max_devices=max_devices,
+            expires_at=now + lifetime,
+            created_by="test",
+            enrol_url=url(home),
+            authority_pin=authority.load(home).pin,
+            now=now,
+        )
+
+
+@contextmanager
+def enrolment_served(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> Iterator[str]:
+    """The listener's address while the block lasts."""
+    certificate, key = authority.service_files(home)
+    config = uvicorn.Config(
+        create_enrol(home, engine=engine, clock=clock),
+        host=home.settings.enrol_host,
+        port=home.settings.enrol_port,
+        ssl_certfile=str(certificate),
+        ssl_keyfile=str(key),
+        log_level="warning",
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + DEADLINE_S
+    while not server.started:
+        assert thread.is_alive(), "the listener ended"
+        assert time.monotonic() < deadline, "the listener did not start"
+        time.sleep(0.01)
+    try:
+        yield url(home)
+    finally:
+        server.should_exit = True
+        thread.join(DEADLINE_S)
+
+
+def agent(*arguments: str, state_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Run the agent's enrolment as the child process that it is."""
+    program = (
+        "import sys; from pathlib import Path; from annexfleet_agent import enrolment as e;"
+        "kind, state, *rest = sys.argv[1:];"
+        "sys.exit(e.main_renew(state_dir=Path(state)) if kind == 'renew' else"
+        " e.main_enrol(rest[0], state_dir=Path(state), again='--again' in rest))"
+    )
+    kind, *rest = arguments
+    return subprocess.run(
+        [sys.executable, "-c", program, kind, state_dir, *rest], capture_output=True, text=True, timeout=60, check=False
+    )
