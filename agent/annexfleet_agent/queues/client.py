@@ -6,7 +6,7 @@ import msgspec
 
 from annexfleet_agent import http1
 from annexfleet_agent.queues import token
-from annexfleet_agent.queues.rows import FIELDS, Row
+from annexfleet_agent.queues.rows import FIELDS, Row, service_id
 from annexfleet_agent.settings import Settings
 
 TIMEOUT_S = 5.0
@@ -29,6 +29,12 @@ def set_(settings: Settings, row: Row) -> None:
     """
     if not settings.push.port:
         raise NotSet("push_is_off", "the agent does not listen: set `push.port` in agent.toml")
+    try:
+        well_named = service_id(row.service) == row.service
+    except ValueError:
+        well_named = False
+    if not well_named:
+        raise NotSet("refused", f"{row.service!r} is no id of a service: a-z 0-9 . _ -, in lower case, up to 63")
     path = token.path_of(settings)
     try:
         secret = token.read(settings)
