@@ -6,7 +6,8 @@ No serial numbers, host names or addresses: nothing here tells who uses the devi
 import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from annexfleet_agent.protocol.messages import Value
 from annexfleet_agent.protocol.wire import MAX_INFLATED_BYTES, MAX_PAYLOAD_BYTES, pack
 
 _DPKG = "/var/lib/dpkg/status"
+_DPKG_FIELDS = ("Package:", "Status:", "Version:", "Architecture:")
 _MOST_VERSION_CHARACTERS = 128
 _ROOM_BYTES = 8 * 1024
 """Kept free in the payload for the message's other fields."""
@@ -188,27 +190,29 @@ def _packages(tree: Tree) -> dict[str, str]:
     # Termux lives in a folder of its own.
     prefix = os.environ.get("PREFIX", "") if not tree.root and on_android() else ""
     try:
-        # A few megabytes on a desktop: more than other files, so the limit is its own.
-        return parse_dpkg(tree.text(prefix + _DPKG, most=64 * 1024 * 1024))
+        # Line by line: on a desktop the file has several megabytes.
+        with open(tree.path(prefix + _DPKG), encoding="utf-8", errors="replace") as status:  # noqa: PTH123
+            return parse_dpkg(status)
     except OSError:
         return {}
 
 
-def parse_dpkg(status: str) -> dict[str, str]:
-    """Name to version of each installed package, from the text of dpkg's status file.
+def parse_dpkg(status: Iterable[str]) -> dict[str, str]:
+    """Name to version of each installed package, from the lines of dpkg's status file.
 
-    A package that is there in two architectures has its architecture in the name, such as `libc6:i386`.
+    A package that is there in two architectures has the second one's in its name, such as `libc6:i386`.
     """
     packages: dict[str, str] = {}
-    for paragraph in status.split("\n\n"):
-        of: dict[str, str] = {}
-        for line in paragraph.split("\n"):
-            key, colon, value = line.partition(":")
-            if colon and key in {"Package", "Status", "Version", "Architecture"}:
-                of[key] = value.strip()
-        if of.get("Status", "").endswith(" installed") and "Package" in of and "Version" in of:
-            name = of["Package"]
-            if name in packages:
-                name = f"{name}:{of.get('Architecture', '')}"
-            packages[name[:160]] = of["Version"][:_MOST_VERSION_CHARACTERS]
+    of: dict[str, str] = {}
+    for line in chain(status, [""]):
+        if not line.strip():
+            if of.get("Status", "").endswith(" installed") and "Package" in of and "Version" in of:
+                name = of["Package"]
+                if name in packages:
+                    name = f"{name}:{of.get('Architecture', '')}"
+                packages[name[:160]] = of["Version"][:_MOST_VERSION_CHARACTERS]
+            of = {}
+        elif line.startswith(_DPKG_FIELDS):
+            key, _, value = line.partition(":")
+            of[key] = value.strip()
     return packages
