@@ -26,7 +26,11 @@ _LONGEST_WAIT_S = 60.0
 
 
 class TimedOut(Exception):
-    """A job took longer than its deadline, or could not start because too many others hang."""
+    """A job took longer than its deadline."""
+
+
+class TurnedAway(TimedOut):
+    """A job was not even begun: too many others hang."""
 
 
 class Outcome(NamedTuple):
@@ -62,7 +66,7 @@ class _Job(NamedTuple):
     work: Callable[[], Any]
     done: Callable[[Outcome], object]
     deadline_s: float
-    late: Callable[[Any], object] | None
+    late: Callable[[Outcome], object] | None
 
 
 class _Worker:
@@ -151,12 +155,12 @@ class Loop:
         done: Callable[[Outcome], object],
         *,
         deadline_s: float,
-        late: Callable[[Any], object] | None = None,
+        late: Callable[[Outcome], object] | None = None,
     ) -> None:
         """Do what may block in the worker thread, then call `done` in the loop's thread, exactly once.
 
         Jobs run one after the other.  A job still running `deadline_s` after its start is reported as TimedOut and its
-        thread is given up.  What such a job returns in the end goes to `late`, which can close it.
+        thread is given up.  If such a job ends after all, `late` hears of it, and can close what it made.
         """
         self._jobs.append(_Job(work, done, deadline_s, late))
         self._hand_out()
@@ -170,7 +174,7 @@ class Loop:
             return
         while self._jobs and self._worker is None and self._stuck >= self._max_stuck:
             job = self._jobs.popleft()
-            self.soon(lambda job=job: job.done(Outcome(None, TimedOut("too many jobs hang"))))  # type: ignore[misc]
+            self.soon(lambda job=job: job.done(Outcome(None, TurnedAway("too many jobs hang"))))  # type: ignore[misc]
         if not self._jobs:
             return
         worker = self._worker or self._start_worker()
@@ -212,8 +216,8 @@ class Loop:
         assert job is not None
         if worker.given_up:
             self._stuck -= 1
-            if job.late is not None and outcome.error is None:
-                job.late(outcome.value)
+            if job.late is not None:
+                job.late(outcome)
             return
         if worker.deadline is not None:
             worker.deadline.cancel()

@@ -189,7 +189,7 @@ class Outbox:
     def _open_or_begin_anew(self) -> None:
         for last in (False, True):
             try:
-                return self._open()
+                self._open()
             except sqlite3.DatabaseError as error:
                 if hasattr(self, "_db"):
                     self._db.close()
@@ -203,6 +203,8 @@ class Outbox:
                 if not _is_corrupt(error):
                     raise OSError(errno.EIO, f"the outbox cannot be opened: {text}", str(self.path)) from error
                 self._move_aside(text)
+            else:
+                return
 
     def _move_aside(self, why: str) -> None:
         aside = self.path.with_suffix(".corrupt")

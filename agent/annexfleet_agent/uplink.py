@@ -1,0 +1,497 @@
+"""Keeps a session with the broker, drains the outbox through it, and hears what comes down.
+
+An item is gone from the outbox only when the controller's acknowledgement covers it.  What a broker says it took
+proves nothing.  After a connection the newest state goes first, the backlog after it with a bounded number of items
+that are not acknowledged; what stays unacknowledged too long is asked about (a new hello) and sent again.
+"""
+
+import logging
+import random
+import secrets
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, get_args
+
+from msgspec import Struct
+
+from annexfleet_agent import session
+from annexfleet_agent.identity import Identity, IdentityBroken
+from annexfleet_agent.loop import Loop, Outcome, TimedOut, Timer
+from annexfleet_agent.outbox import Outbox, Pending
+from annexfleet_agent.protocol import messages, topics, wire
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import Client
+
+log = logging.getLogger(__name__)
+
+RETRY_WINDOWS_S = (60.0, 120.0, 180.0)
+"""The wait before each attempt is drawn evenly from 0 to the next of these; the last one stays.  The full width is used
+every time, so that devices which lost one broker together never come back together."""
+_REFUSED_WINDOW_S = 600.0
+_FIRST_WINDOW_S = 2.0
+_STEADY_AFTER_S = 60.0
+"""A connection that lasted this long was a good one: the next loss begins with the first window."""
+_DIAL_DEADLINE_S = 40.0
+_OPEN_DEADLINE_S = 30.0
+_IN_FLIGHT = 16
+"""Publications without the broker's answer; mosquitto takes 20."""
+_CREDIT = 128
+"""Items of the backlog that may wait for the controller's acknowledgement."""
+_ANSWER_S = 60.0
+"""A broker that does not answer a publication in this time is dead."""
+_PATIENCE_S = 60.0
+_PATIENCE_BEATS_S = 1200.0
+"""In steady state the controller acknowledges beats every 15 minutes only."""
+_PATIENCE_MOST_S = 1200.0
+_AFTER_NUDGE_S = 15.0
+_NOBODY_WINDOW_S = (10.0, 60.0)
+"""No controller is there: the next hello is sent somewhere in this time."""
+_STUCK_SENDS = 5
+_STUCK_S = 600.0
+
+
+_KIND_OF: dict[str, topics.Down] = {kind: kind for kind in get_args(topics.Down)}
+_NOT_OURS = (18, 19, 20, 21)
+"""OpenSSL's codes of a chain that does not end at the authority we trust."""
+_SENTENCES: dict[type[BaseException], str] = {
+    TimedOut: "the broker does not answer: check the network and the address",
+    socket.gaierror: "the broker's name cannot be found: check the network",
+    ConnectionRefusedError: "nothing listens at the broker's address: is the controller up?",
+    TimeoutError: "the broker does not answer: check the network and the address",
+    IdentityBroken: "this device's identity cannot be used",
+}
+
+
+class Status(Struct):
+    """What `annexfleet-agent status` shows of the uplink."""
+
+    state: str = "offline"
+    """`offline`, `connecting`, `connected` or `nobody_listens` (the broker is there, the controller is not)."""
+    connected_since: float | None = None
+    last_ack_at: float | None = None
+    acked_upto: int = 0
+    problem: str = ""
+    problem_at: float | None = None
+    attempts: int = 0
+
+
+class _Sent(NamedTuple):
+    at: float
+    """By the clock that never steps."""
+    kind: str
+    by_credit: bool
+
+
+class _Stuck(Struct):
+    """The first item that the mark does not pass."""
+
+    seq: int
+    since: float
+    sends: int = 0
+    answered: int = 0
+    """Of these, how many were followed by an acknowledgement that did not cover it."""
+
+
+class Uplink:
+    """One device's way to its controller."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        outbox: Outbox,
+        identity: Callable[[], Identity],
+        *,
+        device_id: str,
+        hello: Callable[[str], messages.Hello],
+        on_config: Callable[[messages.Config], object],
+        on_command: Callable[[messages.Command], object],
+        on_ready: Callable[[], object],
+        keepalive_s: int = 110,
+        retry_windows_s: Sequence[float] = RETRY_WINDOWS_S,
+        rng: random.Random | None = None,
+        on_status: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`identity` is asked (in the worker) at each attempt, so that a renewed certificate is used.
+
+        `hello` makes the greeting of a session id.  `on_ready` is called when a controller hears us, before the
+        backlog goes: what is put into the outbox then goes first.
+        """
+        self.status = Status()
+        self._loop = loop
+        self._outbox = outbox
+        self._identity = identity
+        self._device_id = device_id
+        self._hello = hello
+        self._on_config = on_config
+        self._on_command = on_command
+        self._on_ready = on_ready
+        self._on_status = on_status
+        self._keepalive_s = keepalive_s
+        self._windows_s = tuple(retry_windows_s)
+        self._rng = rng or random.Random()  # noqa: S311  # to spread load, not to hide anything
+        self._session: session.Session | None = None
+        self._session_id = ""
+        self._running = False
+        self._retry: Timer | None = None
+        self._opening: Timer | None = None
+        self._checking: Timer | None = None
+        self._greeting: Timer | None = None
+        self._heed_dates = True
+        self._use_previous = False
+        self._opened_at = 0.0
+        self._ready = False
+        self._mids: dict[int, tuple[int, float]] = {}
+        """Publications that the broker has not answered: their item (0: a hello) and since when."""
+        self._sent: dict[int, _Sent] = {}
+        self._urgent: deque[int] = deque()
+        self._cursor = 0
+        self._credit_used = 0
+        self._patience = 1
+        self._nudged = False
+        self._stuck: _Stuck | None = None
+
+    # -- for the agent
+
+    def start(self) -> None:
+        self._running = True
+        self._retry = self._loop.after(self._rng.uniform(0, min(_FIRST_WINDOW_S, self._windows_s[0])), self._connect)
+
+    def stop(self) -> None:
+        """Say goodbye and end."""
+        self._running = False
+        for timer in (self._retry, self._opening, self._checking, self._greeting):
+            if timer is not None:
+                timer.cancel()
+        if self._session is not None:
+            goodbye = messages.Gone(session_id=self._session_id, reason="stopped")
+            # QoS 0: an answer that comes after we closed would make a reset of the orderly end.
+            self._session.publish("gone", wire.encode(goodbye), qos=0)
+            self._session.close()
+            self._session = None
+        self._set_state("offline")
+
+    @property
+    def ready(self) -> bool:
+        """Whether a controller hears us, as far as one can know."""
+        return self._ready
+
+    def pump(self, *newest: int) -> None:
+        """Something was put into the outbox; these numbers go before what waits longer."""
+        if self._ready:
+            self._urgent.extend(newest)
+            self._send_what_may_go()
+
+    def greet(self) -> None:
+        """Send a hello, which the controller answers with an acknowledgement at once."""
+        if self._session is None:
+            return
+        if self._greeting is not None:
+            self._greeting.cancel()
+            self._greeting = None
+        mid = self._session.publish("hello", wire.encode(self._hello(self._session_id)), qos=1)
+        if mid is not None:
+            self._mids[mid] = (0, self._now())
+
+    def live(self, sample: messages.Live) -> None:
+        """Send a sample of a watched device; nobody minds if it is lost."""
+        if self._session is not None and self._ready:
+            self._session.publish("live", wire.encode(sample), qos=0)
+
+    # -- connecting
+
+    def _connect(self) -> None:
+        if not self._running:
+            return
+        self.status.attempts += 1
+        self._set_state("connecting")
+        self._session_id = session_id = secrets.token_hex(6)
+        heed_dates, use_previous = self._heed_dates, self._use_previous
+
+        def dial() -> "Client":
+            identity = self._identity()
+            pair = identity.previous if use_previous and identity.previous is not None else identity.pair
+            context = session.tls_context(pair.authority, pair.certificate, pair.key, heed_dates=heed_dates)
+            return session.dial(identity, context, keepalive_s=self._keepalive_s, session_id=session_id)
+
+        self._loop.in_worker(
+            dial,
+            self._dialled,
+            deadline_s=_DIAL_DEADLINE_S,
+            late=lambda outcome: None if outcome.error else session.hang_up(outcome.value),
+        )
+
+    def _dialled(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            self._failed_to_dial(outcome.error)
+            return
+        client = outcome.value
+        if not self._running:
+            session.hang_up(client)
+            return
+        self._session = session.Session(
+            self._loop, client, self, device_id=self._device_id, keepalive_s=self._keepalive_s
+        )
+        self._opening = self._loop.after(
+            _OPEN_DEADLINE_S, lambda: self._break_off("the broker took the call and is silent")
+        )
+
+    def _failed_to_dial(self, error: BaseException) -> None:
+        if _is_about_dates(error) and self._heed_dates:
+            self._note(
+                "the controller's certificate is not valid by this device's clock "
+                f"({time.strftime('%Y-%m-%d %H:%M', time.gmtime(self._loop.clock.now()))} UTC): check the clock; "
+                "going on with dates ignored, name and authority are still verified"
+            )
+            self._heed_dates = False
+            self._connect()
+            return
+        self._heed_dates = True
+        self._lost(explain(error), refused=_is_refusal(error))
+
+    def _break_off(self, why: str) -> None:
+        if self._session is not None:
+            self._session.break_off(why)
+
+    def _lost(self, why: str, *, refused: bool) -> None:
+        self._session = None
+        self._ready = False
+        self._mids.clear()
+        self._sent.clear()
+        self._urgent.clear()
+        self._cursor = self._credit_used = 0
+        for timer in (self._opening, self._checking, self._greeting):
+            if timer is not None:
+                timer.cancel()
+        self._note(why)
+        self._set_state("offline")
+        if not self._running:
+            return
+        if refused:
+            self._use_previous = not self._use_previous  # the pair before a renewal may still be good
+        if self._opened_at and self._now() - self._opened_at >= _STEADY_AFTER_S:
+            self.status.attempts = 0
+        self._opened_at = 0.0
+        number = min(max(0, self.status.attempts - 1), len(self._windows_s) - 1)
+        window_s = self._windows_s[number]
+        if refused and self.status.attempts > 1:
+            window_s = max(window_s, min(_REFUSED_WINDOW_S, window_s * 10))
+        delay_s = self._rng.uniform(0, window_s)
+        log.info("next attempt to connect in_s=%.0f", delay_s)
+        self._retry = self._loop.after(delay_s, self._connect)
+
+    # -- what the session says
+
+    def on_open(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opened_at = self._now()
+        self.status.connected_since = self._loop.clock.now()
+        log.info("connected device=%s", self._device_id)
+        self._set_state("connected")
+        self._checking = self._loop.after(_AFTER_NUDGE_S, self._check)
+        self.greet()
+
+    def on_closed(self, reason: str, *, refused: bool) -> None:
+        self._lost(_plain(reason), refused=refused)
+
+    def on_delivered(self, mid: int, reason: int) -> None:
+        seq, _since = self._mids.pop(mid, (None, 0.0))
+        if seq is None:
+            return
+        if reason == session.NO_SUBSCRIBER:
+            self._nobody_listens()
+        elif reason >= 0x80:
+            self._note(f"the broker refused a message: reason 0x{reason:02x}")
+        elif seq == 0 and not self._ready:
+            self._ready = True
+            self._set_state("connected")
+            self._on_ready()
+        self._send_what_may_go()
+
+    def on_message(self, topic: str, payload: bytes) -> None:
+        kind = _KIND_OF.get(topic.removeprefix(topics.every_down(self._device_id)[:-1]))
+        if kind is None:
+            log.warning("a message on a foreign topic is ignored topic=%s", topic[:100])
+            return
+        try:
+            message = wire.decode_down(kind, payload)
+        except wire.Malformed as error:
+            log.warning("a message from above is ignored kind=%s reason=%s", kind, error)
+            return
+        if isinstance(message, messages.Ack):
+            self._acked(message)
+        elif isinstance(message, messages.Config):
+            self._on_config(message)
+        else:
+            self._on_command(message)
+
+    def _nobody_listens(self) -> None:
+        """The broker has nobody to give our messages to: the controller is away.  Ask again now and then."""
+        self._ready = False
+        self._forget_sent()
+        self._set_state("nobody_listens")
+        if self._greeting is None or not self._greeting.waiting:
+            self._greeting = self._loop.after(self._rng.uniform(*_NOBODY_WINDOW_S), self.greet)
+
+    # -- draining
+
+    def _send_what_may_go(self) -> None:
+        while self._ready and self._session is not None and len(self._mids) < _IN_FLIGHT:
+            item = self._next_item()
+            if item is None:
+                return
+            self._send(item)
+
+    def _next_item(self) -> Pending | None:
+        while self._urgent:
+            seq = self._urgent.popleft()
+            item = None if seq in self._sent else self._outbox.get(seq)
+            if item is not None:
+                return item
+        while self._credit_used < _CREDIT:
+            found = self._outbox.first(1, after=self._cursor)
+            if not found:
+                return None
+            self._cursor = found[0].seq
+            if self._cursor not in self._sent:
+                return found[0]
+        return None
+
+    def _send(self, item: Pending) -> None:
+        payload = item.payload()
+        if len(payload) > wire.MAX_PAYLOAD_BYTES:
+            log.error("an item is too big to be sent and is given up seq=%s kind=%s", item.seq, item.kind)
+            self._outbox.give_up(item.seq, self._loop.clock.now())
+            return
+        assert self._session is not None
+        mid = self._session.publish(item.kind, payload, qos=1)  # type: ignore[arg-type]
+        if mid is None:
+            return
+        by_credit = item.seq == self._cursor
+        self._credit_used += by_credit
+        self._mids[mid] = (item.seq, self._now())
+        self._sent[item.seq] = _Sent(self._now(), item.kind, by_credit)
+        if self._stuck is not None and self._stuck.seq == item.seq:
+            self._stuck.sends += 1
+
+    def _acked(self, ack: messages.Ack) -> None:
+        if ack.install_id and ack.install_id != self._outbox.install_id:
+            log.info("an acknowledgement of another installation is ignored install=%s", ack.install_id)
+            return
+        install = self._outbox.install_id
+        gone = self._outbox.ack(ack.upto, ack.install_id)
+        self.status.last_ack_at = self._loop.clock.now()
+        self.status.acked_upto = max(ack.upto, 0)
+        if self._outbox.install_id != install:  # it began anew: nothing that was sent counts
+            self._forget_sent()
+            self._ready = False
+            self.greet()
+            return
+        if gone:
+            self._patience = 1
+        for seq in [seq for seq in self._sent if seq <= ack.upto]:
+            self._credit_used -= self._sent.pop(seq).by_credit
+        self._judge_first()
+        self._send_what_may_go()
+        self._on_status()
+
+    def _judge_first(self) -> None:
+        """Whether the first item that the mark did not pass will never pass; then a Gap takes its place."""
+        first = self._outbox.first(1)
+        if not first or first[0].seq not in self._sent:
+            self._stuck = self._stuck if first and self._stuck and self._stuck.seq == first[0].seq else None
+            return
+        seq = first[0].seq
+        if self._stuck is None or self._stuck.seq != seq:
+            self._stuck = _Stuck(seq=seq, since=self._sent[seq].at, sends=1)
+        stuck = self._stuck
+        # Only an answer to *this* sending counts: a controller that cannot write does not answer, and then we wait.
+        stuck.answered = max(stuck.answered, stuck.sends) if self._now() - self._sent[seq].at > 1 else stuck.answered
+        if stuck.answered >= _STUCK_SENDS and self._now() - stuck.since >= _STUCK_S:
+            log.error("the controller cannot take an item, it is given up seq=%s kind=%s", seq, first[0].kind)
+            self._outbox.give_up(seq, self._loop.clock.now())
+            self._stuck = None
+
+    # -- time passes
+
+    def _check(self) -> None:
+        """Every 15 s: is the broker dead, is something unacknowledged for too long?"""
+        self._checking = self._loop.after(_AFTER_NUDGE_S, self._check)
+        now = self._now()
+        if any(now - since > _ANSWER_S for _seq, since in self._mids.values()):
+            self._break_off("the broker does not answer any more")
+            return
+        if not self._ready or not any(self._is_overdue(sent, now) for sent in self._sent.values()):
+            self._nudged = False
+            return
+        if not self._nudged:
+            self._nudged = True
+            self.greet()
+            return
+        self._nudged = False
+        log.info("items are sent again count=%s", len(self._sent))
+        self._patience = min(self._patience * 2, int(_PATIENCE_MOST_S / _PATIENCE_S))
+        self._forget_sent()
+        self._send_what_may_go()
+
+    def _is_overdue(self, sent: _Sent, now: float) -> bool:
+        hurried = sent.kind != "beat" or self._credit_used >= _CREDIT
+        patience_s = _PATIENCE_S * self._patience if hurried else max(_PATIENCE_BEATS_S, _PATIENCE_S * self._patience)
+        return now - sent.at > patience_s
+
+    def _forget_sent(self) -> None:
+        self._sent.clear()
+        self._cursor = self._credit_used = 0
+
+    def _now(self) -> float:
+        return self._loop.clock.mono()
+
+    def _set_state(self, state: str) -> None:
+        if state == "offline":
+            self.status.connected_since = None
+        if state != self.status.state:
+            self.status.state = state
+            self._on_status()
+
+    def _note(self, problem: str) -> None:
+        if problem != self.status.problem:
+            log.warning("%s", problem)
+        self.status.problem = problem
+        self.status.problem_at = self._loop.clock.now()
+
+
+def explain(error: BaseException) -> str:
+    """Why a connection could not be made, for a person."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        if error.verify_code in _NOT_OURS:
+            return "the broker's certificate is not of our authority: is this its controller, or was it set up anew?"
+        return f"the broker's certificate is not accepted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return _plain(str(error))
+    for kind, sentence in _SENTENCES.items():
+        if isinstance(error, kind):
+            return f"{sentence} ({error})"
+    return f"cannot connect: {error}"
+
+
+def _plain(reason: str) -> str:
+    lower = reason.lower()
+    if "certificate_revoked" in lower or "certificate revoked" in lower:
+        return "this device's certificate was revoked: enrol it again"
+    if "certificate_expired" in lower or "certificate expired" in lower:
+        return "the broker says that this device's certificate has expired: run `annexfleet-agent renew`"
+    if "unknown_ca" in lower or "unknown ca" in lower:
+        return "the broker does not know who issued this device's certificate: enrol it again"
+    return reason
+
+
+def _is_about_dates(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in (9, 10)
+
+
+def _is_refusal(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError)
