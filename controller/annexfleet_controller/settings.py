@@ -35,6 +35,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """mutual TLS, for devices"""
     broker_socket: str = ""
     """The broker's local listener for the controller; empty: `mosquitto/controller.sock` in the home."""
+    ingest_shared: bool = False
+    """True where several ingest processes share the work: they then hear each message once among them."""
     keep_beats_days: Annotated[int, Meta(ge=1)] = 7
     keep_hours_days: Annotated[int, Meta(ge=1)] = 90
     keep_days_days: Annotated[int, Meta(ge=1)] = 1095
@@ -57,6 +59,11 @@ class Home(Struct, frozen=True):
     @property
     def broker_socket(self) -> Path:
         return Path(self.settings.broker_socket or self.path / "mosquitto" / "controller.sock")
+
+    @property
+    def enrol_url(self) -> str:
+        """Where new devices knock: under the broker's name, for the enrolment listener stands beside the broker."""
+        return f"https://{self.settings.broker_host}:{self.settings.enrol_port}"
 
     @property
     def authority_dir(self) -> Path:

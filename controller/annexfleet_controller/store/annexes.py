@@ -1,18 +1,22 @@
 """Annexes: which there are, and how many devices of each can be heard."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 from sqlalchemy import Integer, and_, case, cast, func, select
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import state
-from annexfleet_controller.errors import AnnexExists, AnnexUnknown
-from annexfleet_controller.store.scope import Scope
+from annexfleet_controller.errors import AnnexExists, AnnexUnknown, Invalid
+from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.places import Annex
 from annexfleet_controller.store.tables.readings import DeviceState
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,61}[a-z0-9]")
 
 
 class Counts(Struct, frozen=True):
@@ -27,8 +31,8 @@ class Counts(Struct, frozen=True):
         return self.online + self.silent + self.never
 
 
-def visible(
-    db: Session, scope: Scope, *, search: str = "", after: str = "", limit: int | None = None
+def listing(
+    db: Session, scope: Scope = WHOLE, *, search: str = "", after: str = "", limit: int | None = None
 ) -> Sequence[Annex]:
     """The annexes in sight, by id, from after that id."""
     query = select(Annex).where(scope.limit(Annex.id)).order_by(Annex.id)
@@ -53,9 +57,13 @@ def get(db: Session, scope: Scope, annex_id: str) -> Annex:
 
 
 def create(
-    db: Session, annex_id: str, name_fr: str, name_ar: str, *, now: datetime, time_zone: str = "Africa/Casablanca"
+    db: Session, annex_id: str, *, name_fr: str, name_ar: str, now: datetime, time_zone: str = "Africa/Casablanca"
 ) -> Annex:
-    """Raises AnnexExists."""
+    """Raises AnnexExists, or Invalid naming the field."""
+    if not _ID.fullmatch(annex_id):
+        raise Invalid("an annex's id has 2 to 63 small letters, digits and hyphens", field="id")
+    if not is_time_zone(time_zone):
+        raise Invalid(f"there is no time zone {time_zone!r}", field="time_zone")
     if db.get(Annex, annex_id) is not None:
         raise AnnexExists(f"annex {annex_id!r} exists", annex=annex_id)
     annex = Annex(id=annex_id, name_fr=name_fr, name_ar=name_ar, time_zone=time_zone, created_at=now)
@@ -90,3 +98,11 @@ def like(search: str) -> str:
     """A pattern that finds these words anywhere, taken literally."""
     escaped = search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return f"%{escaped}%"
+
+
+def is_time_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # a name may also be a directory, or no name at all
+        return False
+    return True

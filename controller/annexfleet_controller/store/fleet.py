@@ -155,6 +155,14 @@ def by_numbers(db: Session, scope: Scope, numbers: Collection[int]) -> dict[int,
     return {number: (device_id, annex_id) for number, device_id, annex_id in db.execute(query)}
 
 
+def numbers(db: Session, scope: Scope, device_ids: Collection[str]) -> set[int]:
+    """The numbers of these devices, of those in sight and in service."""
+    query = select(Device.number).where(
+        scope.limit(Device.annex_id), Device.id.in_(device_ids), Device.revoked_at.is_(None)
+    )
+    return set(db.scalars(query))
+
+
 def known(
     db: Session, rows: Sequence[DeviceRow], *, collectors: Collection[str] = (), live: bool = False
 ) -> dict[int, state.Known]:

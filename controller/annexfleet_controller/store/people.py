@@ -193,6 +193,10 @@ def answer(db: Session, digest: str) -> IdempotentAnswer | None:
     return db.get(IdempotentAnswer, digest)
 
 
+def drop_answer(db: Session, digest: str) -> None:
+    db.execute(delete(IdempotentAnswer).where(IdempotentAnswer.digest == digest))
+
+
 def keep_answer(db: Session, *, digest: str, request_digest: str, status: int, sealed: bytes, now: datetime) -> None:
     """Raises IntegrityError where a request with the same key was faster."""
     db.add(IdempotentAnswer(digest=digest, request_digest=request_digest, status=status, sealed=sealed, created_at=now))

@@ -1,0 +1,1 @@
+"""A file a page: it asks, calls and renders."""

@@ -1,0 +1,62 @@
+"""/healthz, /readyz and /metrics: for whoever keeps the controller running."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from sqlalchemy.exc import SQLAlchemyError
+
+from annexfleet_controller.access.asked import Db, EngineOf, Now
+from annexfleet_controller.access.door import Anybody, Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.store import annexes, figures, migrate, set_aside
+from annexfleet_controller.store.database import reading
+from annexfleet_controller.store.scope import WHOLE
+
+router = APIRouter(tags=["health"])
+
+INGEST_HEARD_WITHIN = timedelta(minutes=2)
+"""Ingest writes its figures every few seconds while it listens, also when no device speaks."""
+_INGEST_ALIVE = "ingest_alive_at_seconds"
+
+
+@router.get("/healthz", dependencies=[Depends(Anybody())])
+def alive() -> JSONResponse:
+    """The process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/readyz", dependencies=[Depends(Anybody())])
+def ready(engine: EngineOf, now: Now) -> JSONResponse:
+    """The database can be read and has the tables of this version, and ingest was heard of lately.  503 if not."""
+    try:
+        with reading(engine) as db:
+            heard = figures.read(db).get(_INGEST_ALIVE)
+        checks = {
+            "database": True,
+            "migrated": migrate.is_current(engine),
+            "ingest": heard is not None and now - heard[1] < INGEST_HEARD_WITHIN,
+        }
+    except SQLAlchemyError:
+        checks = {"database": False, "migrated": False, "ingest": False}
+    good = all(checks.values())
+    return JSONResponse({"status": "ready" if good else "not_ready", "checks": checks}, 200 if good else 503)
+
+
+@router.get("/metrics")
+def metrics(request: Request, person: Annotated[Person, Depends(Needs("diagnose"))], db: Db, now: Now) -> Response:
+    """Figures about the controller in Prometheus' text format."""
+    registry = CollectorRegistry()
+    devices = Gauge("annexfleet_devices", "Devices in service, by presence", ["annex", "presence"], registry=registry)
+    for annex_id, counts in annexes.counts(db, WHOLE, now=now).items():
+        for presence in ("online", "silent", "never"):
+            devices.labels(annex_id, presence).set(getattr(counts, presence))
+    Gauge("annexfleet_set_aside", "Messages that could not be decoded, still kept", registry=registry).set(
+        set_aside.count(db)
+    )
+    Gauge("annexfleet_open_pages", "Live pages of this process", registry=registry).set(len(request.app.state.hub))
+    for name, (value, _) in figures.read(db).items():
+        Gauge(f"annexfleet_{name}", "A figure that ingest and work keep", registry=registry).set(value)
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,112 @@
+"""/api/v1/printers: each printer once, whichever devices see it."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from annexfleet_controller import state
+from annexfleet_controller.access.asked import Db, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.api import paging, problems
+from annexfleet_controller.store import fleet
+
+router = APIRouter(prefix="/api/v1/printers", tags=["printers"], responses=problems.RESPONSES)
+
+
+class LevelOut(BaseModel):
+    """A supply or a tray; the ratio is null where the printer cannot tell."""
+
+    name: str
+    kind: str = ""
+    colour: str = ""
+    media: str = ""
+    ratio: float | None
+
+
+class PrinterOut(BaseModel):
+    id: str
+    annex: str
+    name: str
+    model: str
+    address: str
+    state: str
+    causes: list[str]
+    reasons: list[str]
+    in_trouble: bool
+    accepting: bool | None
+    paused: bool | None
+    jobs: float | None
+    oldest_job_age_s: float | None
+    pages: float | None
+    source: str
+    supplies: list[LevelOut]
+    trays: list[LevelOut]
+    seen_by: list[str]
+    at: datetime
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "id": "3f0c9a3b1d5e7f90aa11bb22", "annex": "berkane-1", "name": "guichet-hp",
+                    "model": "HP LaserJet M404", "address": "192.0.2.20:631", "state": "stopped",
+                    "causes": ["paper_jam"], "reasons": ["media-jam-error"], "in_trouble": True, "accepting": True,
+                    "paused": False, "jobs": 3, "oldest_job_age_s": 240, "pages": 81234, "source": "device_ipp",
+                    "supplies": [{"name": "black", "kind": "toner", "colour": "black", "ratio": 0.42}], "trays": [],
+                    "seen_by": ["d-abcdefghijklmnopqrstuvwxyz"], "at": "2026-11-23T08:00:00Z",
+                }
+            ]
+        }
+    }  # fmt: skip
+
+
+class PrinterPage(BaseModel):
+    items: list[PrinterOut]
+    next: str | None = None
+
+
+@router.get("")
+def list_printers(
+    *,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    annex: Annotated[str, Query(max_length=63)] = "",
+    in_trouble: Annotated[bool | None, Query(description="Only those in trouble, or only the others")] = None,
+    search: paging.Search = "",
+    cursor: paging.Cursor = "",
+    limit: paging.Limit = 100,
+) -> PrinterPage:
+    """The printers in your sight, by id."""
+    after = paging.keys(cursor, 1)
+    rows = fleet.devices(db, person.scope, now=now, annex_id=annex)
+    found = fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]))
+    wanted = [
+        printer
+        for printer in sorted(found, key=lambda p: p.id)
+        if (in_trouble is None or printer.printer.in_trouble == in_trouble)
+        and (after is None or printer.id > after[0])
+        and search.casefold() in f"{printer.id} {printer.printer.name} {printer.printer.model}".casefold()
+    ]
+    return PrinterPage(
+        items=[_out(printer) for printer in wanted[:limit]],
+        next=paging.cursor(wanted[limit - 1].id) if len(wanted) > limit else None,
+    )
+
+
+def _out(seen: fleet.SeenPrinter) -> PrinterOut:
+    p = seen.printer
+    return PrinterOut(
+        id=seen.id, annex=seen.annex_id, name=p.name, model=p.model, address=p.address, state=p.state,
+        causes=p.causes, reasons=p.reasons, in_trouble=p.in_trouble, accepting=p.accepting, paused=p.paused,
+        jobs=p.jobs, oldest_job_age_s=p.oldest_job_age_s, pages=p.pages, source=p.source,
+        supplies=[_level(level) for level in p.supplies], trays=[_level(level) for level in p.trays],
+        seen_by=[row.id for row in seen.seen_by], at=p.at,
+    )  # fmt: skip
+
+
+def _level(level: state.Level) -> LevelOut:
+    return LevelOut(name=level.name, kind=level.kind, colour=level.colour, media=level.media, ratio=level.ratio)

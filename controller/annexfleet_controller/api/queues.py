@@ -1,0 +1,89 @@
+"""/api/v1/queues: where people wait."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel
+
+from annexfleet_controller.access.asked import Db, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.api import paging, problems
+from annexfleet_controller.store import fleet
+
+router = APIRouter(prefix="/api/v1/queues", tags=["queues"], responses=problems.RESPONSES)
+
+
+class QueueOut(BaseModel):
+    """A number that the source does not give is null, never 0."""
+
+    id: str
+    annex: str
+    device: str
+    service: str
+    waiting: float | None
+    longest_wait_s: float | None
+    average_wait_s: float | None
+    served_last_hour: float | None
+    abandoned_last_hour: float | None
+    counters_open: float | None
+    counters_total: float | None
+    observed_at: datetime | None
+    stale: bool
+    at: datetime
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "id": "d-abcdefghijklmnopqrstuvwxyz.residence", "annex": "berkane-1",
+                    "device": "d-abcdefghijklmnopqrstuvwxyz", "service": "residence", "waiting": 12,
+                    "longest_wait_s": 1260, "average_wait_s": 540, "served_last_hour": 17, "abandoned_last_hour": 1,
+                    "counters_open": 3, "counters_total": 4, "observed_at": "2026-11-23T08:00:00Z", "stale": False,
+                    "at": "2026-11-23T08:00:00Z",
+                }
+            ]
+        }
+    }  # fmt: skip
+
+
+class QueuePage(BaseModel):
+    items: list[QueueOut]
+    next: str | None = None
+
+
+@router.get("")
+def list_queues(
+    *,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    annex: Annotated[str, Query(max_length=63)] = "",
+    search: paging.Search = "",
+    cursor: paging.Cursor = "",
+    limit: paging.Limit = 100,
+) -> QueuePage:
+    """The service queues in your sight, by id."""
+    after = paging.keys(cursor, 1)
+    rows = fleet.devices(db, person.scope, now=now, annex_id=annex)
+    found = fleet.queues(rows, fleet.known(db, rows, collectors=["queues"]))
+    wanted = [
+        queue
+        for queue in sorted(found, key=lambda q: q.id)
+        if (after is None or queue.id > after[0]) and search.casefold() in queue.id.casefold()
+    ]
+    return QueuePage(
+        items=[_out(queue) for queue in wanted[:limit]],
+        next=paging.cursor(wanted[limit - 1].id) if len(wanted) > limit else None,
+    )
+
+
+def _out(seen: fleet.SeenQueue) -> QueueOut:
+    q = seen.queue
+    return QueueOut(
+        id=seen.id, annex=seen.annex_id, device=seen.device.id, service=q.service, waiting=q.waiting,
+        longest_wait_s=q.longest_wait_s, average_wait_s=q.average_wait_s, served_last_hour=q.served_last_hour,
+        abandoned_last_hour=q.abandoned_last_hour, counters_open=q.counters_open, counters_total=q.counters_total,
+        observed_at=q.observed_at, stale=q.stale, at=q.at,
+    )  # fmt: skip

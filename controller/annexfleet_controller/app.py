@@ -1,0 +1,214 @@
+"""The web application: pages for people, JSON for programs, and what goes around every answer."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.routing import iter_route_contexts
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount
+
+from annexfleet_controller import api, web
+from annexfleet_controller.access import sessions
+from annexfleet_controller.access.asked import language_of
+from annexfleet_controller.access.door import Anybody, Needs, Policy
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.api import problems
+from annexfleet_controller.api.hub import Hub
+from annexfleet_controller.clock import SYSTEM, Clock
+from annexfleet_controller.errors import (
+    AnnexfleetError,
+    Conflict,
+    Forbidden,
+    ForeignRequest,
+    Invalid,
+    NotFound,
+    PasswordMustChange,
+    PasswordWeak,
+    SignedOut,
+    SignInRefused,
+    TooManyAttempts,
+)
+from annexfleet_controller.identity.tokens import TokenRefused
+from annexfleet_controller.settings import Home
+from annexfleet_controller.store.database import open_database
+from annexfleet_controller.web import render
+from annexfleet_controller.web.pages import problem as problem_page
+
+log = logging.getLogger(__name__)
+
+MAX_BODY_BYTES = 64 * 1024
+
+_STATUS: tuple[tuple[type[AnnexfleetError], int], ...] = (
+    (NotFound, 404),
+    (Conflict, 409),
+    (SignedOut, 401),
+    (SignInRefused, 401),
+    (Forbidden, 403),
+    (ForeignRequest, 403),
+    (PasswordMustChange, 403),
+    (TooManyAttempts, 429),
+    (PasswordWeak, 422),
+    (Invalid, 422),
+    (TokenRefused, 422),
+)
+
+_HEADERS = {
+    # No inline script, no inline style, nothing from elsewhere: a device's word that slips through does nothing.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def create_web(home: Home, *, engine: Engine | None = None, clock: Clock = SYSTEM) -> FastAPI:
+    """All pages and the API over plain HTTP, for this machine or the TLS proxy in front.
+
+    The database must have its tables already (`store.migrate`).
+    """
+    app = FastAPI(
+        title="annexfleet",
+        version="1",
+        description="What the devices of digital administrative annexes tell of themselves.",
+        # The description is below, behind the door.  No page draws it: the usual ones load scripts from foreign hosts.
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        max_body_size=MAX_BODY_BYTES,
+    )
+    app.state.home = home
+    app.state.engine = engine or open_database(home.database_url)
+    app.state.clock = clock
+    app.state.hub = Hub(app.state.engine, home.settings, clock)
+    for router in (*api.ROUTERS, *web.ROUTERS):
+        app.include_router(router)
+    app.add_api_route("/api/v1/openapi.json", _openapi, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=render.STATIC), name="static")
+    app.middleware("http")(_with_headers)
+    app.add_exception_handler(AnnexfleetError, _refused)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(OperationalError, _store_unavailable)
+    app.add_exception_handler(Exception, _failed)
+    _refuse_routes_without_policy(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.hub.stop()
+
+
+def _openapi(request: Request, person: Annotated[Person, Depends(Needs("look"))]) -> JSONResponse:
+    """The description of the API."""
+    return JSONResponse(request.app.openapi())
+
+
+def policies(app: FastAPI) -> dict[tuple[str, str], Policy | None]:
+    """The policy of every route, by method and path; None where it has none."""
+    found: dict[tuple[str, str], Policy | None] = {}
+    for route in iter_route_contexts(app.routes):
+        if isinstance(getattr(route, "original_route", None), Mount) or not getattr(route, "methods", None):
+            continue  # only /static, which holds no secrets
+        for method in sorted(route.methods or ()):
+            found[method, route.path or ""] = _policy(route.dependant)
+    return found
+
+
+def _policy(dependant: Dependant) -> Policy | None:
+    for needed in dependant.dependencies:
+        if isinstance(needed.call, Needs | Anybody):
+            return needed.call
+    return None
+
+
+def _refuse_routes_without_policy(app: FastAPI) -> None:
+    for (method, path), policy in policies(app).items():
+        if policy is None:
+            raise RuntimeError(f"{method} {path} names no policy (access.door)")
+
+
+async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if sessions.is_https(request.app.state.home.settings):
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return response
+
+
+# -- errors, told in the way of who asked
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AnnexfleetError)
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    if status == 500:
+        log.error("request failed code=%s path=%s", error.code, request.url.path, exc_info=error)
+    if _for_program(request):
+        return problems.of(error, status, language_of(request))
+    if isinstance(error, SignedOut):
+        return _send_to(request, "/sign-in")
+    if isinstance(error, PasswordMustChange):
+        return _send_to(request, "/password")
+    return problem_page.show(request, status, error.code)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed", 413: "too_big"}.get(error.status_code, "error")
+    return _told(request, error.status_code, code, headers=dict(error.headers or {}))
+
+
+def _malformed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    fields = sorted({str(e["loc"][-1]) for e in error.errors() if e.get("loc")})
+    if _for_program(request):
+        return problems.answer(422, "invalid", language_of(request), facts={"fields": fields})
+    return problem_page.show(request, 422, "invalid")
+
+
+def _store_unavailable(request: Request, error: Exception) -> Response:
+    """Full, read-only, locked for long or gone: nothing was changed, and trying again may help."""
+    log.error("database unavailable path=%s error=%s", request.url.path, error)
+    return _told(request, 503, "store_unavailable", headers={"Retry-After": "5"})
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    return _told(request, 500, "error", headers={})  # starlette logs it with its trace
+
+
+def _told(request: Request, status: int, code: str, *, headers: dict[str, str]) -> Response:
+    if _for_program(request):
+        return problems.answer(status, code, language_of(request), headers=headers)
+    return problem_page.show(request, status, code)
+
+
+def _for_program(request: Request) -> bool:
+    return request.url.path.startswith("/api/") or request.url.path in {"/metrics", "/healthz", "/readyz"}
+
+
+def _send_to(request: Request, path: str) -> Response:
+    """Elsewhere; a script's request is told so in htmx's way, for it would follow a redirect into a fragment."""
+    if request.headers.get("hx-request") == "true":
+        return Response(status_code=204, headers={"HX-Redirect": path})
+    if request.method == "GET" and path == "/sign-in" and request.url.path != "/":
+        path = f"{path}?next={request.url.path}"
+    return RedirectResponse(path, 303)

@@ -1,0 +1,42 @@
+"""/annexes/<id>: the devices, printers and queues of one annex."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import HTMLResponse
+
+from annexfleet_controller.access.asked import Db, LanguageOf, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.web.pages import board
+from annexfleet_controller.web.render import Page, WantedBlock
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/annexes/{annex_id}")
+def show(
+    *,
+    annex_id: str,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    language: LanguageOf,
+    page: Page,
+    block: WantedBlock,
+) -> HTMLResponse:
+    """Asked by htmx, only its state."""
+    place = annexes.get(db, person.scope, annex_id)
+    rows = fleet.devices(db, person.scope, now=now, annex_id=annex_id)
+    known = fleet.known(db, rows, collectors=["printers", "queues"])
+    return page(
+        "annex.html",
+        block=block if block == "state" else "",
+        card=board.card(place, rows, known, now=now, language_code=language.code),
+        devices=[(row, row.presence(now)) for row in rows],
+        printers=fleet.printers(rows, known),
+        queues=fleet.queues(rows, known),
+        may_enrol=person.may("manage_tokens"),
+        events=f"/api/v1/events?annex={place.id}",
+    )

@@ -1,0 +1,140 @@
+"""/: every annex with what troubles it."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import HTMLResponse
+from msgspec import Struct
+
+from annexfleet_controller import state
+from annexfleet_controller.access.asked import Db, LanguageOf, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.store.tables.places import Annex
+from annexfleet_controller.web.render import Page, WantedBlock
+
+router = APIRouter(include_in_schema=False)
+
+
+class Tile(Struct, frozen=True):
+    """One device, small."""
+
+    id: str
+    name: str
+    presence: state.Presence
+
+
+class AnnexCard(Struct, frozen=True):
+    """One annex at a glance."""
+
+    id: str
+    name: str
+    tiles: list[Tile]
+    online: int
+    silent: int
+    never: int
+    printers: int
+    troubled: list[fleet.SeenPrinter]
+    waiting: float | None
+    """People waiting in all queues that are known; None where none is."""
+    longest_wait_s: float | None
+    stale: bool
+    """True if a queue's figures are too old to be believed."""
+
+    @property
+    def calm(self) -> bool:
+        return not self.silent and not self.troubled
+
+
+class Sums(Struct, frozen=True):
+    """The province in a line."""
+
+    online: int
+    silent: int
+    never: int
+    printers: int
+    troubled: int
+    waiting: float | None
+
+
+@router.get("/")
+def show(
+    *,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    language: LanguageOf,
+    page: Page,
+    block: WantedBlock,
+) -> HTMLResponse:
+    """Asked by htmx, only the annexes."""
+    places = annexes.listing(db, person.scope)
+    rows = fleet.devices(db, person.scope, now=now)
+    known = fleet.known(db, rows, collectors=["printers", "queues"])
+    cards = sorted(
+        (
+            card(place, [row for row in rows if row.annex_id == place.id], known, now=now, language_code=language.code)
+            for place in places
+        ),
+        key=lambda card: (card.calm, card.id),
+    )
+    return page(
+        "board.html",
+        block=block if block == "annexes" else "",
+        cards=cards,
+        sums=_sums(cards),
+        may_create=person.may("create_annexes"),
+        may_enrol=person.may("manage_tokens"),
+        events="/api/v1/events",
+    )
+
+
+def card(
+    place: Annex,
+    rows: Sequence[fleet.DeviceRow],
+    known: dict[int, state.Known],
+    *,
+    now: Now,
+    language_code: str,
+) -> AnnexCard:
+    """What a person must see of an annex first."""
+    tiles = [Tile(row.id, row.name, row.presence(now)) for row in rows]
+    printers = fleet.printers(rows, known)
+    queues = [seen.queue for seen in fleet.queues(rows, known)]
+    fresh = [queue for queue in queues if not queue.stale]
+    waiting = [queue.waiting for queue in fresh if queue.waiting is not None]
+    return AnnexCard(
+        id=place.id,
+        name=name_of(place, language_code),
+        tiles=sorted(tiles, key=lambda tile: (_URGENCY[tile.presence], tile.name)),
+        online=sum(tile.presence == "online" for tile in tiles),
+        silent=sum(tile.presence == "silent" for tile in tiles),
+        never=sum(tile.presence == "never" for tile in tiles),
+        printers=len(printers),
+        troubled=[printer for printer in printers if printer.printer.in_trouble],
+        waiting=sum(waiting) if waiting else None,
+        longest_wait_s=max((q.longest_wait_s for q in fresh if q.longest_wait_s is not None), default=None),
+        stale=len(fresh) < len(queues),
+    )
+
+
+_URGENCY = {"silent": 0, "never": 1, "online": 2, "revoked": 3}
+
+
+def name_of(place: Annex, language_code: str) -> str:
+    """An annex's name as its reader writes it; French stands in for English."""
+    return place.name_ar if language_code == "ar" else place.name_fr
+
+
+def _sums(cards: Sequence[AnnexCard]) -> Sums:
+    waiting = [card.waiting for card in cards if card.waiting is not None]
+    return Sums(
+        online=sum(card.online for card in cards),
+        silent=sum(card.silent for card in cards),
+        never=sum(card.never for card in cards),
+        printers=sum(card.printers for card in cards),
+        troubled=sum(len(card.troubled) for card in cards),
+        waiting=sum(waiting) if waiting else None,
+    )

@@ -1,0 +1,250 @@
+"""/devices/<id>: everything one device told, live while the page is open."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlencode
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import HTMLResponse
+from msgspec import Struct
+
+from annexfleet_agent.protocol import metrics, wire
+from annexfleet_controller import state
+from annexfleet_controller.access.asked import Db, LanguageOf, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.render import Page, WantedBlock, isolated
+
+router = APIRouter(include_in_schema=False)
+
+Span = Literal["24h", "7d", "90d"]
+SPANS: dict[Span, timedelta] = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "90d": timedelta(days=90)}
+assert tuple(SPANS) == get_args(Span)
+
+_SHOWN_FIRST = (
+    "cpu_used_ratio",
+    "memory_used_ratio",
+    "disk_used_ratio",
+    "queue_waiting_count",
+    "portal_total_seconds",
+    "printer_jobs_count",
+    "battery_charge_ratio",
+    "temperature_celsius",
+)
+"""Of what a device measures, the first four of these are drawn until somebody chooses."""
+_CHARTS = 4
+_OWN_SECTIONS = frozenset({"printers", "queues"})
+"""Collectors whose readings have a section of their own on the page."""
+
+
+class Line(Struct, frozen=True):
+    """One reading, ready to be shown."""
+
+    key: str
+    label: str
+    about: str
+    """The rest of the subject, such as `/` of a disk; empty for the device itself."""
+    metric: str
+    value: object
+    low: float | None
+    high: float | None
+    unusual: bool
+
+
+class Group(Struct, frozen=True):
+    """What one collector told."""
+
+    collector: str
+    lines: list[Line]
+    missing: list[tuple[str, str, str]]
+    """About what, which metric (`*`: everything), problem code."""
+
+
+class Chart(Struct, frozen=True):
+    """One metric over time, drawn by static/charts.js."""
+
+    label: str
+    about: str
+    metric: str
+    subject: str
+    unit: str
+    address: str
+    """Of its series, without since and until."""
+
+
+class Choice(Struct, frozen=True):
+    """A metric that can be drawn."""
+
+    value: str
+    text: str
+    chosen: bool
+
+
+class Event(Struct, frozen=True):
+    """One line of the device's past."""
+
+    at: datetime
+    kind: str
+    collector: str
+    moved: list[str]
+
+
+@router.get("/devices/{device_id}")
+def show(
+    *,
+    device_id: str,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    language: LanguageOf,
+    page: Page,
+    block: WantedBlock,
+    span: Annotated[Span, Query()] = "24h",
+    chart: Annotated[str, Query(max_length=330)] = "",
+) -> HTMLResponse:
+    """Asked by htmx, only its state or its charts."""
+    row = fleet.device(db, person.scope, device_id)
+    known = fleet.known(db, [row], live=True)
+    told = known[row.number]
+    return page(
+        "device.html",
+        block=block if block in {"state", "charts"} else "",
+        device=row,
+        annex_name=name_of(annexes.get(db, person.scope, row.annex_id), language.code),
+        presence=row.presence(now),
+        groups=groups(told, language),
+        unreadable=told.unreadable,
+        printers=fleet.printers([row], known),
+        queues=fleet.queues([row], known),
+        inventory=state.inventory(fleet.inventory(db, row.number)),
+        past=[_event(happened, language) for happened in fleet.changes(db, row.number, limit=20)],
+        charts=charts(told, language, device_id, chart),
+        choices=choices(told, language, chart),
+        spans=list(SPANS),
+        span=span,
+        span_s=int(SPANS[span].total_seconds()),
+        chosen=chart,
+        query=urlencode({"chart": chart}) if chart else "",
+        events=f"/api/v1/events?device={row.id}&watch=1",
+    )
+
+
+def groups(known: state.Known, language: Language) -> list[Group]:
+    """The readings by collector, with what is missing and why; printers and queues have sections of their own."""
+    missing: dict[str, list[tuple[str, str, str]]] = {}
+    for m in known.missing:
+        collector = _collector_of(m.subject, m.metric)
+        missing.setdefault(collector, []).append((about(m.subject), m.metric, m.code))
+    found = dict(state.by_collector(known))
+    names = [name for name in (*metrics.COLLECTORS, "") if name not in _OWN_SECTIONS]
+    return [
+        Group(name, [_line(r, language) for r in found.get(name, [])], missing.get(name, []))
+        for name in names
+        if name in found or name in missing
+    ]
+
+
+def charts(known: state.Known, language: Language, device_id: str, chosen: str) -> list[Chart]:
+    """What is drawn: the chosen one alone, else the first four that this device measures."""
+    drawable = _drawable(known)
+    if chosen:
+        subject, _, metric = chosen.rpartition(" ")
+        return [_chart(language, device_id, subject, metric)] if metric in metrics.CATALOGUE else []
+    first = [r for name in _SHOWN_FIRST for r in drawable if r.metric == name]
+    seen: dict[str, state.Reading] = {}
+    for reading in first:
+        seen.setdefault(reading.metric, reading)
+    return [_chart(language, device_id, r.subject, r.metric) for r in list(seen.values())[:_CHARTS]]
+
+
+def choices(known: state.Known, language: Language, chosen: str) -> list[Choice]:
+    """Every number of this device that has a past."""
+    found = []
+    for reading in _drawable(known):
+        value = f"{reading.subject} {reading.metric}"
+        rest = about(reading.subject)
+        text = language.name("metric", reading.metric) + (f" – {isolated(rest)}" if rest else "")
+        found.append(Choice(value, text, value == chosen))
+    return found
+
+
+def about(subject: str) -> str:
+    """The part of a subject that names a thing: `/` of `disk:/`."""
+    return subject.partition(":")[2]
+
+
+def _drawable(known: state.Known) -> list[state.Reading]:
+    return [
+        reading
+        for _, of in state.by_collector(known)
+        for reading in of
+        if reading.number is not None and getattr(metrics.CATALOGUE.get(reading.metric), "kind", "") == "gauge"
+    ]
+
+
+def _chart(language: Language, device_id: str, subject: str, metric: str) -> Chart:
+    known = metrics.CATALOGUE[metric]
+    return Chart(
+        label=language.name("metric", metric),
+        about=about(subject),
+        metric=metric,
+        subject=subject,
+        unit=known.unit,
+        address=f"/api/v1/devices/{device_id}/series?{urlencode({'metric': metric, 'subject': subject})}",
+    )
+
+
+def _line(reading: state.Reading, language: Language) -> Line:
+    known = metrics.CATALOGUE.get(reading.metric)
+    number = reading.number
+    unusual = (
+        known is not None
+        and known.usual is not None
+        and number is not None
+        and not (known.usual[0] <= number <= known.usual[1])
+    )
+    spread = reading.summary if reading.summary is not None and reading.summary.max > reading.summary.min else None
+    return Line(
+        key=f"{reading.subject} {reading.metric}",
+        label=language.name("metric", reading.metric),
+        about=about(reading.subject),
+        metric=reading.metric,
+        value=reading.value,
+        low=spread.min if spread else None,
+        high=spread.max if spread else None,
+        unusual=unusual,
+    )
+
+
+def _collector_of(subject: str, metric: str) -> str:
+    known = metrics.CATALOGUE.get(metric)
+    if known is not None:
+        return known.collector
+    kind = subject.partition(":")[0]
+    return _COLLECTOR_OF_KIND.get(kind, kind if kind in metrics.COLLECTORS else "")
+
+
+_COLLECTOR_OF_KIND = {
+    "net": "network", "printer": "printers", "supply": "printers", "tray": "printers", "queue": "queues",
+    "process": "processes",
+}  # fmt: skip
+
+
+class _Because(msgspec.Struct):
+    because: list[str] = []
+
+
+def _event(happened: fleet.Happened, language: Language) -> Event:
+    moved: list[str] = []
+    if happened.kind == "change":
+        try:
+            because = msgspec.json.decode(wire.unpack(happened.payload), type=_Because).because
+        except (wire.Malformed, msgspec.DecodeError):
+            because = []
+        names = dict.fromkeys(reason.rpartition(" ")[2] for reason in because)
+        moved = [language.name("metric", name) for name in names][:4]
+    return Event(happened.at, happened.kind, happened.collector, moved)

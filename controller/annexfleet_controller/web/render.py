@@ -1,0 +1,128 @@
+"""Pages from templates: one Jinja environment a language, so that a template's words are those of its reader.
+
+Everything a device said is hostile until shown: it is escaped, and set apart so that it cannot turn the direction of
+the text around it (`|apart`).
+"""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
+
+from annexfleet_agent.protocol.messages import Value
+from annexfleet_controller.access.asked import language_of
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.i18n import formats, readings
+from annexfleet_controller.i18n.catalogues import CODES, Language, language
+
+TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
+
+# Marks that steer the direction of text, and control characters: no name needs them, and a spoof does.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
+
+Renders = Callable[..., HTMLResponse]
+
+
+def plain(text: object) -> str:
+    """A device's word without marks that steer."""
+    return _STEERING.sub("", str(text))
+
+
+def apart(text: object) -> Markup:
+    """A device's word for the body of a page, with a direction of its own."""
+    return Markup("<bdi>{}</bdi>").format(plain(text))
+
+
+def isolated(text: object) -> str:
+    """A device's word for an attribute or a choice, where no element can stand."""
+    return f"{_ISOLATE}{plain(text)}{_END_ISOLATE}"
+
+
+def page(request: Request, template: str, *, block: str = "", status: int = 200, **context: Any) -> HTMLResponse:
+    """A page in the reader's language; with `block` only that part of it, for htmx."""
+    of = environment(language_of(request).code)
+    person: Person | None = getattr(request.state, "person", None)
+    context |= {
+        "person": person,
+        "now": request.app.state.clock.now(),
+        "path": request.url.path,
+        "csrf_token": person.csrf_token if person else "",
+    }
+    found = of.get_template(template)
+    html = "".join(found.blocks[block](found.new_context(context))) if block else found.render(context)
+    return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
+
+
+def _renders(request: Request) -> Renders:
+    def render(template: str, **context: Any) -> HTMLResponse:
+        return page(request, template, **context)
+
+    return render
+
+
+def _wanted_block(request: Request) -> str:
+    """The id of the element that htmx will replace; empty for a whole page."""
+    if request.headers.get("hx-request") != "true":
+        return ""
+    return request.headers.get("hx-target", "").rpartition("#")[2]
+
+
+Page = Annotated[Renders, Depends(_renders)]
+WantedBlock = Annotated[str, Depends(_wanted_block)]
+
+
+@cache
+def environment(code: str) -> Environment:
+    """The templates in one language."""
+    words = language(code)
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        extensions=["jinja2.ext.i18n"],
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.install_gettext_translations(words.words, newstyle=True)  # type: ignore[attr-defined]  # of the extension
+    made.filters |= {"apart": apart, "isolated": isolated, "plain": plain, **_filters(words)}
+    made.globals |= {"language": words, "languages": [language(other) for other in CODES], "name": words.name}
+    return made
+
+
+def _filters(words: Language) -> dict[str, Callable[..., Any]]:
+    @pass_context
+    def ago(context: Context, at: datetime) -> Markup:
+        """How long ago, with the moment itself for who asks."""
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(
+            at.isoformat(timespec="seconds"), formats.moment(words, at), formats.ago(words, at, context["now"])
+        )
+
+    def moment(at: datetime) -> Markup:
+        return Markup('<time datetime="{}">{}</time>').format(
+            at.isoformat(timespec="seconds"), formats.moment(words, at)
+        )
+
+    def reading(value: Value, metric: str) -> Markup:
+        """A value in words; a device's own words are set apart."""
+        text = readings.text(words, metric, value)
+        return escape(text) if isinstance(value, int | float) else apart(text)
+
+    return {
+        "ago": ago,
+        "moment": moment,
+        "reading": reading,
+        "number": lambda value: formats.number(words, value),
+        "percent": lambda ratio: formats.percent(words, ratio),
+        "size": lambda value: formats.size(words, value),
+        "duration": lambda seconds: formats.duration(words, seconds),
+    }
