@@ -5,7 +5,10 @@ what still fits in, and vendors disagree, so `marker-levels` of a receptacle are
 (PWG 5100.13) follows RFC 3805: a receptacle counts the room left.
 """
 
+import re
 from collections.abc import Sequence
+
+from msgspec.structs import replace
 
 from annexfleet_agent.printers.alerts import pairs
 from annexfleet_agent.printers.ipp import Attributes
@@ -23,12 +26,21 @@ _MAX_NAME = 60
 
 
 def supplies(attributes: Attributes, *, trust_half: bool) -> list[Supply]:
-    """A printer's supplies, from `printer-supply` where it is given, else from `marker-*`.
+    """A printer's supplies: from `marker-*`, which say what is low, else from `printer-supply`.
 
+    Where both are given in the same order, receptacles take their level from the latter.
     `trust_half`: False leaves out levels of exactly 50 %, which CUPS makes up.
     """
-    found = _from_supply_table(attributes) or _from_markers(attributes, trust_half=trust_half)
-    return found[:MAX_WORDS]
+    markers = _from_markers(attributes, trust_half=trust_half)
+    table = _from_supply_table(attributes)
+    if not markers:
+        return table[:MAX_WORDS]
+    if len(markers) == len(table):
+        markers = [
+            replace(marker, level=row.level) if "waste" in marker.kind and "waste" in row.kind else marker
+            for marker, row in zip(markers, table, strict=True)
+        ]
+    return markers[:MAX_WORDS]
 
 
 def _from_supply_table(attributes: Attributes) -> list[Supply]:
@@ -40,7 +52,8 @@ def _from_supply_table(attributes: Attributes) -> list[Supply]:
     found = []
     for name, row in zip(names, rows, strict=True):
         level = ratio(_int(row.get("level")), _int(row.get("maxcapacity")))
-        kind = word(row.get("type", ""), 40)
+        # RFC 3805 writes `wasteToner`, IPP's own marker-types `waste-toner`.
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", word(row.get("type", ""), 40)).lower()
         found.append(
             Supply(
                 name=name,
