@@ -1,8 +1,9 @@
 """Who is looked at just now, and until when."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import Select, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store.tables.devices import Device
@@ -27,25 +28,31 @@ def stop(db: Session, device_number: int, *, now: datetime) -> None:
     db.execute(update(Watch).where(Watch.device_number == device_number, Watch.until > now).values(until=now))
 
 
+def any_due(db: Session, *, now: datetime) -> bool:
+    """Whether `claim_orders` would give any; costs no write."""
+    return bool(db.scalar(select(_due(now).exists())))
+
+
 def claim_orders(db: Session, *, now: datetime) -> list[tuple[str, datetime]]:
     """(device id, until) of the devices that must be told now, to watch until then, or to stop if that is past.
 
     Whoever claims one has to say it: nobody else will.
     """
-    starts = (Watch.until > now) & or_(
-        Watch.ordered_until.is_(None), (Watch.ordered_until < now + RENEW_BEFORE) & (Watch.ordered_until < Watch.until)
-    )
-    stops = (Watch.until <= now) & (Watch.ordered_until > now)
-    due = db.execute(
-        select(Watch.device_number, Watch.until, Device.id)
-        .join(Device, Device.number == Watch.device_number)
-        .where(starts | stops)
-        .order_by(Watch.device_number)
-        .with_for_update(of=Watch, skip_locked=True)
-    ).all()
+    due = db.execute(_due(now).order_by(Watch.device_number).with_for_update(of=Watch, skip_locked=True)).all()
     for number, until, _ in due:
         db.execute(update(Watch).where(Watch.device_number == number).values(ordered_until=until))
     return [(device_id, until) for _, until, device_id in due]
+
+
+def watched(db: Session, device_ids: Iterable[str], *, now: datetime) -> list[int]:
+    """Numbers of those of these devices that are watched."""
+    statement = select(Watch.device_number).join(Device, Device.number == Watch.device_number)
+    return list(db.scalars(statement.where(Watch.until > now, Device.id.in_(list(device_ids)))))
+
+
+def order_again(db: Session, device_numbers: Iterable[int]) -> None:
+    """These devices forgot that they are watched."""
+    db.execute(update(Watch).where(Watch.device_number.in_(list(device_numbers))).values(ordered_until=None))
 
 
 def of(db: Session, device_number: int, *, now: datetime) -> datetime | None:
@@ -56,3 +63,15 @@ def of(db: Session, device_number: int, *, now: datetime) -> datetime | None:
 def prune(db: Session, *, before: datetime) -> None:
     """Forget watches that ended before this moment."""
     db.execute(delete(Watch).where(Watch.until < before))
+
+
+def _due(now: datetime) -> Select[int, datetime, str]:
+    starts = (Watch.until > now) & or_(
+        Watch.ordered_until.is_(None), (Watch.ordered_until < now + RENEW_BEFORE) & (Watch.ordered_until < Watch.until)
+    )
+    stops = (Watch.until <= now) & (Watch.ordered_until > now)
+    return (
+        select(Watch.device_number, Watch.until, Device.id)
+        .join(Device, Device.number == Watch.device_number)
+        .where(starts | stops)
+    )

@@ -1,0 +1,107 @@
+"""One transaction a batch: history, states, changes, marks and the pulse; all of it or nothing.
+
+What `write` returns is committed, so it may be acknowledged.  When it raises, the batch may be written again: what was
+stored of it counts as repeated then.
+"""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
+
+from annexfleet_controller.ingest.decode import Aside, Heard, Received, decode
+from annexfleet_controller.ingest.marks import Mark
+from annexfleet_controller.ingest.settle import Settled, settle
+from annexfleet_controller.store import changes, history, parts, pulses, set_aside, states
+from annexfleet_controller.store import marks as marks_store
+from annexfleet_controller.store.database import writing
+
+log = logging.getLogger(__name__)
+
+ASIDE_KEPT_PER_DEVICE = 20
+"""A batch keeps no more undecodable messages of one device; the others are only counted."""
+
+
+class DatabaseFailing(Exception):
+    """The database cannot write now: it is locked, full, read-only, away or not migrated.  Trying again may help."""
+
+
+def write(engine: Engine, batch: Sequence[Received], now: datetime) -> Settled:
+    """Commit a batch and give what came of it.  Raises DatabaseFailing.
+
+    A message that the database itself refuses is found by halving the batch, and set aside: one device's oddity must
+    not hold up the others.
+    """
+    return _write(engine, [decode(received) for received in batch], now)
+
+
+def _write(engine: Engine, batch: list[Heard | Aside], now: datetime) -> Settled:
+    try:
+        return _transaction(engine, batch, now)
+    except (OperationalError, InterfaceError, InternalError, ProgrammingError) as error:
+        raise DatabaseFailing(str(error.orig)) from error
+    except Exception as error:
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            raise DatabaseFailing(str(error.orig)) from error
+        # The fence between messages: whatever one of them brings about, the others go through.
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            return _joined(_write(engine, batch[:middle], now), _write(engine, batch[middle:], now))
+        only = batch[0]
+        if isinstance(only, Aside):
+            log.exception("message dropped, not even its reason can be stored device=%s", only.device_id)
+            return Settled(counts={"dropped_unstorable": 1})
+        log.exception("message set aside, the database refuses it device=%s kind=%s", only.device_id, only.kind)
+        topic = f"{only.device_id} {only.kind}"
+        seq = getattr(only.message, "seq", 0)
+        aside = Aside(only.device_id, topic, only.payload, only.at, "not_storable", type(error).__name__, seq)
+        return _write(engine, [aside], now)
+
+
+def _transaction(engine: Engine, batch: list[Heard | Aside], now: datetime) -> Settled:
+    with writing(engine) as db:
+        known = states.lock(db, {message.device_id for message in batch})
+        numbers = [device.number for device in known.values()]
+        had = {key: Mark(*mark) for key, mark in marks_store.of(db, numbers).items()}
+        settled = settle(batch, known, had)
+        heard = settled.heard
+        history.add(db, settled.history)
+        changes.add(db, settled.changes)
+        parts.replace(db, [(number, name, *part) for (number, name), part in sorted(settled.parts.items())])
+        states.write_connections(db, settled.connections.values())
+        states.write_beats(db, [(n, heard[n], at, payload) for n, (at, payload) in settled.beats.items()])
+        states.write_heard(db, [(n, at) for n, at in heard.items() if n not in settled.beats])
+        states.write_inventories(db, [(n, *of) for n, of in settled.inventories.items()])
+        states.write_live(db, [(n, *of) for n, of in settled.live.items()])
+        marks_store.write(db, [(*key, *mark) for key, mark in settled.marks.items()])
+        set_aside.add(db, _few_each(settled.set_aside))
+        pulses.add(db, settled.pulses, now=now)
+    return settled
+
+
+def _few_each(asides: list[Aside]) -> list[tuple[str, str, float, str, str, bytes]]:
+    kept: dict[str, int] = {}
+    rows = []
+    for aside in asides:
+        kept[aside.device_id] = kept.get(aside.device_id, 0) + 1
+        if kept[aside.device_id] <= ASIDE_KEPT_PER_DEVICE:
+            log.info("message set aside device=%s reason=%s", aside.device_id or aside.topic, aside.reason)
+            rows.append((aside.device_id, aside.topic, aside.at, aside.reason, aside.detail, aside.payload))
+    return rows
+
+
+def _joined(first: Settled, second: Settled) -> Settled:
+    """What has to be said and counted after both; their rows are written already."""
+    counts = {
+        name: first.counts.get(name, 0) + second.counts.get(name, 0) for name in {**first.counts, **second.counts}
+    }
+    return Settled(
+        due=[*first.due, *second.due],
+        hellos=[*first.hellos, *second.hellos],
+        set_aside=[*first.set_aside, *second.set_aside],
+        history=[*first.history, *second.history],
+        changes=[*first.changes, *second.changes],
+        counts=counts,
+    )
