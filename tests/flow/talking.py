@@ -13,10 +13,13 @@ from tests.flow.broker import Broker, IssuedDevice
 DEADLINE_S = 15.0
 
 
-def outcome_of_connecting(broker: Broker, device: IssuedDevice | None) -> str:
-    """`Success`, the broker's reason, or `refused` if TLS already failed."""
+def outcome_of_connecting(broker: Broker, device: IssuedDevice | Client | None) -> str:
+    """With this device's certificate, with none, or as this client.
+
+    `Success`, the broker's reason, or `refused` if TLS already failed.
+    """
     answers: queue.Queue[str] = queue.Queue()
-    client = broker.device_client(device)
+    client = device if isinstance(device, Client) else broker.device_client(device)
     client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.put(str(reason))
     # With TLS 1.3 a client's certificate is judged after the client thinks the handshake done.
     client.on_disconnect = lambda *_: answers.put("refused")

@@ -1,11 +1,19 @@
 """The broker that the flow tests stand on."""
 
+import os
+import pwd
 import queue
+from pathlib import Path
 
-from paho.mqtt.client import CallbackAPIVersion, Client, MQTTv5
-from tests.flow.broker import Broker, running_broker
+import pytest
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+from tests.flow.broker import Broker, broker_home, running_broker
+from tests.flow.talking import outcome_of_connecting
 
 from annexfleet_agent.protocol import topics
+from annexfleet_controller.clock import SYSTEM
+from annexfleet_controller.identity import broker as brokers
 
 
 def test_a_device_is_heard_by_the_controller(broker: Broker):
@@ -54,3 +62,36 @@ def test_plain_users_come_in_without_tls():
         finally:
             client.disconnect()
             client.loop_stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_root_starts_it_as_another_user_that_can_read_its_files():
+    with broker_home() as home:
+        home.path.chmod(0o755)
+        broker = Broker(home)
+        broker.start()
+        try:
+            device = broker.issue_device()
+            uid = Path(f"/proc/{broker.pid}/status").read_text().split("Uid:")[1].split()[0]
+
+            broker.authority.publish_crl({}, SYSTEM.now())
+            brokers.install_certificates(home)
+            assert brokers.reload(home)
+
+            assert uid == str(pwd.getpwnam("mosquitto").pw_uid)
+            assert outcome_of_connecting(broker, device) == "Success"
+            assert "Error" not in broker.log.read_text()
+        finally:
+            broker.stop()
+    assert not home.path.exists()
+
+
+def test_the_whole_configuration_is_understood(broker: Broker):
+    assert broker.log.read_text().lower().count("error") == 0
+
+
+def test_a_stale_process_number_is_not_signalled(broker: Broker):
+    broker.stop()
+    (brokers.directory(broker.home) / "mosquitto.pid").write_text(str(os.getpid()))
+
+    assert not brokers.reload(broker.home)

@@ -107,6 +107,8 @@ def write(home: Home, *, bind: str = "", clock: Clock = SYSTEM) -> Path:
     user = _user(path)
     # mosquitto gives up root before it opens anything, so all of it must belong to the user it becomes
     owner = _owner(user)
+    if user == "root":
+        log.warning("broker runs as root, for the user mosquitto is missing or cannot reach directory=%s", path)
     for place in {path, socket.parent}:
         if owner is not None:
             os.chown(place, *owner)
@@ -188,18 +190,19 @@ def _password(home: Home, name: str) -> str:
 
 
 def _user(path: Path) -> str:
-    """The user that mosquitto shall become when root starts it; empty if it is not root who does."""
+    """The user that mosquitto shall become when root starts it; empty if it is not root who does.
+
+    Root itself only where there is no other way: it would be the network's nearest process.
+    """
     if os.geteuid() != 0:
         return ""
     try:
         pwd.getpwnam("mosquitto")
     except KeyError:
-        reason = "there is no user mosquitto"
+        pass
     else:
         if all(parent.stat().st_mode & 0o001 for parent in path.resolve().parents):
             return "mosquitto"
-        reason = "the user mosquitto cannot reach it"
-    log.warning("broker runs as root directory=%s reason=%s", path, reason)
     return "root"
 
 
