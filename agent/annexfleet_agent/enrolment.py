@@ -89,10 +89,19 @@ def main_renew(*, state_dir: Path) -> int:
     return _told(work)
 
 
-def enrol(text: str, directory: Path, *, name: str = "", role: str = "", again: bool = False) -> wire.Enrolled:
+def enrol(
+    text: str,
+    directory: Path,
+    *,
+    name: str = "",
+    role: str = "",
+    again: bool = False,
+    hardware: tuple[str, str] | None = None,
+) -> wire.Enrolled:
     """Make a key, have it certified, and write the identity into this directory.
 
-    `name` is what people will see, by default the machine's.  Raises EnrolmentFailed.
+    `name` is what people will see, by default the machine's; `hardware` its serial number and model, by default what
+    the machine says.  Raises EnrolmentFailed.
     """
     try:
         token = wire.decode_token(text)
@@ -107,7 +116,7 @@ def enrol(text: str, directory: Path, *, name: str = "", role: str = "", again: 
     _private_directory(directory)
     controller = _Controller.pinned(token.enrol_url, token.authority_pin)
     slot, key = _pending_key(directory, current, token.id)
-    serial, model = _hardware()
+    serial, model = hardware or _hardware()
     request = wire.EnrolRequest(
         token_id=token.id,
         nonce=controller.nonce(),

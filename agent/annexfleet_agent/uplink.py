@@ -201,6 +201,10 @@ class Uplink:
         if self._session is not None and self._ready:
             self._session.publish("live", wire.encode(sample), qos=0)
 
+    def cut(self, why: str) -> None:
+        """Drop the connection without a goodbye, as a cut line does; the simulator's way to cut one."""
+        self._break_off(why)
+
     # -- connecting
 
     def _connect(self) -> None:
