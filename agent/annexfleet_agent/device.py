@@ -10,7 +10,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from annexfleet_agent import __version__, desired, status
 from annexfleet_agent.collectors.report import Collector, Report
@@ -22,6 +22,9 @@ from annexfleet_agent.protocol import messages
 from annexfleet_agent.sampler import Sampler
 from annexfleet_agent.settings import Settings
 from annexfleet_agent.uplink import RETRY_WINDOWS_S, Uplink
+
+if TYPE_CHECKING:
+    from annexfleet_agent.collectors.inventory import Taken
 
 log = logging.getLogger(__name__)
 
@@ -35,17 +38,7 @@ _RENEWAL_PERIOD_S = 3600.0
 _RENEWAL_DEADLINE_S = 300.0
 _LONGEST_WATCH_S = 900.0
 _REFUSALS_PER_MINUTE = 10
-
-
-class Taken(Protocol):
-    """An inventory without number and moment (`collectors.inventory.Taken`)."""
-
-    digest: str
-    hardware: dict[str, messages.Value]
-    os: dict[str, messages.Value]
-    packages_digest: str
-    packages: dict[str, str]
-    printers: list[dict[str, messages.Value]]
+_OF_A_PRINTER = ("printer_model", "printer_uuid", "printer_address")
 
 
 class AgentCore:
@@ -62,7 +55,7 @@ class AgentCore:
         collectors: Callable[["AgentCore"], Sequence[Collector]],
         state_dir: Path,
         boot_id: str,
-        inventory: Callable[[], Taken] | None = None,
+        inventory: Callable[[Sequence[dict[str, messages.Value]]], "Taken"] | None = None,
         renew: Callable[[], object] | None = None,
         retry_windows_s: Sequence[float] = RETRY_WINDOWS_S,
         rng: random.Random | None = None,
@@ -70,8 +63,9 @@ class AgentCore:
         """Everything it touches comes from outside.
 
         `identity` says where to connect and with what; it is asked in the worker at each attempt.  `collectors` gets
-        this object, whose figures and wishes some of them need.  `inventory` and `renew` block and run in the worker;
-        `renew` is called when `identity().renew_at` has come.  `retry_windows_s`: see uplink.
+        this object, whose figures and wishes some of them need.  `inventory` is given the printers and blocks, as does
+        `renew`: they run in the worker.  `renew` is called when `identity().renew_at` has come.  `retry_windows_s`: see
+        uplink.
         """
         self._loop = loop
         self._clock = loop.clock
@@ -307,7 +301,18 @@ class AgentCore:
     def _take_inventory(self) -> None:
         assert self._inventory is not None
         self._after("inventory", _INVENTORY_PERIOD_S, self._take_inventory)
-        self._loop.in_worker(self._inventory, self._took_inventory, deadline_s=_INVENTORY_DEADLINE_S)
+        take, printers = self._inventory, self._printers()
+        self._loop.in_worker(lambda: take(printers), self._took_inventory, deadline_s=_INVENTORY_DEADLINE_S)
+
+    def _printers(self) -> list[dict[str, messages.Value]]:
+        """What seldom changes of each printer, as the collector saw it last."""
+        seen = self.digest.live("printers") if "printers" in self.digest.collectors else {}
+        return [
+            {"name": subject.removeprefix("printer:")}
+            | {name.removeprefix("printer_"): of[name] for name in _OF_A_PRINTER if name in of}
+            for subject, of in sorted(seen.items())
+            if subject.startswith("printer:")
+        ]
 
     def _took_inventory(self, outcome: Outcome) -> None:
         if outcome.error is not None:

@@ -4,9 +4,20 @@ What opens a file, runs a program or bears credentials stands here and nowhere e
 (`protocol.messages.DesiredSettings`) cannot say it.
 """
 
-from typing import Annotated, Literal
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Meta, Struct
+
+from annexfleet_agent.protocol.metrics import COLLECTORS
+
+DEFAULT_PATH = Path("/etc/annexfleet/agent.toml")
+PATH_VARIABLE = "ANNEXFLEET_AGENT_SETTINGS"
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -17,14 +28,13 @@ class _Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Connection(_Section, frozen=True, kw_only=True):
-    """[connection]: where the controller is and who this device is; written by `annexfleet-agent enrol`."""
+    """[connection]: who this device is and where its controller is, `annexfleet-agent enrol` wrote into the state
+    directory (`identity`); here stands only what an administrator may want otherwise."""
 
     broker_host: str = ""
-    broker_port: Annotated[int, Meta(ge=1, le=65535)] = 8883
-    enrol_url: str = ""
-    """https://host:port of the controller's enrolment listener, for renewals."""
-    identity_dir: str = ""
-    """Holds device.key, device.pem and authority.pem; empty: `identity` in the state directory."""
+    """Another way to the same broker, such as a tunnel; its certificate must name it.  Empty: as enrolment said."""
+    broker_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    """0: as enrolment said."""
     keepalive_s: Annotated[int, Meta(ge=10, le=120)] = 110
     """The broker gives a silent device up after one and a half of these: 165 s."""
 
@@ -126,3 +136,108 @@ class Settings(_Section, frozen=True, kw_only=True):
     portal: list[PortalCheck] = []
     printer: list[Printer] = []
     queue: list[QueueSource] = []
+
+    @property
+    def state_dir(self) -> Path:
+        return Path(self.agent.state_dir)
+
+    @property
+    def identity_dir(self) -> Path:
+        return self.state_dir / "identity"
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; the message names the file, the key and what is wrong."""
+
+
+def path_from(option: str | None) -> Path | None:
+    """The file to read: the option, the environment's, or the default; None if only the default is left and missing."""
+    named = option or os.environ.get(PATH_VARIABLE)
+    if named:
+        return Path(named)
+    return DEFAULT_PATH if DEFAULT_PATH.exists() else None
+
+
+def load(path: Path | None) -> Settings:
+    """The settings in a file; None gives the defaults.  Raises BadSettings."""
+    if path is None:
+        return Settings()
+    import tomllib  # noqa: PLC0415  # 2.6 MiB that the resident process needs once
+
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise BadSettings(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path}: this is not TOML: {error}") from error
+    try:
+        settings = msgspec.convert(document, Settings)
+        _check(settings)
+    except msgspec.ValidationError as error:
+        raise BadSettings(f"{path}: {_named(str(error))}") from error
+    return settings
+
+
+_AT = re.compile(r"(?P<what>.*) - at `\$\.?(?P<where>.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*)`")
+
+
+def _named(error: str) -> str:
+    """msgspec's sentence turned round: the key first, then what is wrong with it, then an example."""
+    found = _AT.fullmatch(error)
+    what, where = (found["what"], found["where"]) if found else (error, "")
+    unknown = _UNKNOWN.fullmatch(what)
+    section, known = _fields_at(where if unknown else where.rpartition(".")[0])
+    if unknown:
+        key = ".".join(filter(None, (where, unknown["key"])))
+        return f"{key}: there is no such key; {section or 'here'} has {', '.join(known)}"
+    key = where.rpartition(".")[2]
+    default = known.get(re.sub(r"\[.*", "", key))
+    example = "" if default in (None, "", [], {}) else f"; for example: {key} = {msgspec.json.encode(default).decode()}"
+    return f"{where or 'the file'}: {what[:1].lower()}{what[1:]}{example}"
+
+
+def _fields_at(where: str) -> tuple[str, dict[str, Any]]:
+    """The section that a path leads to, and its keys with their defaults."""
+    type_: Any = Settings
+    for name in filter(None, re.sub(r"\[[^]]*\]", "", where).split(".")):
+        types = {field.name: field.type for field in msgspec.structs.fields(type_)}
+        type_ = types.get(name, type_)
+        type_ = next((argument for argument in get_args(type_) if isinstance(argument, type)), type_)
+        if not (isinstance(type_, type) and issubclass(type_, Struct)):
+            return "", {}
+    defaults = {
+        field.name: field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+        for field in msgspec.structs.fields(type_)
+    }
+    example = {key: None if value is msgspec.NODEFAULT else value for key, value in defaults.items()}
+    return f"[{where}]" if where else "", example
+
+
+def _check(settings: Settings) -> None:
+    """What types cannot say.  Raises msgspec.ValidationError in its own words."""
+    for number, name in enumerate(settings.collectors.disabled):
+        if name not in COLLECTORS:
+            raise _wrong(
+                f"{name!r} is no collector; there are {', '.join(COLLECTORS)}", f"collectors.disabled[{number}]"
+            )
+    _must_differ([portal.name for portal in settings.portal], "portal")
+    _must_differ([printer.name for printer in settings.printer], "printer")
+    for number, portal in enumerate(settings.portal):
+        try:
+            parts = urlsplit(portal.url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise _wrong(f"{portal.url!r} is no http or https address", f"portal[{number}].url")
+
+
+def _must_differ(names: Sequence[str], section: str) -> None:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise _wrong(f"{name!r} stands twice", f"{section}[{number}].name")
+
+
+def _wrong(what: str, where: str) -> msgspec.ValidationError:
+    return msgspec.ValidationError(f"{what} - at `$.{where}`")
