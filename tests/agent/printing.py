@@ -1,4 +1,4 @@
-"""A place to print for tests: a private print server (cupsd) and printers (ippeveprinter), all real and all ended by pid.
+"""A place to print for tests: a private print server (cupsd) and printers (ippeveprinter), all real, ended by pid.
 
 ippeveprinter insists on D-Bus and Avahi even to publish nothing, so both run privately, too.  Everything lives in one
 temporary directory, readable by `lp`, as whom cupsd runs its programs when it was started by root.
