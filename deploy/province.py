@@ -36,7 +36,7 @@ OWN_ANNEX = ("annexe-1", "Annexe administrative 1", "الملحقة الإدار
 WITHIN_S = 60.0
 DEMO_WITHIN_S = 90.0
 DEMO_DEVICES = 40
-DEMO = ("simulate", "--annexes", "3", "--devices", str(DEMO_DEVICES), "--history-days", "7")
+DEMO = ("simulate", "--annexes", "3", "--devices", str(DEMO_DEVICES), "--history-days", "7", "--hour", "open")
 NAMES = ("simulate", "agent", "serve")
 """In the order in which they are stopped."""
 PORTS = {"web_port": "web_host", "enrol_port": "enrol_host", "broker_port": "broker_host"}
@@ -95,7 +95,7 @@ class Up:
         """Database, the first administrator and the first annex."""
         ask("migrate")
         with reading(self.home) as db:
-            has_people, has_annex = bool(people.everybody(db)), bool(annexes.visible(db, scope.WHOLE, limit=1))
+            has_people, has_annex = bool(people.everybody(db)), bool(annexes.listing(db, limit=1))
         if not has_people:
             self.say("making the database and the first administrator")
             self.first_password = ask("user", "create", ADMIN, "--role", "admin")
@@ -118,12 +118,12 @@ class Up:
         if identity.load(directory / "identity") is None:
             self.say("enrolling this machine")
             with reading(self.home) as db:
-                annex = annexes.visible(db, scope.WHOLE, limit=1)[0].id
+                annex = annexes.listing(db, limit=1)[0].id
             token = ask("token", "create", "--annex", annex, "--role", "server", "--hours", "1", "--by", "deploy/up")
             if enrolment.main_enrol(token, state_dir=directory, name=socket.gethostname(), role="server") != 0:
                 raise Failed("This machine could not be enrolled; the message above says why.")
         self.say("starting this machine's agent, waiting for its first report")
-        process = self.start("agent", "annexfleet_agent", "run", "--config", str(config))
+        process = self.start("agent", "annexfleet_agent", "--settings", str(config), "run")
         own = identity.load(directory / "identity")
         assert own is not None
         self.wait(lambda: has_reported(self.home, own.device_id), process, "agent")

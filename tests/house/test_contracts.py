@@ -1,9 +1,12 @@
 """Imports run one way, and each room imports only what it may."""
 
+import ast
 import subprocess
 import sys
 
-from tests.house.tree import ROOT
+from tests.house.tree import ROOT, files
+
+_STATEMENTS = {"select", "insert", "update", "delete", "text"}
 
 
 def test_no_import_contract_is_broken():
@@ -13,3 +16,15 @@ def test_no_import_contract_is_broken():
     )  # fmt: skip
 
     assert linted.returncode == 0, linted.stdout + linted.stderr
+
+
+def test_sql_stands_in_the_store_and_nowhere_else():
+    found = []
+    for path in files(".py"):
+        if path.parts[:2] != ("controller", "annexfleet_controller") or path.parts[2] == "store":
+            continue
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
+                found += [f"{path}: {name.name}" for name in node.names if name.name in _STATEMENTS]
+
+    assert not found

@@ -11,7 +11,7 @@ import pytest
 from tests.house.tree import ROOT
 
 DEPENDENCIES = {"msgspec", "paho-mqtt", "psutil", "cryptography"}
-EXTRAS = {"puresnmp": "snmp", "psycopg": "postgresql"}
+EXTRAS = {"puresnmp": "snmp", "psycopg2-binary": "postgresql"}
 
 
 @pytest.fixture(scope="module")

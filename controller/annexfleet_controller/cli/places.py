@@ -2,7 +2,6 @@
 
 import argparse
 from datetime import timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from annexfleet_controller.cli import exits
 from annexfleet_controller.cli.opened import opened
@@ -42,13 +41,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _create_annex(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.store import annexes
 
-    try:
-        ZoneInfo(args.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        raise SettingsWrong(f"--time-zone: there is no time zone {args.time_zone!r}") from None
     with opened(home) as db:
         try:
-            annexes.create(db, args.id, args.name_fr, args.name_ar, time_zone=args.time_zone, now=SYSTEM.now())
+            annexes.create(
+                db, args.id, name_fr=args.name_fr, name_ar=args.name_ar, time_zone=args.time_zone, now=SYSTEM.now()
+            )
         except AnnexExists:
             if not args.if_missing:
                 raise
@@ -58,10 +55,10 @@ def _create_annex(home: Home, args: argparse.Namespace) -> int:
 
 
 def _list_annexes(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.store import annexes, scope
+    from annexfleet_controller.store import annexes
 
     with opened(home) as db:
-        for annex in annexes.visible(db, scope.WHOLE):
+        for annex in annexes.listing(db):
             print(f"{annex.id:16} {annex.time_zone:20} {annex.name_fr} | {annex.name_ar}")
     return exits.DONE
 
@@ -80,17 +77,12 @@ def _create_token(home: Home, args: argparse.Namespace) -> int:
             max_devices=args.devices,
             expires_at=SYSTEM.now() + timedelta(hours=args.hours),
             created_by=args.by,
-            enrol_url=enrol_url(home),
+            enrol_url=home.enrol_url,
             authority_pin=ours.pin,
             now=SYSTEM.now(),
         )
     print(token)
     return exits.DONE
-
-
-def enrol_url(home: Home) -> str:
-    """Where new devices knock: the broker's name, for the enrolment listener stands beside the broker."""
-    return f"https://{home.settings.broker_host}:{home.settings.enrol_port}"
 
 
 def _list_tokens(home: Home, args: argparse.Namespace) -> int:

@@ -29,5 +29,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def _simulate(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.simulate import fleet
 
+    options = fleet.Options(
+        annexes=args.annexes, devices=args.devices, rate=args.rate, script=args.script, hour=args.hour,
+        history_days=args.history_days, seed=args.seed,
+    )  # fmt: skip
     with lock.held(home.path, "simulate"):
-        return fleet.run(home, fleet.options(args))
+        return fleet.run(home, options)
