@@ -18,13 +18,13 @@ def printer(where: Where, *, timeout_s: float, mono: Callable[[], float]) -> See
     if where.way == "ipp":
         return device.ask(endpoint, timeout_s=timeout_s, mono=mono)
     if where.way == "snmp":
-        return snmp.ask(endpoint.host, endpoint.port, community=where.community, timeout_s=timeout_s)
+        return snmp.ask(endpoint.host, endpoint.port, community=where.community, timeout_s=timeout_s, mono=mono)
     try:
         return device.ask(endpoint, guess=True, timeout_s=timeout_s, mono=mono)
     except Failed as failed:
         not_by_ipp = failed
     try:
-        return snmp.ask(endpoint.host, SNMP_PORT, community=where.community, timeout_s=timeout_s)
+        return snmp.ask(endpoint.host, SNMP_PORT, community=where.community, timeout_s=timeout_s, mono=mono)
     except Failed as failed:
         not_by_snmp = failed
     if not_by_ipp.code in SILENT and _listens(endpoint.host, where.raw_port, timeout_s):

@@ -4,7 +4,8 @@ Needs the extra `snmp`: puresnmp, which brings asyncio along.  Both are imported
 and by nobody else.  v1 and v3 are not spoken.
 """
 
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import Any
 
@@ -37,6 +38,8 @@ _WALKS = (
 _BULK = 8
 _MAX_VALUES = 400
 """Of one walk; a device that never ends its table is not a printer."""
+
+_RESEND_AFTER_S = 1.5
 
 _HR_OTHER, _HR_PRINTING, _HR_WARMUP = 1, 4, 5
 _HR_DOWN = 5
@@ -75,11 +78,11 @@ def installed() -> bool:
     return find_spec("puresnmp") is not None
 
 
-def ask(host: str, port: int, *, community: str, timeout_s: float) -> Seen:
+def ask(host: str, port: int, *, community: str, timeout_s: float, mono: Callable[[], float]) -> Seen:
     """What the printer says of itself.  Raises Failed; `unsupported` without the extra."""
     if not installed():
         raise Failed("unsupported", HOW_TO_INSTALL)
-    return seen(_fetch(host, port, community, timeout_s))
+    return seen(_fetch(host, port, community, timeout_s, mono))
 
 
 def seen(tables: Tables) -> Seen:
@@ -164,21 +167,25 @@ def _text(value: object) -> str:
     return word(text, 60).replace("/", "-") if isinstance(text, str) else ""
 
 
-def _fetch(host: str, port: int, community: str, timeout_s: float) -> Tables:
+def _fetch(host: str, port: int, community: str, timeout_s: float, mono: Callable[[], float]) -> Tables:
     import asyncio  # noqa: PLC0415  # 11 MiB that only an SNMP printer needs
-    import socket  # noqa: PLC0415
 
     from puresnmp import V2C, Client, PyWrapper  # noqa: PLC0415
-    from puresnmp.exc import SnmpError, Timeout  # noqa: PLC0415
+    from puresnmp.exc import SnmpError  # noqa: PLC0415
+
+    deadline = mono() + timeout_s
+
+    # The library's own sender leaves its socket to the garbage collector, and its timeouts count whole seconds.
+    async def send(_endpoint: object, packet: bytes, **_more: object) -> bytes:
+        connection.send(packet)
+        return _received(connection, packet, deadline, mono)
 
     async def walk_all() -> Tables:
-        client = Client(address, V2C(community), port)
-        # The library's own timeout counts whole seconds a packet; the whole is bounded below.
-        client.configure(timeout=max(1, int(timeout_s / 2)), retries=2)
+        client = PyWrapper(Client(connection.getpeername()[0], V2C(community), port, sender=send))  # type: ignore[arg-type]  # its other arguments are not used
         tables = Tables()
         for columns in _WALKS:
             count = 0
-            async for row in PyWrapper(client).bulkwalk(list(columns), bulk_size=_BULK):
+            async for row in client.bulkwalk(list(columns), bulk_size=_BULK):
                 tables.put(row.oid, row.value)
                 count += 1
                 if count >= _MAX_VALUES:
@@ -186,15 +193,27 @@ def _fetch(host: str, port: int, community: str, timeout_s: float) -> Tables:
         return tables
 
     try:
-        address = str(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][4][0])
-        return asyncio.run(asyncio.wait_for(walk_all(), timeout_s))
-    except (Timeout, TimeoutError):
-        raise Failed(
-            "timed_out", f"no SNMP answer within {timeout_s:g} s; a wrong community is met with silence"
-        ) from None
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as connection:
+            connection.connect(address)
+            return asyncio.run(walk_all())
+    except TimeoutError:
+        detail = f"no SNMP answer within {timeout_s:g} s; a wrong community is met with silence, too"
+        raise Failed("timed_out", detail) from None
     except SnmpError as error:
         raise Failed("failed", f"SNMP: {type(error).__name__}") from None
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise Failed("unreachable", str(error)) from None
     except Exception as error:  # the library has no one error for bytes that are no SNMP
         raise Failed("malformed", f"SNMP: {type(error).__name__}") from None
+
+
+def _received(connection: socket.socket, packet: bytes, deadline: float, mono: Callable[[], float]) -> bytes:
+    """The answer to a packet, which is sent again while none comes.  Raises TimeoutError."""
+    while (left_s := deadline - mono()) > 0:
+        connection.settimeout(min(left_s, _RESEND_AFTER_S))
+        try:
+            return connection.recv(65_536)
+        except TimeoutError:
+            connection.send(packet)
+    raise TimeoutError

@@ -2,15 +2,15 @@
 
 import msgspec
 import pytest
+from tests.agent.printers.serving import HANG, always, http, printer_says, serving, state
+from tests.agent.printers.test_devices import Turned
+from tests.agent.printers.test_spooler import cups, job
 
 from annexfleet_agent import printers
 from annexfleet_agent.clock import SystemClock
 from annexfleet_agent.printers import ipp
 from annexfleet_agent.printers.ipp import Attribute
 from annexfleet_agent.settings import Settings
-from tests.agent.printers.serving import HANG, always, http, printer_says, serving, state
-from tests.agent.printers.test_devices import Turned
-from tests.agent.printers.test_spooler import cups, job
 
 PRINTER_UNKNOWN_VERSION = http(ipp.encode((1, 1), 0x0503, 1, [(ipp.OPERATION, [])]))
 

@@ -3,12 +3,12 @@
 import time
 
 import pytest
+from tests.agent.printers.serving import http, serving, state
 
 from annexfleet_agent.printers import ipp, spooler
 from annexfleet_agent.printers.failure import Failed
 from annexfleet_agent.printers.ipp import Attribute
 from annexfleet_agent.printers.transport import Endpoint
-from tests.agent.printers.serving import http, serving, state
 
 
 def ask(server):

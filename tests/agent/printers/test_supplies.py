@@ -22,8 +22,9 @@ def one(attributes, *, trust_half=True):
 
 
 @pytest.mark.parametrize(
-    ("told", "level"), [(0, 0.0), (4, 0.04), (100, 1.0), (-1, None), (-2, None), (-3, None), (101, None), (255, None), ("x", None)]
-)  # fmt: skip
+    ("told", "level"),
+    [(0, 0.0), (4, 0.04), (100, 1.0), (-1, None), (-2, None), (-3, None), (101, None), (255, None), ("x", None)],
+)
 def test_a_level_is_a_share_or_unknown(told, level):
     assert one(markers([told])).level == level
 

@@ -3,11 +3,13 @@
 import time
 
 import pytest
+from tests.agent.printers.serving import HANG, always, http, serving
 
 from annexfleet_agent.printers import transport
 from annexfleet_agent.printers.failure import Failed
 from annexfleet_agent.printers.transport import Endpoint
-from tests.agent.printers.serving import HANG, always, http, serving
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def post(server, timeout_s=5.0):
@@ -47,7 +49,7 @@ def test_an_answer_is_read(name, pieces):
         ("headers without end", [b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 1000], "malformed"),
         ("says 10 MB", [b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n"], "too_big"),
         ("sends 10 MB", [b"HTTP/1.0 200 OK\r\n\r\n", *[b"x" * 100_000] * 100], "too_big"),
-        ("chunks 10 MB", [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"186a0\r\n" + b"x" * 100_000 + b"\r\n"] * 100], "too_big"),
+        ("chunks 10 MB", [CHUNKED, *[b"186a0\r\n" + b"x" * 100_000 + b"\r\n"] * 100], "too_big"),
         ("not allowed", [http(b"", "401 Unauthorized")], "denied"),
         ("not there", [http(b"", "404 Not Found")], "unsupported"),
         ("broken", [http(b"", "500 Internal Server Error")], "failed"),
