@@ -2,11 +2,17 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import or_, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store import bulk
 from annexfleet_controller.store.tables.work import Job
+
+
+def is_free(db: Session, name: str, *, now: datetime) -> bool:
+    """Whether `claim` is worth trying; costs no write."""
+    row = db.execute(select(Job.due_at, Job.leased_until).where(Job.name == name)).one_or_none()
+    return row is None or (row.due_at <= now and (row.leased_until is None or row.leased_until < now))
 
 
 def claim(db: Session, name: str, owner: str, *, now: datetime, lease: timedelta) -> bool:

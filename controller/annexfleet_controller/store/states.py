@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store import bulk
@@ -148,9 +148,26 @@ def silent(db: Session, *, since: datetime) -> list[Silent]:
     return [Silent(*row) for row in rows]
 
 
+def disconnect(db: Session, devices: Iterable[Silent], *, now: datetime) -> set[int]:
+    """These devices are connected no more; gives their numbers, without those that were heard since they were read."""
+    lost = set()
+    for device in sorted(devices):
+        unheard = DeviceState.heard_at.is_not_distinct_from(device.heard_at)
+        mine = (DeviceState.device_number == device.number) & DeviceState.connected & unheard
+        gone = db.execute(update(DeviceState).where(mine).values(connected=False, gone_at=now))
+        if gone.rowcount:  # type: ignore[attr-defined]
+            lost.add(device.number)
+    return lost
+
+
+def prune_live(db: Session, *, before: datetime) -> None:
+    """Forget samples of devices that nobody has watched since."""
+    db.execute(delete(LiveSample).where(LiveSample.at < before))
+
+
 def count_connected(db: Session) -> int:
     """How many devices count as connected."""
-    return len(db.scalars(select(DeviceState.device_number).where(DeviceState.connected)).all())
+    return db.scalar(select(func.count()).select_from(DeviceState).where(DeviceState.connected)) or 0
 
 
 def _seconds(moment: datetime | None) -> float:
