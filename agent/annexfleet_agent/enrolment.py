@@ -9,20 +9,13 @@ The new key is on disk before its request is sent, and the pair in force is repl
 answer that got lost is asked for again with the same key: run the same command again.
 """
 
-import hashlib
-import http.client
 import os
 import platform
 import secrets
 import shutil
-import ssl
 import sys
-import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 from cryptography import x509
@@ -33,40 +26,21 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
 
-from annexfleet_agent import identity
+from annexfleet_agent import __version__, identity
+from annexfleet_agent.pinned_https import (
+    EXIT_ALREADY,
+    EXIT_DONE,
+    EXIT_FILES,
+    EXIT_REFUSED,
+    EXIT_TOKEN_WRONG,
+    EnrolmentFailed,
+    PinnedController,
+    day,
+)
 from annexfleet_agent.protocol import enrolment as wire
-
-TIMEOUT_S = 20.0
-_MAX_ANSWER_BYTES = 64 * 1024
-_NOT_YET_VALID, _EXPIRED = 9, 10
-_WRONG_NAMES = (62, 64)
-"""X509_V_ERR_*: of a host name and of an address."""
-_CLOCK_MATTERS_S = 300
-
-Answer = TypeVar("Answer")
-
-EXIT_DONE = 0
-EXIT_TOKEN_WRONG = 2
-EXIT_REFUSED = 3
-EXIT_UNREACHABLE = 4
-EXIT_WRONG_AUTHORITY = 5
-EXIT_CLOCK_WRONG = 6
-EXIT_ALREADY = 7
-EXIT_FILES = 8
-
-
-class EnrolmentFailed(Exception):
-    """Why it did not work, in a sentence that says what to do, and the exit code for it."""
-
-    def __init__(self, sentence: str, exit_code: int, code: str = "") -> None:
-        super().__init__(sentence)
-        self.exit_code = exit_code
-        self.code = code
-        """The controller's, if it was the controller who refused."""
 
 
 def main_enrol(token: str, *, state_dir: Path, name: str = "", role: str = "", again: bool = False) -> int:
@@ -84,7 +58,7 @@ def main_renew(*, state_dir: Path) -> int:
 
     def work() -> str:
         enrolled = renew(state_dir / "identity")
-        return f"Renewed until {_day(enrolled.expires_at)}."
+        return f"Renewed until {day(enrolled.expires_at)}."
 
     return _told(work)
 
@@ -114,7 +88,7 @@ def enrol(
             EXIT_ALREADY,
         )
     _private_directory(directory)
-    controller = _Controller.pinned(token.enrol_url, token.authority_pin)
+    controller = PinnedController.pinned(token.enrol_url, token.authority_pin)
     slot, key = _pending_key(directory, current, token.id)
     serial, model = hardware or _hardware()
     request = wire.EnrolRequest(
@@ -125,7 +99,7 @@ def enrol(
         role=role,
         hardware_serial=serial,
         model=model,
-        agent_version=version("annexfleet-agent"),
+        agent_version=__version__,
     )
     body = msgspec.json.encode(request)
     proof = Ed25519PrivateKey.from_private_bytes(token.seed).sign(wire.ENROL_PURPOSE + body)
@@ -148,7 +122,7 @@ def renew(directory: Path) -> wire.Enrolled:
         raise EnrolmentFailed(
             f"The identity in {directory} cannot be read ({error}). Enrol with a new token and --again.", EXIT_FILES
         ) from error
-    controller = _Controller(current.enrol_url, authority)
+    controller = PinnedController(current.enrol_url, authority)
     slot, key = _pending_key(directory, current, current.device_id)
     request = wire.RenewRequest(
         nonce=controller.nonce(), csr=_csr(key), certificate=certificate.public_bytes(Encoding.PEM).decode()
@@ -158,127 +132,6 @@ def renew(directory: Path) -> wire.Enrolled:
     enrolled = controller.ask(wire.RENEW_PATH, wire.Signed(body=body, proof=proof), wire.Enrolled)
     _put_in_force(directory, slot, key, enrolled, current.enrol_url, previous=current.slot)
     return enrolled
-
-
-class _Controller:
-    """The enrolment listener, trusted through this authority alone."""
-
-    def __init__(self, url: str, authority: str, clock_ahead_s: float | None = None) -> None:
-        self._url = url
-        self._clock_ahead_s = clock_ahead_s
-        """How far this machine's clock is ahead of the controller's; None if nobody told."""
-        self._context = ssl.create_default_context(cadata=authority)
-        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-
-    @classmethod
-    def pinned(cls, url: str, pin: bytes) -> "_Controller":
-        """Ask whoever answers for the authority, and believe it only if its key has this SHA-256."""
-        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        nobody.check_hostname = False
-        nobody.verify_mode = ssl.CERT_NONE
-        answer = _decoded(_post(url, wire.NONCE_PATH, b"", nobody), wire.Nonce)
-        try:
-            root = x509.load_pem_x509_certificate(answer.authority.encode())
-            spki = root.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        except ValueError:
-            spki = b""
-        if not secrets.compare_digest(hashlib.sha256(spki).digest(), pin):
-            raise EnrolmentFailed(
-                f"The controller at {url} has another authority than the one this token names. Either somebody stands "
-                "between, or the controller was set up anew: tell the administrator, and do not go on.",
-                EXIT_WRONG_AUTHORITY,
-            )
-        return cls(url, answer.authority, time.time() - answer.time)
-
-    def nonce(self) -> str:
-        return _decoded(self._post(wire.NONCE_PATH, b""), wire.Nonce).nonce
-
-    def ask(self, path: str, request: wire.Signed, kind: type[Answer]) -> Answer:
-        return _decoded(self._post(path, msgspec.json.encode(request)), kind)
-
-    def _post(self, path: str, body: bytes) -> bytes:
-        try:
-            return _post(self._url, path, body, self._context)
-        except ssl.SSLCertVerificationError as error:
-            raise self._distrust(error) from error
-
-    def _distrust(self, error: ssl.SSLCertVerificationError) -> EnrolmentFailed:
-        if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
-            ahead_s = self._clock_ahead_s
-            if ahead_s is None:
-                ahead_s = _clock_ahead_s(self._url)
-            if ahead_s is not None and abs(ahead_s) > _CLOCK_MATTERS_S:
-                return EnrolmentFailed(
-                    f"This machine's clock is {_span(ahead_s)}: it says {_day(time.time())}, the controller "
-                    f"{_day(time.time() - ahead_s)}. Set it and try again.",
-                    EXIT_CLOCK_WRONG,
-                )
-            return EnrolmentFailed(
-                f"The certificate of the controller at {self._url} is out of date: tell the administrator to restart "
-                "it, which renews it.",
-                EXIT_WRONG_AUTHORITY,
-            )
-        if error.verify_code in _WRONG_NAMES:
-            return EnrolmentFailed(
-                f"The controller at {self._url} cannot show that this is its name. Tell the administrator to add it "
-                "to the controller's settings.",
-                EXIT_WRONG_AUTHORITY,
-            )
-        return EnrolmentFailed(
-            f"What answers at {self._url} is not certified by the authority this device trusts "
-            f"({error.verify_message}). Somebody may stand between: tell the administrator.",
-            EXIT_WRONG_AUTHORITY,
-        )
-
-
-def _post(url: str, path: str, body: bytes, context: ssl.SSLContext) -> bytes:
-    """The answer's body.  Raises EnrolmentFailed, or SSLCertVerificationError for who answered."""
-    try:
-        address = urlsplit(url)
-        connection = http.client.HTTPSConnection(
-            address.hostname or "", address.port or 443, timeout=TIMEOUT_S, context=context
-        )
-        try:
-            connection.request("POST", path, body, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            content = answer.read(_MAX_ANSWER_BYTES + 1)
-        finally:
-            connection.close()
-    except ssl.SSLCertVerificationError:
-        raise
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise EnrolmentFailed(
-            f"The controller at {url} cannot be reached ({error or type(error).__name__}). Check the network and that "
-            "it runs.",
-            EXIT_UNREACHABLE,
-        ) from error
-    if answer.status == http.HTTPStatus.OK and len(content) <= _MAX_ANSWER_BYTES:
-        return content
-    try:
-        problem = msgspec.json.decode(content, type=wire.Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise EnrolmentFailed(
-            f"What answers at {url} is no controller: it said {answer.status} {answer.reason}.", EXIT_UNREACHABLE
-        ) from None
-    raise EnrolmentFailed(f"The controller refused: {problem.detail} ({problem.code})", EXIT_REFUSED, problem.code)
-
-
-def _decoded(content: bytes, kind: type[Answer]) -> Answer:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise EnrolmentFailed("The controller gave an answer that cannot be read.", EXIT_UNREACHABLE) from error
-
-
-def _clock_ahead_s(url: str) -> float | None:
-    """How far this clock is ahead of the controller's, as whoever answers there says: good for a hint only."""
-    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    nobody.check_hostname = False
-    nobody.verify_mode = ssl.CERT_NONE
-    try:
-        return time.time() - _decoded(_post(url, wire.NONCE_PATH, b"", nobody), wire.Nonce).time
-    except (EnrolmentFailed, ssl.SSLError):
-        return None
 
 
 # -- keys and files ---------------------------------------------------------------------------------------------------
@@ -425,16 +278,3 @@ def _told(work: Callable[[], str]) -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return error.exit_code
     return EXIT_DONE
-
-
-def _day(unix: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(unix))
-
-
-def _span(ahead_s: float) -> str:
-    """`365 days ahead`, `3 hours behind`."""
-    side = "ahead" if ahead_s > 0 else "behind"
-    for unit_s, unit in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
-        if abs(ahead_s) >= 2 * unit_s:
-            return f"{abs(ahead_s) / unit_s:.0f} {unit} {side}"
-    return f"{abs(ahead_s):.0f} seconds {side}"

@@ -14,7 +14,7 @@ from tests.flow.enrolling import agent, enrolment_served, new_annex, new_token
 from tests.flow.talking import outcome_of_connecting
 
 from annexfleet_agent import identity
-from annexfleet_agent.enrolment import (
+from annexfleet_agent.pinned_https import (
     EXIT_ALREADY,
     EXIT_CLOCK_WRONG,
     EXIT_DONE,

@@ -13,6 +13,7 @@ from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.identity import broker as brokers
 from annexfleet_controller.identity import crl, revocation
+from annexfleet_controller.settings import Home
 from annexfleet_controller.store import certificates, devices
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.tables.devices import Device
@@ -102,6 +103,38 @@ def test_a_spoiled_list_is_made_anew_from_the_database(
     broker.start()
     assert outcome_of_connecting(broker, revoked) == "refused"
     assert outcome_of_connecting(broker, good) == "Success"
+
+
+def test_the_canary_tells_whether_the_newest_list_is_in_force(broker: Broker, sqlite_engine: Engine):
+    at_start = revocation.is_heeded(broker.home)
+    revocation.publish(broker.home, sqlite_engine, SYSTEM.now())
+
+    not_yet_told = revocation.is_heeded(broker.home, within_s=0)
+    brokers.reload(broker.home)
+    told = revocation.is_heeded(broker.home)
+
+    assert (at_start, not_yet_told, told) == (True, False, True)
+
+
+def test_a_broker_that_fails_open_is_noticed(
+    broker: Broker, sqlite_engine: Engine, fleet: tuple[IssuedDevice, IssuedDevice], monkeypatch: pytest.MonkeyPatch
+):
+    revoked, _ = fleet
+
+    def spoiled_before(home: Home) -> bool:
+        (brokers.directory(home) / "device.crl").write_bytes(b"")
+        return reload(home)
+
+    reload = brokers.reload
+    monkeypatch.setattr(brokers, "reload", spoiled_before)
+    monkeypatch.setattr(revocation, "_HEEDED_WITHIN_S", 0.5)
+    with connected(broker.device_client(revoked), broker.connect_device) as victim:
+        victim.client.reconnect_delay_set(600, 600)
+
+        with pytest.raises(revocation.NotHeeded):
+            revocation.revoke(broker.home, revoked.device_id, engine=sqlite_engine)
+
+        victim.disconnected.get(timeout=10)
 
 
 def test_a_device_that_nobody_knows(broker: Broker, sqlite_engine: Engine):

@@ -7,6 +7,7 @@ Everything lies in `authority/` of the home, for the owner's eyes alone:
     service-ca.key service-ca.pem
     service.key service.pem      the broker's and the enrolment listener's, with the branch's certificate behind it
     device.crl crl-number        the list, and the highest number a list ever had
+    canary.pem                   key and certificate that the newest list revokes: proves whether the broker heeds it
     nonce.key                    makes the enrolment's nonces recognisable without keeping them
 
 Devices trust the root alone; a token holds the SHA-256 of its public key.
@@ -30,6 +31,8 @@ from annexfleet_controller.identity import certificates, crl, files
 from annexfleet_controller.identity.certificates import PrivateKey, PublicKey
 from annexfleet_controller.settings import Home
 
+CANARY = "d-canary" + "a" * 20
+"""Has the form of a device's name, is no device's, and never comes into the broker."""
 SERVICE_RENEWED_BELOW = timedelta(days=60)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _EVERYWHERE = ("", "0.0.0.0", "::", "*")  # noqa: S104  # addresses to listen on, never to connect to
@@ -79,6 +82,11 @@ class Authority(NamedTuple):
     def crl_path(self) -> Path:
         return self.path / "device.crl"
 
+    @property
+    def canary_path(self) -> Path:
+        """PEM: a key and its certificate, which the newest list revokes."""
+        return self.path / "canary.pem"
+
     def issue_device(
         self,
         key: PublicKey,
@@ -109,20 +117,13 @@ class Authority(NamedTuple):
         return Issued(chain, certificate.serial_number, now, certificate.not_valid_after_utc)
 
     def publish_crl(self, revoked: Mapping[int, datetime], now: datetime) -> x509.CertificateRevocationList:
-        """Write a new list of revoked certificates, with the next number, after having read it back."""
+        """Write a new list of revoked certificates, with the next number, after having read it back.
+
+        Each list also revokes a canary made for it alone: a broker that refuses the canary has this very list in force.
+        """
         _check_clock(self.device_ca, now)
         with files.locked(self.path):
-            number = _highest_number(self.path / "crl-number") + 1
-            content = crl.build(revoked, number, now, of=self.device_ca, signed_with=self.device_key)
-            made = crl.check(content, now, of=self.device_ca)
-            if crl.number(made) != number or any(
-                made.get_revoked_certificate_by_serial_number(serial) is None for serial in revoked
-            ):
-                raise crl.CrlWrong("the new list of revoked certificates does not say what it should")
-            # The number first: after a power cut in between one is skipped, and none is used twice.
-            files.write(self.path / "crl-number", str(number).encode())
-            files.write(self.crl_path, content)
-        return made
+            return _publish_crl(self.path, self.device_ca, self.device_key, revoked, now)
 
 
 def ensure(home: Home, names: Sequence[str] | None = None, *, clock: Clock = SYSTEM) -> Authority:
@@ -185,10 +186,27 @@ def _make_missing(path: Path, now: datetime) -> None:
     _ensure_branch(path, "service-ca", now, devices=False)
     if _ensure_branch(path, "device-ca", now, devices=True):
         # Only now, as nobody can be revoked yet, is an empty list the truth.  A lost one is made from the database.
-        key, branch = _key(path / "device-ca.key"), _certificate(path / "device-ca.pem")
-        number = _highest_number(path / "crl-number") + 1
-        files.write(path / "crl-number", str(number).encode())
-        files.write(path / "device.crl", crl.build({}, number, now, of=branch, signed_with=key))
+        _publish_crl(path, _certificate(path / "device-ca.pem"), _key(path / "device-ca.key"), {}, now)
+
+
+def _publish_crl(
+    path: Path, branch: x509.Certificate, key: PrivateKey, revoked: Mapping[int, datetime], now: datetime
+) -> x509.CertificateRevocationList:
+    number = _highest_number(path / "crl-number") + 1
+    canary_key, serial = certificates.new_key(), certificates.new_serial()
+    canary = certificates.device(
+        canary_key.public_key(), CANARY, now, serial=serial, of=branch, signed_with=key, lifetime=crl.LIFETIME
+    )
+    everybody = {**revoked, serial: now}
+    content = crl.build(everybody, number, now, of=branch, signed_with=key)
+    made = crl.check(content, now, of=branch)
+    if crl.number(made) != number or any(made.get_revoked_certificate_by_serial_number(s) is None for s in everybody):
+        raise crl.CrlWrong("the new list of revoked certificates does not say what it should")
+    # The number first: after a power cut in between one is skipped, and none is used twice.
+    files.write(path / "crl-number", str(number).encode())
+    files.write(path / "device.crl", content)
+    files.write(path / "canary.pem", certificates.key_pem(canary_key) + certificates.pem(canary, branch))
+    return made
 
 
 def _ensure_branch(path: Path, name: str, now: datetime, *, devices: bool) -> bool:

@@ -1,11 +1,13 @@
 """Shutting a device out, at once and for good.
 
 The order matters (measured): the database first, as everything else follows from it; then the list of revoked
-certificates, then the broker is told to read it.  That alone leaves a connected device connected, so last its session
-is taken over on the local socket, which ends it.
+certificates, then the broker is told to read it.  Being told is not doing: a canary that the new list revokes has to be
+refused.  All that leaves a connected device connected, so last its session is taken over on the local socket.
 """
 
 import logging
+import socket
+import ssl
 import threading
 import time
 from datetime import datetime, timedelta
@@ -24,11 +26,22 @@ from annexfleet_controller.store.database import open_database, reading, writing
 
 log = logging.getLogger(__name__)
 
+_CONNECT = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01c"
+"""MQTT 5: clean start, 60 s, client id `c`; the broker puts the certificate's name in its place."""
 _KEPT_AFTER_END = timedelta(days=2)
 """Certificates stay on the list a little past their end, for a broker whose clock is behind."""
 _KICK_TIMEOUT_S = 5.0
-_RELOAD_SETTLES_S = 0.2
-"""mosquitto reads its files at the next turn of its loop, at most 100 ms later."""
+_HEEDED_WITHIN_S = 5.0
+"""mosquitto reads its files at the next turn of its loop, usually within 100 ms."""
+_ASK_AGAIN_S = 0.05
+_HANDSHAKE_S = 0.5
+"""A device whose certificate was judged just before the list was read connects within this."""
+
+
+class NotHeeded(AnnexfleetError):
+    """The broker was told of the new list and still lets a revoked certificate in: restart it, and read its log."""
+
+    code = "revocation_not_heeded"
 
 
 class NotKicked(AnnexfleetError):
@@ -40,8 +53,9 @@ class NotKicked(AnnexfleetError):
 def revoke(home: Home, device_id: str, *, engine: Engine | None = None, clock: Clock = SYSTEM) -> None:
     """Revoke a device and all its certificates, and end its connection.  A second time does the same once more.
 
-    Raises DeviceUnknown, before anything was changed; NotKicked, after all but the last step; CrlWrong or ClockWrong if
-    no list could be made (the database says "revoked" all the same, and every start of the broker tries again).
+    Raises DeviceUnknown, before anything was changed.  The rest leave it revoked in the database, and every start of
+    the broker tries again: CrlWrong or ClockWrong if no list could be made, NotHeeded if the broker did not take it
+    (the device's connection was ended all the same), NotKicked if that connection could not be ended.
     """
     database = engine if engine is not None else open_database(home.database_url)
     now = clock.now()
@@ -53,10 +67,13 @@ def revoke(home: Home, device_id: str, *, engine: Engine | None = None, clock: C
         certificates.revoke_of_device(db, device.number, now)
     publish(home, database, now, clock=clock)
     if broker.reload(home):
-        # A handshake that began before the list was read may end just after the first kick.
+        heeded = is_heeded(home)
         kick(home, device_id)
-        time.sleep(_RELOAD_SETTLES_S)
+        time.sleep(_HANDSHAKE_S)
         kick(home, device_id)
+        if not heeded:
+            log.error("broker does not heed the list of revoked certificates device=%s", device_id)
+            raise NotHeeded("the broker does not heed the list of revoked certificates; restart it", device=device_id)
     log.info("device revoked device=%s", device_id)
 
 
@@ -86,6 +103,36 @@ def refresh(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> bool:
     publish(home, engine, now, clock=clock)
     broker.reload(home)
     return True
+
+
+def is_heeded(home: Home, *, within_s: float | None = None) -> bool:
+    """Whether the local broker has the newest list in force: it refuses the canary that this list revokes.
+
+    Asks again until the time is over, as the broker may just be reading.  A broker that lets nobody in, or does not
+    answer, counts as heeding: it is not open.
+    """
+    ours = authority.load(home)
+    context = ssl.create_default_context(cadata=ours.root_pem.decode())
+    context.load_cert_chain(ours.canary_path)
+    deadline = time.monotonic() + (_HEEDED_WITHIN_S if within_s is None else within_s)
+    while _comes_in(context, home.settings.broker_port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_ASK_AGAIN_S)
+    return True
+
+
+def _comes_in(context: ssl.SSLContext, port: int) -> bool:
+    """Whether the broker answers a CONNECT after judging the certificate."""
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), _KICK_TIMEOUT_S) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as wire,
+        ):
+            wire.sendall(_CONNECT)
+            return bool(wire.recv(1))
+    except OSError:  # ssl.SSLError is one, too: with TLS 1.3 the refusal comes only now
+        return False
 
 
 def kick(home: Home, device_id: str) -> None:
