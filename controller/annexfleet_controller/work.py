@@ -27,6 +27,7 @@ from annexfleet_controller.store import (
     history,
     jobs,
     parts,
+    people,
     pulses,
     set_aside,
     states,
@@ -43,6 +44,8 @@ _DEVICES_AT_ONCE = 20
 _ROWS_AT_ONCE = 400
 _PRUNE_AT_ONCE = 2000
 _PULSES_KEPT = timedelta(minutes=10)
+_SIGN_INS_KEPT = timedelta(days=1)
+"""Failed ones, and answers to requests that may be repeated."""
 _LOOK_EVERY_S = 1.0
 
 
@@ -179,12 +182,18 @@ def forget_old(worker: Worker) -> None:
 
 
 def forget_what_passed(worker: Worker) -> None:
-    """Pulses that every page has seen, watches that ended, and samples that nobody looks at."""
+    """Pulses that every page has seen, watches that ended, samples that nobody looks at, sessions that ran out."""
     now = worker.clock.now()
     with writing(worker.engine) as db:
         pulses.prune(db, before=now - _PULSES_KEPT)
         watches.prune(db, before=now - _PULSES_KEPT)
         states.prune_live(db, before=now - timedelta(hours=1))
+        people.prune(
+            db,
+            sessions_before=now - timedelta(hours=worker.settings.session_hours),
+            failures_before=now - _SIGN_INS_KEPT,
+            answers_before=now - _SIGN_INS_KEPT,
+        )
 
 
 def notice_silence(worker: Worker) -> None:

@@ -169,10 +169,28 @@ def fold(db: Session, device_number: int, *, of: int, into: int, until: datetime
         .order_by(History.at, History.id)
         .limit(at_most)
     ).all()
-    for end, group in groupby(rows, key=lambda row: folding.bucket_end(row.at.timestamp(), into)):
-        _fold_into(db, device_number, into, end, [_beat(row.payload) for row in group])
+    if not rows:
+        return 0
+    ends = [folding.bucket_end(row.at.timestamp(), into) for row in rows]
+    there = _coarse_rows(db, device_number, into, first=ends[0], last=ends[-1])
+    new = []
+    for end, group in groupby(zip(ends, rows, strict=True), key=lambda pair: pair[0]):
+        beats = [_beat(row.payload) for _, row in group]
+        if (old := there.get(end)) is not None:
+            old.payload = wire.encode(folding.merge([_beat(old.payload), *beats], at=end))
+        else:
+            new.append((device_number, into, bulk.micros(end), wire.encode(folding.merge(beats, at=end))))
+    bulk.insert(db, History, ("device_number", "resolution_s", "at", "payload"), new)
     db.execute(delete(History).where(History.id.in_([row.id for row in rows])))
     return len(rows)
+
+
+def _coarse_rows(db: Session, device_number: int, resolution_s: int, *, first: int, last: int) -> dict[int, History]:
+    """Hours or days of a device that are there already, by their end."""
+    ends = (datetime.fromtimestamp(end, UTC) for end in (first, last))
+    place = (History.device_number == device_number, History.resolution_s == resolution_s)
+    found = db.scalars(select(History).where(*place, History.at.between(*ends)))
+    return {round(row.at.timestamp()): row for row in found}
 
 
 def forget(db: Session, device_number: int, resolution_s: int, *, until: datetime) -> int:
@@ -183,19 +201,6 @@ def forget(db: Session, device_number: int, resolution_s: int, *, until: datetim
         )
     )
     return int(gone.rowcount)  # type: ignore[attr-defined]
-
-
-def _fold_into(db: Session, device_number: int, into: int, end: int, beats: list[Beat]) -> None:
-    at = bulk.micros(end)
-    place = (History.device_number == device_number, History.resolution_s == into)
-    there = db.execute(
-        select(History).where(*place, History.at == datetime.fromtimestamp(end, UTC))
-    ).scalar_one_or_none()
-    if there is not None:
-        there.payload = wire.encode(folding.merge([_beat(there.payload), *beats], at=end))
-        return
-    columns = ("device_number", "resolution_s", "at", "payload")
-    bulk.insert(db, History, columns, [(device_number, into, at, wire.encode(folding.merge(beats, at=end)))])
 
 
 def _beat(payload: bytes) -> Beat:
