@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Sequence
 
 from annexfleet_agent.collectors import mounts
@@ -10,6 +11,9 @@ from annexfleet_agent.collectors.report import Collector, Report, code_for
 from annexfleet_agent.collectors.tree import Tree, ask_psutil
 
 _PERIOD_S = 60.0
+_PATIENCE_S = 5.0
+_DEADLINE_S = mounts.MOST * _PATIENCE_S + 5
+"""Never reached, not even when every mount hangs."""
 _SPACE = ("disk_used_ratio", "disk_free_bytes", "disk_total_bytes")
 
 Ask = Callable[[str], os.statvfs_result]
@@ -18,13 +22,12 @@ Ask = Callable[[str], os.statvfs_result]
 def collector(tree: Tree, chosen: Sequence[str] = (), *, ask: Ask | None = None) -> Collector:
     """One subject `disk:<mount point>` for each file system on a drive, or for each of `chosen`.
 
-    A mount that hangs, as that of a dead drive or server does, cannot be interrupted.  The pass that met it ends at the
-    deadline; the next ones leave it alone, and report it as timed out, until it has answered.
+    A mount that hangs, as that of a dead drive or server does, is given up after 5 s; it is reported as timed out and
+    left alone until it has answered.
 
     Source: /proc/self/mountinfo and statvfs; elsewhere psutil.disk_partitions and disk_usage.
     """
-    ask = ask or (lambda point: os.statvfs(tree.path(point)))
-    unanswered: set[str] = set()
+    asking = _Asking(tree, ask or (lambda point: os.statvfs(tree.path(point))))
 
     def collect() -> Report:
         report = Report()
@@ -35,30 +38,63 @@ def collector(tree: Tree, chosen: Sequence[str] = (), *, ask: Ask | None = None)
             found = mounts.parse(tree.text("/proc/self/mountinfo"))
             fstab = mounts.parse_fstab(tree.text_or("/etc/fstab"))
             for mount in mounts.named(found, chosen) if chosen else mounts.worth_reporting(found):
-                subject = f"disk:{mount.point}"
-                if mount.point in unanswered:
-                    report.miss(subject, "*", "timed_out", "it has not answered since an earlier pass")
-                    continue
-                unanswered.add(mount.point)
                 try:
-                    _space(report, tree, mount, ask)
+                    answer = asking.answer(mount)
                 except Exception as error:  # the fence: one file system spoils no other
-                    report.miss(subject, "*", code_for(error), str(error))
-                finally:
-                    unanswered.discard(mount.point)
-                _read_only(report, mount, fstab)
-                _wear(report, tree, mount)
+                    report.miss(f"disk:{mount.point}", "*", code_for(error), str(error))
+                    continue
+                if answer is not None:
+                    _space(report, mount, answer)
+                    _read_only(report, mount, fstab)
+                    _wear(report, tree, mount)
             for point in set(chosen) - {mount.point for mount in found}:
                 report.miss(f"disk:{point}", "*", "unsupported", "not mounted")
         return report
 
-    return Collector(name="disk", collect=collect, period_s=_PERIOD_S, blocking=True, kept_fresh=False)
+    return Collector(
+        name="disk", collect=collect, period_s=_PERIOD_S, blocking=True, deadline_s=_DEADLINE_S, kept_fresh=False
+    )
 
 
-def _space(report: Report, tree: Tree, mount: Mount, ask: Ask) -> None:
-    if mount.is_bound and not stat.S_ISDIR(os.stat(tree.path(mount.point)).st_mode):  # noqa: PTH116
-        return  # a single file that a container runtime put over another, such as /etc/hosts
-    of = ask(mount.point)
+class _Asking:
+    """Asks mounts for their space, each in a thread that may be given up: the call itself cannot be interrupted."""
+
+    def __init__(self, tree: Tree, ask: Ask) -> None:
+        self._tree = tree
+        self._ask = ask
+        self._threads: dict[str, threading.Thread] = {}
+
+    def answer(self, mount: Mount) -> os.statvfs_result | None:
+        """None for a single file that a container runtime put over another, such as /etc/hosts.
+
+        Raises TimeoutError, or what asking raised.
+        """
+        before = self._threads.get(mount.point)
+        if before is not None and before.is_alive():
+            raise TimeoutError("it has not answered since an earlier pass")
+        box: list[os.statvfs_result | Exception | None] = []
+
+        def work() -> None:
+            try:
+                box.append(None if self._is_file(mount) else self._ask(mount.point))
+            except Exception as error:  # it is raised again where the answer is awaited
+                box.append(error)
+
+        self._threads[mount.point] = thread = threading.Thread(target=work, name=f"disk-{mount.point}", daemon=True)
+        thread.start()
+        thread.join(_PATIENCE_S)
+        if not box:
+            raise TimeoutError(f"it did not answer within {_PATIENCE_S:g} s")
+        if isinstance(box[0], Exception):
+            raise box[0]
+        return box[0]
+
+    def _is_file(self, mount: Mount) -> bool:
+        path = self._tree.path(mount.point)
+        return mount.is_bound and not stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+
+
+def _space(report: Report, mount: Mount, of: os.statvfs_result) -> None:
     if not of.f_blocks:
         return
     subject = f"disk:{mount.point}"

@@ -18,7 +18,8 @@ _UNINTERESTING = (
 _PERSONAL = re.compile(r"/(media|run/media|run/user|home)/.+")
 """Sticks that somebody plugs in and mounts in a home directory: their names can be those of people."""
 _ESCAPED = re.compile(r"\\([0-7]{3})")
-_MOST = 16
+MOST = 16
+"""So many file systems are reported."""
 
 
 class Mount(Struct, frozen=True):
@@ -67,13 +68,13 @@ def worth_reporting(mounts: Iterable[Mount]) -> list[Mount]:
             # btrfs numbers its subvolumes as devices of their own, all from one source
             key = mount.source if mount.type == "btrfs" else mount.device
             once.setdefault(key, mount)
-    return list(once.values())[:_MOST]
+    return list(once.values())[:MOST]
 
 
 def named(mounts: Iterable[Mount], points: Sequence[str]) -> list[Mount]:
     """Those at the given mount points, in that order; what is not mounted is left out."""
     by_point = {mount.point: mount for mount in mounts}
-    return [by_point[point] for point in points if point in by_point]
+    return [by_point[point] for point in points if point in by_point][:MOST]
 
 
 def _is_wanted(mount: Mount) -> bool:

@@ -140,32 +140,33 @@ class _Checks:
         self._clock = clock
         self._trust = trust
         self._watched: dict[PortalCheck, _Watched] = {}
+        # Released by every check that ends, also by one that an earlier pass started.
+        self._ended = threading.Semaphore(0)
 
     def run(self, portals: Sequence[PortalCheck]) -> Iterator[tuple[PortalCheck, Finding]]:
         """Check what is due, wait for it within the patience, and give the newest finding of each that has one."""
         self._watched = {portal: self._watched.get(portal) or _Watched() for portal in portals}
         now = self._clock.mono()
-        ended = threading.Semaphore(0)
         until = time.monotonic() + _PATIENCE_S
         running = [watched for watched in self._watched.values() if not watched.settle()]
         waiting = [portal for portal, watched in self._watched.items() if watched.may_start(now)]
         while (running or waiting) and time.monotonic() < until:
             while waiting and len(running) < _AT_A_TIME:
-                running.append(self._start(waiting.pop(0), now, ended))
+                running.append(self._start(waiting.pop(0), now))
             until_next = min([until, *(watched.run.give_up_at for watched in running if watched.run)])
-            ended.acquire(timeout=max(0.0, until_next - time.monotonic()))
+            self._ended.acquire(timeout=max(0.0, until_next - time.monotonic()))
             running = [watched for watched in running if not watched.settle()]
         for portal, watched in self._watched.items():
             if watched.found is not None:
                 yield portal, watched.found
 
-    def _start(self, portal: PortalCheck, now: float, ended: threading.Semaphore) -> _Watched:
+    def _start(self, portal: PortalCheck, now: float) -> _Watched:
         run = _Run(portal.timeout_s + _GRACE_S)
 
         def work() -> None:
             check(portal, run.finding, trust=self._trust, now=self._clock.now)
             run.over = True
-            ended.release()
+            self._ended.release()
 
         watched = self._watched[portal]
         watched.run, watched.settled = run, False

@@ -62,10 +62,13 @@ def parse_url(url: str) -> SplitResult:
 
     Raises ValueError; its text does not repeat the address, which may bear a password.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts, port = None, None
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname or port == 0:
         raise ValueError("a portal's url begins with http:// or https:// and names a host")
-    _ = parts.port  # raises ValueError if it is no port
     return parts
 
 

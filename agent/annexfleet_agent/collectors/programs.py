@@ -27,11 +27,11 @@ def find(name: str) -> str | None:
     return None
 
 
-def output_of(argv: list[str], *, timeout_s: float, gently: bool = False, succeed: bool = True) -> str:
+def output_of(argv: list[str], *, timeout_s: float, gently: bool = False) -> str:
     """What a program prints, in the language C.
 
-    `gently` runs it at the lowest priority for processor and disk.  With `succeed` an exit status other than 0 is an
-    error.  Raises TimeoutError, ProgramFailed, or OSError if it cannot be started.
+    `gently` runs it at the lowest priority for processor and disk.  Raises TimeoutError, OSError if it cannot be
+    started, or ProgramFailed if its exit status is not 0.
     """
     subprocess: Any = importlib.import_module("subprocess")
     if gently:
@@ -43,7 +43,7 @@ def output_of(argv: list[str], *, timeout_s: float, gently: bool = False, succee
         )
     except subprocess.TimeoutExpired:
         raise TimeoutError(f"{argv[0]} did not end within {timeout_s:g} s") from None
-    if succeed and done.returncode != 0:
+    if done.returncode != 0:
         last = done.stderr.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1]
         raise ProgramFailed(f"exit status {done.returncode}: {last[:120]}")
     text: str = done.stdout[:_MOST_BYTES].decode("utf-8", "replace")

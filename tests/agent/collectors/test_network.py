@@ -1,0 +1,126 @@
+"""Links and Wi-Fi."""
+
+from types import SimpleNamespace
+
+import pytest
+from tests.agent.collectors.trees import (
+    WINDOWS,
+    HandClock,
+    deny,
+    link,
+    net_dev,
+    psutil_is,
+    tree,
+    wireless,
+    write,
+)
+
+from annexfleet_agent.collectors import network
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+def test_rates_are_those_of_the_time_between_two_passes(tmp_path, clock):
+    files = {**link("eth0"), **net_dev(eth0=(1000, 500, 0))}
+    collector = network.collector(tree(tmp_path, files), clock)
+    first = collector.collect()
+
+    clock.forward(10)
+    write(tmp_path, net_dev(eth0=(6000, 1500, 20)))
+    second = collector.collect()
+
+    assert first.readings == {"net:eth0": {"network_link_up": 1, "network_link_bits_per_second": 1e9}}
+    assert second.readings["net:eth0"] == {
+        "network_link_up": 1,
+        "network_link_bits_per_second": 1e9,
+        "network_received_bytes_per_second": 500,
+        "network_sent_bytes_per_second": 100,
+        "network_errors_per_second": 2,
+    }
+    assert not second.problems
+
+
+def test_counters_that_begin_anew_give_no_rate(tmp_path, clock):
+    collector = network.collector(tree(tmp_path, {**link("eth0"), **net_dev(eth0=(1000, 500, 0))}), clock)
+    collector.collect()
+
+    clock.forward(10)
+    write(tmp_path, net_dev(eth0=(10, 500, 0)))
+
+    assert "network_received_bytes_per_second" not in collector.collect().readings["net:eth0"]
+
+
+def test_a_link_without_carrier_is_down_and_has_no_rates(tmp_path, clock):
+    collector = network.collector(tree(tmp_path, {**link("eth0", up=False), **net_dev(eth0=(1, 1, 0))}), clock)
+    collector.collect()
+
+    clock.forward(10)
+
+    assert collector.collect().readings == {"net:eth0": {"network_link_up": 0}}
+
+
+def test_bridges_and_loopback_are_not_links(tmp_path, clock):
+    files = {
+        **link("eth0"),
+        **link("lo", virtual=True),
+        **link("docker0", virtual=True),
+        **link("wg0", virtual=True),
+        **net_dev(lo=(1, 1, 0), docker0=(1, 1, 0), eth0=(1, 1, 0), wg0=(1, 1, 0)),
+    }
+
+    report = network.collector(tree(tmp_path, files), clock).collect()
+
+    assert set(report.readings) == {"net:eth0"}
+
+
+def test_in_a_container_the_link_without_hardware_is_the_link(tmp_path, clock):
+    files = {**link("eth0", virtual=True), **net_dev(lo=(1, 1, 0), eth0=(1, 1, 0))}
+
+    assert set(network.collector(tree(tmp_path, files), clock).collect().readings) == {"net:eth0"}
+
+
+@pytest.mark.parametrize(("level", "dbm"), [("-56.", -56), ("200.", -56), ("-80", -80)])
+def test_the_signal_of_wifi(tmp_path, clock, level, dbm):
+    files = {**link("wlan0", megabits=-1, wifi=True), **net_dev(wlan0=(1, 1, 0)), **wireless(wlan0=level)}
+
+    report = network.collector(tree(tmp_path, files), clock).collect()
+
+    assert report.readings == {"net:wlan0": {"network_link_up": 1, "wifi_signal_dbm": dbm}}
+
+
+def test_a_driver_that_does_not_tell_its_signal_is_named(tmp_path, clock):
+    files = {**link("wlan0", megabits=-1, wifi=True), **net_dev(wlan0=(1, 1, 0))}
+
+    report = network.collector(tree(tmp_path, files), clock).collect()
+
+    assert report.codes() == {"net:wlan0": {"wifi_signal_dbm": "unsupported"}}
+
+
+def test_android_hides_everything_but_what_termux_tells(tmp_path, clock, monkeypatch):
+    collector = network.collector(tree(tmp_path, {}), clock, signals=lambda: {"wlan0": -61.0})
+    deny(monkeypatch, tmp_path, "/proc/net", "/sys/class/net")
+
+    report = collector.collect()
+
+    assert collector.blocking
+    assert report.readings == {"net:wlan0": {"wifi_signal_dbm": -61.0}}
+    assert set(report.codes()[""].values()) == {"denied"}
+
+
+def test_windows_tells_through_psutil(monkeypatch, clock):
+    counters = SimpleNamespace(bytes_recv=10, bytes_sent=20, errin=0, errout=0, dropout=0)
+    fake = SimpleNamespace(
+        net_io_counters=lambda pernic: {"Ethernet": counters, "Loopback Pseudo-Interface 1": counters},
+        net_if_stats=lambda: {
+            "Ethernet": SimpleNamespace(isup=True, speed=100),
+            "Loopback Pseudo-Interface 1": SimpleNamespace(isup=True, speed=1073),
+        },
+    )
+    psutil_is(monkeypatch, fake, network)
+
+    report = network.collector(WINDOWS, clock, signals=None).collect()
+
+    assert report.readings == {"net:Ethernet": {"network_link_up": 1, "network_link_bits_per_second": 1e8}}
