@@ -84,15 +84,10 @@ def enrolment_served(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> It
         thread.join(DEADLINE_S)
 
 
-def agent(*arguments: str, state_dir: Path) -> subprocess.CompletedProcess[str]:
-    """Run the agent's enrolment as the child process that it is."""
-    program = (
-        "import sys; from pathlib import Path; from annexfleet_agent import enrolment as e;"
-        "kind, state, *rest = sys.argv[1:];"
-        "sys.exit(e.main_renew(state_dir=Path(state)) if kind == 'renew' else"
-        " e.main_enrol(rest[0], state_dir=Path(state), again='--again' in rest))"
-    )
-    kind, *rest = arguments
-    return subprocess.run(
-        [sys.executable, "-c", program, kind, state_dir, *rest], capture_output=True, text=True, timeout=60, check=False
-    )
+def agent(command: str, *arguments: str, state_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Run `annexfleet-agent enrol` or `renew` as a person would."""
+    settings = state_dir / "agent.toml"
+    state_dir.mkdir(exist_ok=True)
+    settings.write_text(f'[agent]\nstate_dir = "{state_dir}"\n')
+    program = [sys.executable, "-m", "annexfleet_agent", "--settings", settings, command, *arguments]
+    return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)

@@ -3,8 +3,10 @@
 import os
 import pwd
 import queue
+import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
@@ -13,7 +15,10 @@ from tests.flow.talking import outcome_of_connecting
 
 from annexfleet_agent.protocol import topics
 from annexfleet_controller.clock import SYSTEM
+from annexfleet_controller.errors import SettingsWrong
+from annexfleet_controller.identity import authority
 from annexfleet_controller.identity import broker as brokers
+from annexfleet_controller.settings import Home, Settings
 
 
 def test_a_device_is_heard_by_the_controller(broker: Broker):
@@ -95,3 +100,36 @@ def test_a_stale_process_number_is_not_signalled(broker: Broker):
     (brokers.directory(broker.home) / "mosquitto.pid").write_text(str(os.getpid()))
 
     assert not brokers.reload(broker.home)
+
+
+@pytest.mark.parametrize(("name", "says"), [("a b", "space"), ("x" * 100, "longer than 107")])
+def test_a_socket_that_mosquitto_could_not_open_is_told(tmp_path: Path, name: str, says: str):
+    home = Home(tmp_path, Settings(broker_socket=str(tmp_path / name)))
+    authority.ensure(home)
+
+    with pytest.raises(SettingsWrong, match=f"broker_socket.*{says}"):
+        brokers.write(home)
+
+
+def test_a_home_may_have_spaces_and_letters_of_any_script():
+    with broker_home() as home:
+        settings = msgspec.structs.replace(home.settings, broker_socket=str(home.path / "mosquitto.sock"))
+        odd = Home(home.path / "état civil الناظور", settings)
+        odd.path.mkdir()
+        broker = Broker(odd)
+        broker.start()
+        try:
+            assert outcome_of_connecting(broker, broker.issue_device()) == "Success"
+        finally:
+            broker.stop()
+
+
+def test_a_directory_that_was_there_keeps_its_rights(tmp_path: Path):
+    shared = tmp_path / "run"
+    shared.mkdir(mode=0o755)
+    home = Home(tmp_path / "home", Settings(broker_socket=str(shared / "s")))
+    authority.ensure(home)
+
+    brokers.write(home)
+
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755

@@ -97,19 +97,23 @@ def write(home: Home, *, bind: str = "", clock: Clock = SYSTEM) -> Path:
 
     Call `authority.ensure` first.  `bind` is the address of the devices' listener; empty: all.
     Raises AuthorityBroken or CrlWrong rather than start a broker that would let a revoked device in, and SettingsWrong
-    if the socket's path is too long for the system.
+    if the socket's path is too long for the system or has a space in it.
     """
     socket = home.broker_socket
     if len(os.fsencode(socket)) > _LONGEST_SOCKET_PATH:
         raise SettingsWrong(f"broker_socket: {socket} is longer than {_LONGEST_SOCKET_PATH} bytes; set a shorter one")
+    if any(character.isspace() for character in str(socket)):
+        # mosquitto ends the path at the first space and listens somewhere else
+        raise SettingsWrong(f"broker_socket: {socket} has a space in it, which mosquitto cannot read; set another one")
     path = files.private_directory(directory(home))
-    files.private_directory(socket.parent)
+    # A directory that was there may be anybody's, even /run: only one of our own is closed and given away.
+    own = {path} if socket.parent.exists() else {path, files.private_directory(socket.parent)}
     user = _user(path)
     # mosquitto gives up root before it opens anything, so all of it must belong to the user it becomes
     owner = _owner(user)
     if user == "root":
         log.warning("broker runs as root, for the user mosquitto is missing or cannot reach directory=%s", path)
-    for place in {path, socket.parent}:
+    for place in own:
         if owner is not None:
             os.chown(place, *owner)
     configuration = _CONFIGURATION.format(
