@@ -1,7 +1,7 @@
 """A place to print for tests: a private print server (cupsd) and printers (ippeveprinter), all real, ended by pid.
 
-ippeveprinter insists on D-Bus and Avahi even to publish nothing, so both run privately, too.  Everything lives in one
-temporary directory, readable by `lp`, as whom cupsd runs its programs when it was started by root.
+ippeveprinter insists on a D-Bus even to publish nothing, so there is a private one; no Avahi need be on it.  Everything
+lives in one temporary directory, readable by `lp`, as whom cupsd runs its programs when it was started by root.
 """
 
 import contextlib
@@ -26,7 +26,6 @@ PACKAGES = {
     "lp": "cups-client",
     "ippeveprinter": "cups-ipp-utils",
     "dbus-daemon": "dbus-daemon",
-    "avahi-daemon": "avahi-daemon",
 }
 _PATH = "/usr/sbin:/sbin:" + os.environ.get("PATH", "/usr/bin:/bin")
 _STARTS_WITHIN_S = 15.0
@@ -39,16 +38,6 @@ _DBUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configurati
 <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/>
 <allow user="*"/></policy></busconfig>
 """
-_AVAHI = """[server]
-use-ipv6=no
-allow-interfaces=lo
-enable-dbus=yes
-[publish]
-publish-addresses=no
-"""
-# With a tmpfs over its pid directory, a machine's own avahi-daemon and other test runs are not in the way.
-_AVAHI_ALONE = "mkdir -p /run/avahi-daemon && mount -t tmpfs none /run/avahi-daemon && exec {avahi}"
-
 _CUPSD = """LogLevel debug
 Listen {place}/cups.sock
 Browsing No
@@ -234,17 +223,6 @@ def _start_bus(home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> N
     (home / "bus.conf").write_text(_DBUS.format(place=home))
     start("dbus-daemon", f"--config-file={home}/bus.conf", "--nofork", "--nopidfile", log=home / "bus.log")
     eventually((home / "bus").is_socket)
-    (home / "avahi.conf").write_text(_AVAHI)
-    avahi = f"avahi-daemon --no-drop-root --no-chroot -f {home}/avahi.conf"
-    log = home / "avahi.log"
-    process = start("unshare", "-m", "sh", "-c", _AVAHI_ALONE.format(avahi=avahi), log=log)
-    eventually(lambda: _says(log, "startup complete") or process.poll() is not None)
-    if process.poll() is not None:
-        # No right to mount: perhaps it may run beside nobody else's.
-        process = start(*avahi.split(), log=log)
-        eventually(lambda: log.read_text().count("startup complete") or process.poll() is not None)
-    if process.poll() is not None:
-        pytest.skip(f"avahi-daemon, which ippeveprinter needs, runs for root only: {log.read_text()[-200:]}")
 
 
 def _start_cups(home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
@@ -268,7 +246,3 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _says(log: Path, words: str) -> bool:
-    return words in log.read_text()

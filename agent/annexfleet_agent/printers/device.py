@@ -7,7 +7,7 @@ from annexfleet_agent.printers.failure import Failed
 from annexfleet_agent.printers.seen import MAX_WORDS, Seen, Source, State, word
 from annexfleet_agent.protocol import causes
 
-STATES: dict[object, State] = {3: "idle", 4: "processing", 5: "stopped"}
+STATES: dict[int | None, State] = {3: "idle", 4: "processing", 5: "stopped"}
 
 _WANTED = (
     "printer-state",
@@ -81,7 +81,7 @@ def seen(attributes: ipp.Attributes, source: Source, *, old_firmware: bool = Fal
     codes = [] if from_server else alerts.of_ipp(attributes.get("printer-alert", [])[:MAX_WORDS])
     return Seen(
         source=source,
-        state=STATES.get(first(attributes, "printer-state"), "unknown"),
+        state=STATES.get(number(attributes, "printer-state"), "unknown"),
         reasons=reasons,
         alert_causes=causes.from_alert_codes(codes),
         causes=causes.from_ipp(reasons),

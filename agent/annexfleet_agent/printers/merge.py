@@ -68,20 +68,25 @@ def put(report: Report, printer: Printer) -> None:
     if printer.queue is not None:
         _put_spool(report, subject, printer.queue)
     told = _told(printer)
-    report.put(subject, "printer_causes", causes_of(printer))
-    report.put(subject, "printer_reasons", _reasons(printer, told))
+    silent = isinstance(printer.answer, Failed) and printer.answer.code in SILENT
+    # An empty list would say "no trouble", which nobody knows of a printer that nobody could ask.
+    if silent or told is not None or printer.queue is not None:
+        report.put(subject, "printer_causes", causes_of(printer))
+        report.put(subject, "printer_reasons", _reasons(printer, told))
     if printer.elsewhere:
         report.put(subject, "printer_source", "probed_elsewhere")
         return
     _put_identity(report, subject, printer)
     if isinstance(printer.answer, Failed):
         report.miss(subject, "printer_pages_count", printer.answer.code, printer.answer.detail)
-        if printer.answer.code in SILENT:
-            report.put(subject, "printer_state", "unreachable")
-            report.put(subject, "printer_source", "device_snmp" if printer.where.way == "snmp" else "device_ipp")
-            return
+    if silent:
+        report.put(subject, "printer_state", "unreachable")
+        report.put(subject, "printer_source", "device_snmp" if printer.where.way == "snmp" else "device_ipp")
+        return
     if told is None:
         report.put(subject, "printer_state", "unknown")
+        if printer.where.way == "none":
+            report.miss(subject, "printer_source", "unsupported", "its uri does not say where it can be asked")
         return
     report.put(subject, "printer_state", told.state)
     report.put(subject, "printer_source", told.source)
@@ -124,7 +129,7 @@ def _queue_causes(printer: Printer) -> list[str]:
     found = [cause for cause in queue.memory.causes if cause in _QUEUE_CAUSES]
     if queue.paused:
         found.append("queue_paused")
-    if not queue.accepting:
+    if queue.accepting is False:
         found.append("queue_rejecting")
     if queue.jobs is not None:
         found += causes.from_job_reasons(queue.jobs.reasons)
@@ -150,8 +155,10 @@ def _reasons(printer: Printer, told: Seen | None) -> list[str]:
 
 
 def _put_spool(report: Report, subject: str, queue: Queue) -> None:
-    report.put(subject, "printer_accepting", int(queue.accepting))
-    report.put(subject, "printer_paused", int(queue.paused))
+    if queue.accepting is not None:
+        report.put(subject, "printer_accepting", int(queue.accepting))
+    if queue.paused is not None:
+        report.put(subject, "printer_paused", int(queue.paused))
     if queue.jobs is not None:
         report.put(subject, "printer_jobs_count", queue.jobs.count)
         report.put(subject, "printer_oldest_job_age_seconds", round(queue.jobs.oldest_age_s, 1))

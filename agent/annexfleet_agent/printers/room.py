@@ -63,7 +63,7 @@ class Room:
             spool = spooler.ask(self._server, timeout_s=self._timeout_s, now=self._clock.now, mono=self._clock.mono)
         except Failed as failed:
             report.miss("", "printer_state", failed.code, f"print server: {failed.detail}")
-            self._queues = [spooler.without_jobs(queue) for queue in self._queues]
+            self._queues = [spooler.unheard(queue) for queue in self._queues]
             return None
         self._queues = spool.queues
         return spool

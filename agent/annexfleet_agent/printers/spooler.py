@@ -48,8 +48,9 @@ class Queue(Struct, frozen=True, kw_only=True):
 
     name: str
     device_uri: str = ""
-    accepting: bool = True
-    paused: bool = False
+    accepting: bool | None = True
+    paused: bool | None = False
+    """None, as of `accepting`: the server does not answer now."""
     memory: Seen
     """What the server remembers of the printer: true at the end of the last job, and stale since."""
     jobs: Jobs | None = None
@@ -165,6 +166,7 @@ def _own(jobs: dict[str, Jobs] | None, printer: ipp.Attributes, name: str) -> Jo
     return None if count is None else Jobs(count=count)
 
 
-def without_jobs(queue: Queue) -> Queue:
-    """The queue while its server does not answer: nobody knows what waits in it now."""
-    return replace(queue, jobs=None)
+def unheard(queue: Queue) -> Queue:
+    """The queue while its server does not answer: that it exists, and where its printer is, is all that is known."""
+    memory = Seen(source="print_server", state="unknown", model=queue.memory.model)
+    return replace(queue, accepting=None, paused=None, jobs=None, memory=memory)

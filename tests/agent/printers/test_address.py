@@ -12,7 +12,7 @@ from annexfleet_agent.printers.transport import Endpoint
     ("uri", "way", "public", "endpoint"),
     [
         ("ipp://10.0.0.5/ipp/print", "ipp", "10.0.0.5:631", Endpoint("10.0.0.5", 631, "/ipp/print")),
-        ("ipps://Desk.Annex.local:443/ipp", "ipp", "desk.annex.local:443", Endpoint("desk.annex.local", 443, "/ipp", True)),
+        ("ipps://Desk.local:443/ipp", "ipp", "desk.local:443", Endpoint("desk.local", 443, "/ipp", True)),
         ("http://10.0.0.5:631/ipp", "ipp", "10.0.0.5:631", Endpoint("10.0.0.5", 631, "/ipp")),
         ("ipp://[2001:db8::7]/ipp/print", "ipp", "[2001:db8::7]:631", Endpoint("2001:db8::7", 631, "/ipp/print")),
         ("ipp://localhost:60000/ipp/print", "ipp", "usb", Endpoint("localhost", 60000, "/ipp/print")),

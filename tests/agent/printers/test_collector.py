@@ -164,6 +164,24 @@ def test_queues_stay_known_while_their_server_is_down():
     assert "printer_jobs_count" not in report.readings["printer:front"]
 
 
+def test_a_usb_printer_is_unknown_while_the_print_server_is_down():
+    with serving(cups([queue("desk", "usb://HP/LaserJet", 5, "paused")])) as server:
+        collector = printers.collector(settings(server=f"127.0.0.1:{server.port}"), SystemClock())
+        assert collector.collect().readings["printer:desk"]["printer_paused"] == 1
+
+    told = collector.collect().readings["printer:desk"]
+
+    assert told["printer_state"] == "unknown"
+    assert "printer_paused" not in told
+
+
+def test_a_setting_that_leads_nowhere_says_so():
+    report = collect({"odd": "carrier-pigeon://roof"})
+
+    assert report.readings == {"printer:odd": {"printer_state": "unknown"}}
+    assert report.codes() == {"printer:odd": {"printer_source": "unsupported"}}
+
+
 def test_a_document_is_stuck_only_after_nothing_moved_for_three_minutes():
     printed = [0]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annexfleet_agent.printers import ipp
+from annexfleet_agent.printers import device, ipp, spooler
 from annexfleet_agent.printers.failure import Failed
 
 _names = st.text(alphabet="abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=30)
@@ -80,6 +80,31 @@ def _parse_or_refuse(message):
         ipp.parse(message)
     except Failed as failed:
         assert failed.code == "malformed"  # noqa: PT017
+
+
+_read_names = st.sampled_from(
+    [*device._WANTED, *spooler._QUEUE_WANTED, *spooler.JOB_WANTED, "media-source", "printer-name"]
+)
+_confusing = st.lists(
+    st.tuples(
+        st.sampled_from([ipp.JOB, ipp.PRINTER]),
+        st.lists(
+            st.builds(lambda attribute, name: attribute._replace(name=name), _attributes, _read_names), max_size=12
+        ),
+    ),
+    max_size=3,
+)
+
+
+@given(_confusing)
+def test_attributes_of_any_type_are_understood_or_left_out(groups):
+    answer = ipp.parse(ipp.encode((2, 0), 0, 1, groups))
+
+    for attributes in answer.of(ipp.PRINTER):
+        seen = device.seen(attributes, "device_ipp")
+        assert all(supply.level is None or 0 <= supply.level <= 1 for supply in seen.supplies)
+        spooler._queue(attributes, None)
+    spooler.by_queue(answer.of(ipp.JOB), 1000.0)
 
 
 HEADER = b"\x02\x00\x00\x00\x00\x00\x00\x01"
