@@ -49,7 +49,8 @@ def collector(tree: Tree, clock: Clock, *, signals: Callable[[], dict[str, float
             for link, count in counts.items():
                 _rates(report, link, before.get(link), count, now - before_at)
             before, before_at = counts, now
-        _wifi(report, tree, list(counts), signals)
+        with report.trying("", _WIFI):
+            _wifi(report, tree, list(counts), signals)
         return report
 
     if signals is None:
@@ -145,9 +146,8 @@ def _foreign(report: Report) -> dict[str, Counts]:
 
 def _wifi(report: Report, tree: Tree, links: list[str], signals: Callable[[], dict[str, float]] | None) -> None:
     if signals is not None:
-        with report.trying("", _WIFI):
-            for link, dbm in signals().items():
-                report.put(f"net:{link}", _WIFI, dbm)
+        for link, dbm in signals().items():
+            report.put(f"net:{link}", _WIFI, dbm)
         return
     if tree.foreign:
         return

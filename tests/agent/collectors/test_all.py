@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.agent.collectors.trees import HandClock, counter_computer, deny, process, supply, tablet, write
+from tests.agent.collectors.trees import HandClock, counter_computer, deny, process, tablet, write
 
 from annexfleet_agent import collectors
 from annexfleet_agent.clock import SystemClock
@@ -108,10 +108,20 @@ def test_android_denies_nearly_everything_and_each_field_says_so_alone(tmp_path,
     assert "disk_used_ratio" in reports["disk"].readings["disk:/"]
 
 
-@pytest.mark.parametrize("nonsense", ["", "\x00\xff", "7 7 7\n" * 3, "cpu x y z w\n", "a: b: c\n" * 5])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        "",
+        "\x00\xff",
+        "7 7 7\n" * 3,
+        "cpu x y z w\n",
+        "a: 1 2 3\n" * 5,
+        "\n\nwlan0: 0 loud loud loud\n",
+        "a: b: c\n" * 5,
+    ],
+)
 def test_files_full_of_nonsense_spoil_only_what_needed_them(tmp_path, nonsense):
-    counter_computer(tmp_path)
-    write(tmp_path, supply("BAT0", "Battery", capacity="much", status="odd"))
+    tablet(tmp_path)
     for path in [*tmp_path.glob("proc/*"), *tmp_path.glob("proc/net/*"), *tmp_path.glob("sys/class/*/*/*")]:
         if path.is_file():
             path.write_text(nonsense)
