@@ -22,6 +22,8 @@ def text(language: Language, metric: str, value: Value) -> str:
     unit = known.unit if known else _unit_of(metric)
     if metric.endswith("_at_seconds"):
         return formats.moment(language, datetime.fromtimestamp(value, UTC)) if 0 <= value < _LATEST_S else "–"
+    if metric.endswith("_bits_per_second"):
+        return language.gettext("%(amount)s Mbit/s") % {"amount": formats.number(language, value / 1e6)}
     return _amount(language, unit, value)
 
 

@@ -52,7 +52,7 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
     """A page in the reader's language; with `block` only that part of it, for htmx."""
     of = environment(language_of(request).code)
     person: Person | None = getattr(request.state, "person", None)
-    context |= {
+    context = {"events": ""} | context | {
         "person": person,
         "now": request.app.state.clock.now(),
         "path": request.url.path,

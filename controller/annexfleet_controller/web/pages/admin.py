@@ -77,7 +77,7 @@ def revoke_token(token_id: str, person: Managing, db: WritingDb, now: Now) -> Re
 
 @router.get("/annexes")
 def ask_annex(person: Creating, page: Page) -> HTMLResponse:
-    return page("new_annex.html", problem="", field="", id="", name_fr="", name_ar="", events="")
+    return page("new_annex.html", problem="", field="", id="", name_fr="", name_ar="")
 
 
 @router.post("/annexes")
@@ -96,7 +96,7 @@ def create_annex(
     except (AnnexExists, Invalid) as refused:
         return page(
             "new_annex.html", status=422, problem=refused.code, field=refused.facts.get("field", ""),
-            id=annex_id, name_fr=name_fr, name_ar=name_ar, events="",
+            id=annex_id, name_fr=name_fr, name_ar=name_ar,
         )  # fmt: skip
     return RedirectResponse(f"/admin/tokens?annex={annex_id.strip()}", 303)
 
@@ -114,7 +114,6 @@ def list_set_aside(
         "set_aside.html",
         messages=shown,
         older=shown[-1].id if len(rows) > _SET_ASIDE_SHOWN else None,
-        events="",
     )
 
 
@@ -128,6 +127,5 @@ def _tokens(person: Person, db: Db, now: Now, language: LanguageOf, annex: str) 
         for token in tokens.listing(db, annex_ids=confined)
     ]  # fmt: skip
     return {
-        "tokens": listed, "names": names, "annex": annex, "roles": making.ROLES, "events": "",
-        "may_create": person.may("create_annexes"),
+        "tokens": listed, "names": names, "annex": annex, "roles": making.ROLES,         "may_create": person.may("create_annexes"),
     }  # fmt: skip

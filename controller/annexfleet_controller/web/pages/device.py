@@ -106,13 +106,13 @@ def show(
     span: Annotated[Span, Query()] = "24h",
     chart: Annotated[str, Query(max_length=330)] = "",
 ) -> HTMLResponse:
-    """Asked by htmx, only its state or its charts."""
+    """Asked by htmx, only its state."""
     row = fleet.device(db, person.scope, device_id)
     known = fleet.known(db, [row], live=True)
     told = known[row.number]
     return page(
         "device.html",
-        block=block if block in {"state", "charts"} else "",
+        block=block if block == "state" else "",
         device=row,
         annex_name=name_of(annexes.get(db, person.scope, row.annex_id), language.code),
         presence=row.presence(now),
@@ -133,6 +133,10 @@ def show(
     )
 
 
+_TOLD_ONCE = frozenset({"uptime_seconds"})
+"""True only at the moment it was told; the moment of the start stands for it."""
+
+
 def groups(known: state.Known, language: Language) -> list[Group]:
     """The readings by collector, with what is missing and why; printers and queues have sections of their own."""
     missing: dict[str, list[tuple[str, str, str]]] = {}
@@ -142,7 +146,7 @@ def groups(known: state.Known, language: Language) -> list[Group]:
     found = dict(state.by_collector(known))
     names = [name for name in (*metrics.COLLECTORS, "") if name not in _OWN_SECTIONS]
     return [
-        Group(name, [_line(r, language) for r in found.get(name, [])], missing.get(name, []))
+        Group(name, [_line(r, language) for r in found.get(name, []) if r.metric not in _TOLD_ONCE], missing.get(name, []))
         for name in names
         if name in found or name in missing
     ]

@@ -31,7 +31,7 @@ Text = Annotated[str, Form(max_length=1000)]
 def ask(person: Visitor, page: Page, next_path: Annotated[str, Query(alias="next", max_length=300)] = "/") -> Response:
     if person is not None:
         return RedirectResponse(_own_path(next_path), 303)
-    return page("sign_in.html", name="", next=_own_path(next_path), problem="", wait_s=0, events="")
+    return page("sign_in.html", name_typed="", next=_own_path(next_path), problem="", wait_s=0)
 
 
 @router.post("/sign-in")
@@ -53,8 +53,8 @@ def sign_in(
     except (SignInRefused, TooManyAttempts) as refused:
         status = 429 if isinstance(refused, TooManyAttempts) else 401
         return page(
-            "sign_in.html", status=status, name=name, next=_own_path(next_path), problem=refused.code,
-            wait_s=refused.facts.get("wait_s", 0), events="",
+            "sign_in.html", status=status, name_typed=name, next=_own_path(next_path), problem=refused.code,
+            wait_s=refused.facts.get("wait_s", 0),
         )  # fmt: skip
     if person is not None and person.via == "session":
         _end(engine, person)
@@ -79,7 +79,7 @@ def sign_out(person: Oneself, engine: EngineOf, home: HomeOf) -> Response:
 
 @router.get("/password")
 def ask_password(person: Oneself, page: Page) -> HTMLResponse:
-    return page("password.html", problem="", reason="", wait_s=0, events="")
+    return page("password.html", problem="", reason="", wait_s=0)
 
 
 @router.post("/password")
@@ -97,14 +97,14 @@ def change_password(
 ) -> Response:
     """A new password; every other session of this person ends."""
     if new != again:
-        return page("password.html", status=422, problem="passwords_differ", reason="", wait_s=0, events="")
+        return page("password.html", status=422, problem="passwords_differ", reason="", wait_s=0)
     try:
         cookie = users.change_password(engine, person.name, old, new, address=client_address(request), now=now)
     except (PasswordWeak, SignInRefused, TooManyAttempts) as refused:
         reason = str(refused.facts.get("reason", ""))
         wait_s = refused.facts.get("wait_s", 0)
         problem = "old_password_wrong" if isinstance(refused, SignInRefused) else refused.code
-        return page("password.html", status=422, problem=problem, reason=reason, wait_s=wait_s, events="")
+        return page("password.html", status=422, problem=problem, reason=reason, wait_s=wait_s)
     response = RedirectResponse("/", 303)
     _set_cookie(response, cookie, home.settings)
     return response

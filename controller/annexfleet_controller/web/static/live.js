@@ -1,0 +1,65 @@
+// Keeps an open page true: follows the events that <body data-events> names.
+//
+// New numbers of a device are written where they stand (data-reading="<subject> <metric>"); anything else that moved makes
+// the page's fragment ask for itself anew, through htmx, by the event `moved` on the body.
+"use strict";
+
+(() => {
+  const address = document.body.dataset.events;
+  const line = document.getElementById("line");
+  const SOON_MS = 250; // after a change: several at once cost one request
+  const LATER_MS = 4000; // after a beat: only averages move
+  let timer = null;
+  let dueAt = Infinity;
+
+  function say(on) {
+    line.className = `line ${on ? "on" : "off"}`;
+    line.textContent = on ? line.dataset.on : line.dataset.off;
+  }
+
+  function refresh(afterMs) {
+    const at = performance.now() + afterMs;
+    if (at >= dueAt) return; // it will happen sooner
+    clearTimeout(timer);
+    dueAt = at;
+    timer = setTimeout(() => {
+      dueAt = Infinity;
+      document.body.dispatchEvent(new CustomEvent("moved"));
+    }, afterMs);
+  }
+
+  function write(values) {
+    const texts = new Map(values.map(([subject, metric, , text]) => [`${subject} ${metric}`, text]));
+    for (const place of document.querySelectorAll("[data-reading]")) {
+      const text = texts.get(place.dataset.reading);
+      if (text === undefined || text === place.textContent) continue;
+      place.textContent = text;
+      place.classList.add("fresh");
+      requestAnimationFrame(() => requestAnimationFrame(() => place.classList.remove("fresh")));
+    }
+  }
+
+  function follow() {
+    const source = new EventSource(address);
+    source.onopen = () => say(true);
+    source.onerror = () => {
+      say(false);
+      // The browser tries again by itself, unless it was refused: then the session is over, and the server says where to go.
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 3000);
+    };
+    source.addEventListener("refresh", () => refresh(0));
+    source.addEventListener("device", (event) => {
+      const what = JSON.parse(event.data);
+      if (what.values) {
+        write(what.values);
+        document.dispatchEvent(new CustomEvent("numbers", { detail: what }));
+      }
+      const kinds = what.kinds.filter((kind) => kind !== "live");
+      if (kinds.length) refresh(kinds.every((kind) => kind === "beat") ? LATER_MS : SOON_MS);
+    });
+    addEventListener("pagehide", () => source.close());
+  }
+
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  follow();
+})();
