@@ -12,7 +12,8 @@ from annexfleet_agent.protocol import topics
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.identity import broker as brokers
-from annexfleet_controller.identity import crl, revocation
+from annexfleet_controller.identity import revocation
+from annexfleet_controller.identity import revoked as lists
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import certificates, devices
 from annexfleet_controller.store.database import writing
@@ -96,9 +97,7 @@ def test_a_spoiled_list_is_made_anew_from_the_database(
     if content is not None:
         broker.authority.crl_path.write_bytes(content)
 
-    with pytest.raises(crl.CrlWrong):
-        brokers.write(broker.home)
-    assert revocation.refresh(broker.home, sqlite_engine)
+    brokers.write(broker.home, engine=sqlite_engine)
 
     broker.start()
     assert outcome_of_connecting(broker, revoked) == "refused"
@@ -107,7 +106,8 @@ def test_a_spoiled_list_is_made_anew_from_the_database(
 
 def test_the_canary_tells_whether_the_newest_list_is_in_force(broker: Broker, sqlite_engine: Engine):
     at_start = revocation.is_heeded(broker.home)
-    revocation.publish(broker.home, sqlite_engine, SYSTEM.now())
+    lists.publish(broker.home, sqlite_engine, SYSTEM.now())
+    brokers.install_certificates(broker.home)
 
     not_yet_told = revocation.is_heeded(broker.home, within_s=0)
     brokers.reload(broker.home)

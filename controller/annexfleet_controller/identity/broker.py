@@ -13,10 +13,13 @@ import secrets
 import signal
 from pathlib import Path
 
+from sqlalchemy import Engine
+
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.errors import SettingsWrong
-from annexfleet_controller.identity import authority, certificates, crl, files
+from annexfleet_controller.identity import authority, certificates, crl, files, revoked
 from annexfleet_controller.settings import Home
+from annexfleet_controller.store.database import open_database
 
 log = logging.getLogger(__name__)
 
@@ -92,10 +95,11 @@ def directory(home: Home) -> Path:
     return home.path / "mosquitto"
 
 
-def write(home: Home, *, bind: str = "", clock: Clock = SYSTEM) -> Path:
+def write(home: Home, *, bind: str = "", engine: Engine | None = None, clock: Clock = SYSTEM) -> Path:
     """Write all that mosquitto reads; returns the path for `mosquitto -c`.
 
-    Call `authority.ensure` first.  `bind` is the address of the devices' listener; empty: all.
+    Call `authority.ensure` first.  `bind` is the address of the devices' listener; empty: all.  A list of revoked
+    certificates that is old, lost or spoiled is made anew from the database (`engine`, by default the home's).
     Raises AuthorityBroken or CrlWrong rather than start a broker that would let a revoked device in, and SettingsWrong
     if the socket's path is too long for the system or has a space in it.
     """
@@ -127,6 +131,7 @@ def write(home: Home, *, bind: str = "", clock: Clock = SYSTEM) -> Path:
     users = {CONTROLLER: controller_password(home), KICKER: kicker_password(home)}
     files.write(path / "passwords", password_lines(users), owner=owner)
     files.write(path / "acl", _RIGHTS.encode(), owner=owner)
+    revoked.renew(home, engine if engine is not None else open_database(home.database_url), clock=clock)
     install_certificates(home, clock=clock)
     files.write(path / "mosquitto.conf", configuration.encode(), owner=owner)
     return path / "mosquitto.conf"
@@ -140,13 +145,13 @@ def install_certificates(home: Home, *, clock: Clock = SYSTEM) -> None:
     path = directory(home)
     owner = _owner(_user(path))
     ours = authority.load(home)
-    revoked = ours.crl_path.read_bytes() if ours.crl_path.exists() else b""
-    crl.check(revoked, clock.now(), of=ours.device_ca)
+    listed = ours.crl_path.read_bytes() if ours.crl_path.exists() else b""
+    crl.check(listed, clock.now(), of=ours.device_ca)
     certificate, key = authority.service_files(home)
     files.write(path / "service.key", key.read_bytes(), owner=owner)
     files.write(path / "service.pem", certificate.read_bytes(), owner=owner)
     files.write(path / "devices.pem", certificates.pem(ours.device_ca, ours.root), owner=owner)
-    files.write(path / "device.crl", revoked, owner=owner)
+    files.write(path / "device.crl", listed, owner=owner)
 
 
 def reload(home: Home) -> bool:

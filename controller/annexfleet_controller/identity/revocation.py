@@ -10,7 +10,6 @@ import socket
 import ssl
 import threading
 import time
-from datetime import datetime, timedelta
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTv5
@@ -19,17 +18,15 @@ from sqlalchemy import Engine
 
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.errors import AnnexfleetError, DeviceUnknown
-from annexfleet_controller.identity import authority, broker, crl
+from annexfleet_controller.identity import authority, broker, revoked
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import certificates, devices
-from annexfleet_controller.store.database import open_database, reading, writing
+from annexfleet_controller.store.database import open_database, writing
 
 log = logging.getLogger(__name__)
 
 _CONNECT = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x01c"
 """MQTT 5: clean start, 60 s, client id `c`; the broker puts the certificate's name in its place."""
-_KEPT_AFTER_END = timedelta(days=2)
-"""Certificates stay on the list a little past their end, for a broker whose clock is behind."""
 _KICK_TIMEOUT_S = 5.0
 _HEEDED_WITHIN_S = 5.0
 """mosquitto reads its files at the next turn of its loop, usually within 100 ms."""
@@ -65,8 +62,8 @@ def revoke(home: Home, device_id: str, *, engine: Engine | None = None, clock: C
             raise DeviceUnknown(device=device_id)
         devices.revoke(db, device.number, now)
         certificates.revoke_of_device(db, device.number, now)
-    publish(home, database, now, clock=clock)
-    if broker.reload(home):
+    revoked.publish(home, database, now)
+    if _hand_over(home, clock):
         heeded = is_heeded(home)
         kick(home, device_id)
         time.sleep(_HANDSHAKE_S)
@@ -77,32 +74,22 @@ def revoke(home: Home, device_id: str, *, engine: Engine | None = None, clock: C
     log.info("device revoked device=%s", device_id)
 
 
-def publish(home: Home, engine: Engine, now: datetime, *, clock: Clock = SYSTEM) -> None:
-    """Make the list of revoked certificates from the database and hand it to the broker's directory."""
-    with reading(engine) as db:
-        revoked = certificates.revoked(db, ending_after=now - _KEPT_AFTER_END)
-    authority.load(home).publish_crl(revoked, now)
+def refresh(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> bool:
+    """Make the list anew if it is a day old, missing or broken, and have the broker take it; whether it was made.
+
+    To be called hourly: mosquitto refuses every device once the list has ended.
+    """
+    if not revoked.renew(home, engine, clock=clock):
+        return False
+    _hand_over(home, clock)
+    return True
+
+
+def _hand_over(home: Home, clock: Clock) -> bool:
+    """Give the newest list to the broker; whether one runs here."""
     if broker.directory(home).exists():
         broker.install_certificates(home, clock=clock)
-
-
-def refresh(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> bool:
-    """Make the list anew if it is a day old, missing or broken, and tell the broker; whether it was made.
-
-    To be called at every start of the broker, before it, and then hourly: mosquitto refuses every device once the
-    list has ended.
-    """
-    now = clock.now()
-    ours = authority.load(home)
-    try:
-        ends = crl.check(ours.crl_path.read_bytes(), now, of=ours.device_ca).next_update_utc
-        if ends is not None and ends - now > crl.RENEW_BELOW:
-            return False
-    except (OSError, crl.CrlWrong) as error:
-        log.warning("list of revoked certificates is made anew reason=%s", error)
-    publish(home, engine, now, clock=clock)
-    broker.reload(home)
-    return True
+    return broker.reload(home)
 
 
 def is_heeded(home: Home, *, within_s: float | None = None) -> bool:

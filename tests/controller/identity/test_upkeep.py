@@ -59,3 +59,15 @@ def test_a_home_without_a_broker_is_tended_too(tmp_path: Path, sqlite_engine: En
 
     assert crl.number(x509.load_pem_x509_crl(ours.crl_path.read_bytes())) == 2
     assert not broker.directory(home).exists()
+
+
+def test_a_controller_that_was_off_for_months_starts_again(tmp_path: Path, sqlite_engine: Engine):
+    home = Home(tmp_path, Settings())
+    authority.ensure(home, clock=Still())
+    broker.write(home, engine=sqlite_engine, clock=Still())
+    spring = Still(START + timedelta(days=100))
+
+    authority.ensure(home, clock=spring)
+    broker.write(home, engine=sqlite_engine, clock=spring)
+
+    assert installed(home)[0] == 2
