@@ -99,6 +99,15 @@ def test_a_driver_that_does_not_tell_its_signal_is_named(tmp_path, clock):
     assert report.codes() == {"net:wlan0": {"wifi_signal_dbm": "unsupported"}}
 
 
+def test_a_signal_that_is_no_number_does_not_cost_the_link(tmp_path, clock):
+    files = {**link("wlan0", megabits=-1, wifi=True), **net_dev(wlan0=(1, 1, 0)), **wireless(wlan0="loud")}
+
+    report = network.collector(tree(tmp_path, files), clock).collect()
+
+    assert report.readings == {"net:wlan0": {"network_link_up": 1}}
+    assert report.codes() == {"": {"wifi_signal_dbm": "failed"}}
+
+
 def test_android_hides_everything_but_what_termux_tells(tmp_path, clock, monkeypatch):
     collector = network.collector(tree(tmp_path, {}), clock, signals=lambda: {"wlan0": -61.0})
     deny(monkeypatch, tmp_path, "/proc/net", "/sys/class/net")
