@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from annexfleet_agent import lean  # noqa: F401  # before msgspec
 from annexfleet_agent import settings as settings_
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(settings: "Settings", path: Path | None) -> int:
     from annexfleet_agent import program, queues  # noqa: PLC0415
 
-    sys.modules.pop("tomllib", None)
+    for name in [name for name in sys.modules if name.startswith("tomllib")]:
+        del sys.modules[name]  # it was needed once
     try:
         return program.run(settings, path)
     except queues.BadSource as error:

@@ -221,7 +221,7 @@ class Outbox:
         db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA cache_size = -256")
+        db.execute("PRAGMA cache_size = -128")
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute("PRAGMA wal_autocheckpoint = 32")
         db.execute(f"PRAGMA max_page_count = {self.max_bytes * 5 // 4 // _PAGE_BYTES + 64}")

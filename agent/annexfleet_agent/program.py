@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from annexfleet_agent import collectors, identity
+from annexfleet_agent import collectors, identity, lean
 from annexfleet_agent.collectors import agent as agent_collector
 from annexfleet_agent.collectors import inventory
 from annexfleet_agent.collectors.report import Collector
@@ -38,6 +38,7 @@ class RenewalFailed(Exception):
 
 def run(settings: Settings, settings_path: Path | None) -> int:
     """Run until SIGTERM or SIGINT; the exit code.  Raises queues.BadSource for a queue that cannot be."""
+    lean.use_one_arena()
     logging.basicConfig(
         level=settings.agent.log_level.upper(), format="%(levelname)s %(message)s", stream=sys.stderr, force=True
     )
@@ -48,7 +49,7 @@ def run(settings: Settings, settings_path: Path | None) -> int:
         return EXIT_NOT_ENROLLED
     if found is None:
         log.error(
-            "this device is not enrolled (%s holds no identity): ask for a token and run `annexfleet-agent enrol <token>`",
+            "this device is not enrolled, %s holds nothing: ask for a token and run `annexfleet-agent enrol <token>`",
             settings.identity_dir,
         )
         return EXIT_NOT_ENROLLED

@@ -4,46 +4,20 @@ A session lives from one connection to its end and is never used again, so nothi
 the next.  `dial` blocks (name lookup, TCP, TLS) and runs in the worker; all else runs in the loop's thread.
 """
 
-import importlib
 import socket
 import ssl
-import sys
-import types
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from paho.mqtt.client import Client, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+
+from annexfleet_agent import lean  # noqa: F401  # before paho
 from annexfleet_agent.loop import Loop, Timer
 from annexfleet_agent.protocol import messages, topics, wire
-
-
-class _LaterModule(types.ModuleType):
-    """Stands for a module until somebody wants something of it."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        sys.modules.pop(self.__name__, None)
-        return getattr(importlib.import_module(self.__name__), name)
-
-
-def _import_paho() -> None:
-    """paho imports urllib.request only to find a SOCKS proxy; it brings http.client and email, 2.2 MiB, along."""
-    stands_in = "urllib.request" not in sys.modules
-    if stands_in:
-        sys.modules["urllib.request"] = _LaterModule("urllib.request")
-    importlib.import_module("paho.mqtt.client")
-    if stands_in and isinstance(sys.modules.get("urllib.request"), _LaterModule):
-        # Whoever imports it from now on gets the real one; paho keeps the stand-in.
-        del sys.modules["urllib.request"]
-
-
-_import_paho()
-
-from paho.mqtt.client import Client, MQTTv5  # noqa: E402
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode  # noqa: E402
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
