@@ -112,6 +112,6 @@ pip_install() {
         cd "$root" || exit
         PIP_CONSTRAINT="$root/deploy/constraints.txt" PIP_BUILD_CONSTRAINT="$root/deploy/constraints.txt" \
             PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 \
-            PATH="$environment/bin:$PATH" "$environment/bin/python" -m pip install --quiet "$@"
+            PATH="$environment/bin:$PATH" "$environment/bin/python" -m pip install --quiet --quiet "$@"
     ) || fail "pip could not install the packages; its message stands above"
 }

@@ -28,7 +28,11 @@ def table() -> str:
     for metric in CATALOGUE.values():
         if metric.collector != collector:
             collector = metric.collector
-            lines += [f"\n## {collector}\n", "| name | kind | meaning | usual | told at once |", "|---|---|---|---|---|"]
+            lines += [
+                f"\n## {collector}\n",
+                "| name | kind | meaning | usual | told at once |",
+                "|---|---|---|---|---|",
+            ]
         lines.append(_row(metric))
     return "\n".join(lines) + "\n"
 

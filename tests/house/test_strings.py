@@ -14,7 +14,8 @@ _FORBIDDEN = re.compile(
     )
 )  # fmt: skip
 _TEXT = (
-    ".py", ".md", ".toml", ".txt", ".json", ".yaml", ".yml", ".html", ".js", ".css", ".service", ".conf", ".po", ".pot", "",
+    ".py", ".md", ".toml", ".txt", ".json", ".yaml", ".yml", ".html", ".js", ".css", ".service", ".conf", ".po", ".pot",
+    "",
 )  # fmt: skip
 
 
