@@ -6,13 +6,15 @@ Of a URI only host, port and path are kept: some bear passwords.
 from typing import Literal, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from annexfleet_agent.printers import mdns
 from annexfleet_agent.printers.transport import Endpoint
 
 IPP_PORT = 631
 SNMP_PORT = 161
 
-Way = Literal["ipp", "guess", "snmp", "none"]
+Way = Literal["ipp", "guess", "snmp", "service", "none"]
 """ipp: it speaks IPP at this endpoint.  guess: it is on the network, so IPP and SNMP are worth a try.
+service: it is known by a service name, which has to be looked up first.
 none: only the print server knows it."""
 
 _IPP_PORTS = {"ipp": 631, "ipps": 631, "http": 80, "https": 443}
@@ -53,8 +55,10 @@ def of_uri(uri: str) -> Where:  # noqa: PLR0911  # a list of kinds, each with it
         return Where("none")
     if scheme in {"hp", "hpfax"}:
         host, port = (parse_qs(parts.query).get("ip") or [""])[0], None  # hp:/net/LaserJet?ip=192.0.2.7
-    if not host or "_tcp" in host:
+    if not host:
         return Where("none")
+    if mdns.is_service(host):
+        return Where("service", "", Endpoint(host, 0))
     if scheme in _IPP_PORTS:
         endpoint = Endpoint(host, port or _IPP_PORTS[scheme], parts.path or "/", scheme in {"ipps", "https"})
         return Where("ipp", _public(endpoint), endpoint)
@@ -64,7 +68,7 @@ def of_uri(uri: str) -> Where:  # noqa: PLR0911  # a list of kinds, each with it
     if scheme in _RAW_PORTS:
         endpoint = Endpoint(host, IPP_PORT, "/ipp/print")
         return Where("guess", _public(endpoint), endpoint, raw_port=port or _RAW_PORTS[scheme], community="public")
-    return Where("none")  # dnssd, smb, implicitclass, beh ...: the URI does not say where the device is
+    return Where("none")  # smb, implicitclass, beh ...: the URI does not say where the device is
 
 
 def _public(endpoint: Endpoint) -> str:

@@ -27,8 +27,8 @@ from annexfleet_agent.printers.transport import Endpoint
         ("file:///dev/null", "none", "local", Endpoint("")),
         ("cups-pdf:/", "none", "local", Endpoint("")),
         ("implicitclass://printer/", "none", "", Endpoint("")),
-        ("dnssd://HP%20LaserJet._ipp._tcp.local/?uuid=1", "none", "", Endpoint("")),
-        ("ipps://HP%20LaserJet._ipps._tcp.local/", "none", "", Endpoint("")),
+        ("dnssd://HP%20LaserJet._ipp._tcp.local/?uuid=1", "service", "", Endpoint("hp LaserJet._ipp._tcp.local", 0)),
+        ("ipps://HP%20LaserJet._ipps._tcp.local/", "service", "", Endpoint("hp LaserJet._ipps._tcp.local", 0)),
         ("smb://clerk:secret@server/printer", "none", "", Endpoint("")),
         ("ipp://host:port/", "none", "", Endpoint("")),
         ("ipp://[::1", "none", "", Endpoint("")),
@@ -64,7 +64,7 @@ def test_an_address_on_loopback_is_told_to_nobody_but_can_be_asked_for():
     )
 )
 def test_any_text_is_a_place_or_none(uri):
-    assert address.of_uri(uri).way in {"ipp", "guess", "snmp", "none"}
+    assert address.of_uri(uri).way in {"ipp", "guess", "snmp", "service", "none"}
 
 
 def test_no_password_is_kept():
