@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CLOCK_STEP_S = 5.0
+_ORDINARY_AGE_S = 1200.0
 _FRESH_S = 10.0
 """A collector's whole state that was told this recently is not told again after a connect."""
 _INVENTORY_AFTER_S = 20.0
@@ -140,8 +141,10 @@ class AgentCore:
         return self._outbox.used_ratio
 
     def outbox_oldest_age_seconds(self) -> float:
+        """0 while nothing is older than the controller lets beats wait for their acknowledgement."""
         oldest = self._outbox.oldest_at()
-        return 0.0 if oldest is None else max(0.0, self._clock.now() - oldest)
+        age_s = 0.0 if oldest is None else self._clock.now() - oldest
+        return age_s if age_s > _ORDINARY_AGE_S else 0.0
 
     def config_version(self) -> int:
         return self._config.version if self._config else 0

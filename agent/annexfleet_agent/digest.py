@@ -81,7 +81,7 @@ class Digest:
             return None
         numbers: Numbers = {}
         for (subject, name), course in courses.items():
-            numbers.setdefault(subject, {})[name] = _summed(course, CATALOGUE[name].digits)
+            numbers.setdefault(subject, {})[name] = _summed(course, CATALOGUE[name])
         samples = max(course.count for course in courses.values())
         return Beat(seq=UNNUMBERED, at=round(at), seconds=round(mono - began), samples=samples, numbers=numbers)
 
@@ -219,26 +219,31 @@ def _zone(metric: Metric, value: float, before: int) -> int:
     return sum(height > level - metric.level_slack for level in levels[:before])
 
 
-def _summed(course: _Course, digits: int) -> float | Summary:
-    last, least, most = (round_to(value, digits) for value in (course.last, course.min, course.max))
-    if least == most:
-        return last
-    return Summary(last=last, min=least, mean=round_to(course.sum / course.count, digits), max=most)
+def _summed(course: _Course, metric: Metric) -> float | Summary:
+    mean = course.sum / course.count
+    if course.max - course.min <= metric.noise:
+        return rounded(mean, metric)
+    return Summary(
+        last=rounded(course.last, metric),
+        min=rounded(course.min, metric),
+        mean=rounded(mean, metric),
+        max=rounded(course.max, metric),
+    )
 
 
 def _rounded(readings: Readings) -> Readings:
     return {
         subject: {
-            name: round_to(value, CATALOGUE[name].digits) if isinstance(value, int | float) else value
+            name: rounded(value, CATALOGUE[name]) if isinstance(value, int | float) else value
             for name, value in of.items()
         }
         for subject, of in readings.items()
     }
 
 
-def round_to(value: float, digits: int) -> float:
-    """A number with so many significant digits; a whole one as an int, which is shorter on the wire."""
+def rounded(value: float, metric: Metric) -> float:
+    """A number as precise as it goes on the wire; a whole one as an int, which is shorter there."""
     if value == 0:
         return 0
-    rounded = round(value, digits - 1 - math.floor(math.log10(abs(value))))
-    return int(rounded) if rounded == int(rounded) else rounded
+    fine = round(value, min(metric.decimals, metric.digits - 1 - math.floor(math.log10(abs(value)))))
+    return int(fine) if fine == int(fine) else fine

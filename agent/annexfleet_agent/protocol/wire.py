@@ -18,7 +18,7 @@ MAX_INFLATED_BYTES = 512 * 1024
 """A package list of 3,000 names is about 110 KB of JSON."""
 MAX_DEPTH = 32
 
-_DEFLATE_FROM_BYTES = 96
+_DEFLATE_FROM_BYTES = 48
 """Below this, deflating costs time and gains nothing."""
 
 _UP: dict[str, type[Any]] = {
