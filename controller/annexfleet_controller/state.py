@@ -12,12 +12,15 @@ from typing import Literal
 from msgspec import Struct
 
 from annexfleet_agent.protocol import metrics, wire
+from annexfleet_agent.protocol.causes import CAUSES
 from annexfleet_agent.protocol.messages import Beat, Change, Inventory, Live, Summary, Value
 
 Presence = Literal["online", "silent", "never", "revoked"]
 
 SILENT_AFTER = timedelta(minutes=12)
 """Two beats of five minutes and some slack: past that a connection that claims to be up is not believed."""
+
+_HALTED = frozenset({"stopped", "unreachable"})
 
 QUIET_CAUSES = frozenset({"sleep_or_warmup", "config_changed"})
 """Causes that trouble nobody (facts of printers: no staff text)."""
@@ -46,6 +49,7 @@ class Missing(Struct, frozen=True):
     """`*` is everything of the subject."""
     code: str
     at: datetime
+    collector: str = ""
 
 
 class Part(Struct, frozen=True):
@@ -118,7 +122,12 @@ class Printer(Struct, frozen=True):
 
     @property
     def in_trouble(self) -> bool:
-        return self.state in {"stopped", "unreachable"} or any(cause not in QUIET_CAUSES for cause in self.causes)
+        return self.state in _HALTED or any(cause not in QUIET_CAUSES for cause in self.causes)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether nothing is printed, as far as its causes and its own state tell."""
+        return self.state in _HALTED or any(cause in CAUSES and CAUSES[cause].blocks == "yes" for cause in self.causes)
 
 
 class Queue(Struct, frozen=True):
@@ -170,7 +179,7 @@ def merge(
             for metric, value in of.items():
                 readings.setdefault(subject, {})[metric] = Reading(subject, metric, value, part.at)
         missing += [
-            Missing(subject, metric, code, part.at)
+            Missing(subject, metric, code, part.at, part.collector)
             for subject, codes in change.problems.items()
             for metric, code in codes.items()
         ]

@@ -212,7 +212,7 @@ def inventory(db: Session, number: int) -> bytes | None:
 
 
 def printers(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[SeenPrinter]:
-    """Each printer once, whichever devices see it; those in trouble first, then by name."""
+    """Each printer once, whichever devices see it; the blocked first, then those in trouble, then by name."""
     seen: dict[str, list[tuple[state.Printer, DeviceRow]]] = {}
     for row in rows:
         for printer in state.printers(known_of[row.number]):
@@ -226,7 +226,7 @@ def printers(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> lis
         SeenPrinter(identity, places[0][1].annex_id, places[0][0], [row for _, row in places])
         for identity, places in seen.items()
     ]
-    return sorted(found, key=lambda p: (not p.printer.in_trouble, p.printer.name, p.id))
+    return sorted(found, key=lambda p: (not p.printer.blocked, not p.printer.in_trouble, p.printer.name, p.id))
 
 
 def queues(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[SeenQueue]:

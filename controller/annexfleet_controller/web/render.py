@@ -52,12 +52,16 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
     """A page in the reader's language; with `block` only that part of it, for htmx."""
     of = environment(language_of(request).code)
     person: Person | None = getattr(request.state, "person", None)
-    context = {"events": ""} | context | {
-        "person": person,
-        "now": request.app.state.clock.now(),
-        "path": request.url.path,
-        "csrf_token": person.csrf_token if person else "",
-    }
+    context = (
+        {"events": ""}
+        | context
+        | {
+            "person": person,
+            "now": request.app.state.clock.now(),
+            "path": request.url.path,
+            "csrf_token": person.csrf_token if person else "",
+        }
+    )
     found = of.get_template(template)
     html = "".join(found.blocks[block](found.new_context(context))) if block else found.render(context)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})

@@ -34,7 +34,9 @@ def show(
         "annex.html",
         block=block if block == "state" else "",
         card=board.card(place, rows, known, now=now, language_code=language.code),
-        devices=[(row, row.presence(now)) for row in rows],
+        devices=sorted(
+            ((row, row.presence(now)) for row in rows), key=lambda pair: board.by_urgency(pair[1], pair[0].name)
+        ),
         printers=fleet.printers(rows, known),
         queues=fleet.queues(rows, known),
         may_enrol=person.may("manage_tokens"),

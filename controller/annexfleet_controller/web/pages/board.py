@@ -1,5 +1,6 @@
 """/: every annex with what troubles it."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -47,6 +48,11 @@ class AnnexCard(Struct, frozen=True):
     def calm(self) -> bool:
         return not self.silent and not self.troubled
 
+    @property
+    def hurt(self) -> bool:
+        """Whether something does not work, and not only runs low."""
+        return bool(self.silent) or any(seen.printer.blocked for seen in self.troubled)
+
 
 class Sums(Struct, frozen=True):
     """The province in a line."""
@@ -78,7 +84,7 @@ def show(
             card(place, [row for row in rows if row.annex_id == place.id], known, now=now, language_code=language.code)
             for place in places
         ),
-        key=lambda card: (card.calm, card.id),
+        key=lambda card: (not card.hurt, card.calm, card.id),
     )
     return page(
         "board.html",
@@ -108,7 +114,7 @@ def card(
     return AnnexCard(
         id=place.id,
         name=name_of(place, language_code),
-        tiles=sorted(tiles, key=lambda tile: (_URGENCY[tile.presence], tile.name)),
+        tiles=sorted(tiles, key=lambda tile: by_urgency(tile.presence, tile.name)),
         online=sum(tile.presence == "online" for tile in tiles),
         silent=sum(tile.presence == "silent" for tile in tiles),
         never=sum(tile.presence == "never" for tile in tiles),
@@ -118,6 +124,12 @@ def card(
         longest_wait_s=max((q.longest_wait_s for q in fresh if q.longest_wait_s is not None), default=None),
         stale=len(fresh) < len(queues),
     )
+
+
+def by_urgency(presence: state.Presence, name: str) -> tuple[int, list[tuple[int, str]]]:
+    """A key that puts the silent first, and counter-2 before counter-10."""
+    parts = re.split(r"(\d{1,15})", name)
+    return _URGENCY[presence], [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
 _URGENCY = {"silent": 0, "never": 1, "online": 2, "revoked": 3}

@@ -141,12 +141,13 @@ def groups(known: state.Known, language: Language) -> list[Group]:
     """The readings by collector, with what is missing and why; printers and queues have sections of their own."""
     missing: dict[str, list[tuple[str, str, str]]] = {}
     for m in known.missing:
-        collector = _collector_of(m.subject, m.metric)
-        missing.setdefault(collector, []).append((about(m.subject), m.metric, m.code))
+        missing.setdefault(m.collector, []).append((about(m.subject), m.metric, m.code))
     found = dict(state.by_collector(known))
     names = [name for name in (*metrics.COLLECTORS, "") if name not in _OWN_SECTIONS]
     return [
-        Group(name, [_line(r, language) for r in found.get(name, []) if r.metric not in _TOLD_ONCE], missing.get(name, []))
+        Group(
+            name, [_line(r, language) for r in found.get(name, []) if r.metric not in _TOLD_ONCE], missing.get(name, [])
+        )
         for name in names
         if name in found or name in missing
     ]
@@ -222,20 +223,6 @@ def _line(reading: state.Reading, language: Language) -> Line:
         high=spread.max if spread else None,
         unusual=unusual,
     )
-
-
-def _collector_of(subject: str, metric: str) -> str:
-    known = metrics.CATALOGUE.get(metric)
-    if known is not None:
-        return known.collector
-    kind = subject.partition(":")[0]
-    return _COLLECTOR_OF_KIND.get(kind, kind if kind in metrics.COLLECTORS else "")
-
-
-_COLLECTOR_OF_KIND = {
-    "net": "network", "printer": "printers", "supply": "printers", "tray": "printers", "queue": "queues",
-    "process": "processes",
-}  # fmt: skip
 
 
 class _Because(msgspec.Struct):

@@ -54,11 +54,11 @@
 
   function options(figure, unit, span) {
     const plot = figure.querySelector(".plot");
-    const [lowest, mean, highest] = figure.dataset.words.split("|");
+    const [time, lowest, mean, highest] = figure.dataset.words.split("|");
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--edge"), width: 1 }, ticks: { stroke: colour("--edge"), width: 1 }, font: "12px Plex, sans-serif" };
     return {
       width: plot.clientWidth,
-      height: plot.clientHeight - 28,
+      height: 180,
       cursor: { drag: { x: true, y: false } },
       legend: { live: true },
       scales: {
@@ -70,7 +70,7 @@
         { ...axis, values: (u, at) => at.map((value) => written(unit, value)), size: 64 },
       ],
       series: [
-        { label: "\u200b", value: (u, at) => at === null ? "–" : moment.format(at * 1000) },
+        { label: time, value: (u, at) => at === null ? "–" : moment.format(at * 1000) },
         { label: lowest, show: true, width: 0, points: { show: false }, value: (u, value) => written(unit, value) },
         { label: mean, stroke: colour("--chart-line"), width: 1.75, points: { show: false }, value: (u, value) => written(unit, value) },
         { label: highest, show: true, width: 0, points: { show: false }, value: (u, value) => written(unit, value) },
