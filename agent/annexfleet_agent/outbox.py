@@ -162,7 +162,7 @@ class Outbox:
     def give_up(self, seq: int, at: float) -> None:
         """Replace an item that the controller cannot take by a Gap."""
         item = self.get(seq)
-        if item is not None:
+        if item is not None and item.kind != "gap":
             self._attempt(lambda: self._drop([item], at))
 
     def shift(self, delta_s: float) -> None:

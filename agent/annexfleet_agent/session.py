@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME: chain and name are verified, the dates are not."""
 _CONNECT_STEP_S = 10.0
+_GOODBYE_S = 1.0
 _UNANSWERED_MS = 60_000
 NO_SUBSCRIBER = 0x10
 
@@ -134,13 +135,23 @@ class Session:
         return info.mid if info.rc in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN) else None
 
     def close(self) -> None:
-        """An orderly end; `on_closed` is not told."""
+        """An orderly end; `on_closed` is not told.  Waits at most a second for the broker to hang up."""
         if self._over:
             return
         self._over = True
+        sock: Any = self._client.socket()
+        # A second handle: were the last one closed while an answer is under way, the broker would get a reset, take us
+        # for lost and send the will.
+        last = socket.fromfd(sock.fileno(), sock.family, sock.type) if sock is not None else None
         with suppress(OSError):
             self._client.disconnect()
         self._drop()
+        if last is not None:
+            with last, suppress(OSError):
+                last.shutdown(socket.SHUT_WR)
+                last.settimeout(_GOODBYE_S)
+                while last.recv(4096):
+                    pass
 
     def break_off(self, why: str) -> None:
         """Give up a connection that does not answer; `on_closed` is told."""

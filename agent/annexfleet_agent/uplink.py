@@ -11,13 +11,13 @@ import secrets
 import socket
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, get_args
 
 from msgspec import Struct
 
 from annexfleet_agent import session
+from annexfleet_agent.drain import Drain
 from annexfleet_agent.identity import Identity, IdentityBroken
 from annexfleet_agent.loop import Loop, Outcome, TimedOut, Timer
 from annexfleet_agent.outbox import Outbox, Pending
@@ -39,21 +39,11 @@ _DIAL_DEADLINE_S = 40.0
 _OPEN_DEADLINE_S = 30.0
 _IN_FLIGHT = 16
 """Publications without the broker's answer; mosquitto takes 20."""
-_CREDIT = 128
-"""Items of the backlog that may wait for the controller's acknowledgement."""
 _ANSWER_S = 60.0
 """A broker that does not answer a publication in this time is dead."""
-_PATIENCE_S = 60.0
-_PATIENCE_BEATS_S = 1200.0
-"""In steady state the controller acknowledges beats every 15 minutes only."""
-_PATIENCE_MOST_S = 1200.0
 _AFTER_NUDGE_S = 15.0
 _NOBODY_WINDOW_S = (10.0, 60.0)
 """No controller is there: the next hello is sent somewhere in this time."""
-_STUCK_SENDS = 5
-_STUCK_S = 600.0
-
-
 _KIND_OF: dict[str, topics.Down] = {kind: kind for kind in get_args(topics.Down)}
 _NOT_OURS = (18, 19, 20, 21)
 """OpenSSL's codes of a chain that does not end at the authority we trust."""
@@ -77,23 +67,6 @@ class Status(Struct):
     problem: str = ""
     problem_at: float | None = None
     attempts: int = 0
-
-
-class _Sent(NamedTuple):
-    at: float
-    """By the clock that never steps."""
-    kind: str
-    by_credit: bool
-
-
-class _Stuck(Struct):
-    """The first item that the mark does not pass."""
-
-    seq: int
-    since: float
-    sends: int = 0
-    answered: int = 0
-    """Of these, how many were followed by an acknowledgement that did not cover it."""
 
 
 class Uplink:
@@ -146,13 +119,8 @@ class Uplink:
         self._ready = False
         self._mids: dict[int, tuple[int, float]] = {}
         """Publications that the broker has not answered: their item (0: a hello) and since when."""
-        self._sent: dict[int, _Sent] = {}
-        self._urgent: deque[int] = deque()
-        self._cursor = 0
-        self._credit_used = 0
-        self._patience = 1
+        self._drain = Drain(outbox, loop.clock)
         self._nudged = False
-        self._stuck: _Stuck | None = None
 
     # -- for the agent
 
@@ -168,7 +136,6 @@ class Uplink:
                 timer.cancel()
         if self._session is not None:
             goodbye = messages.Gone(session_id=self._session_id, reason="stopped")
-            # QoS 0: an answer that comes after we closed would make a reset of the orderly end.
             self._session.publish("gone", wire.encode(goodbye), qos=0)
             self._session.close()
             self._session = None
@@ -182,7 +149,7 @@ class Uplink:
     def pump(self, *newest: int) -> None:
         """Something was put into the outbox; these numbers go before what waits longer."""
         if self._ready:
-            self._urgent.extend(newest)
+            self._drain.prefer(*newest)
             self._send_what_may_go()
 
     def greet(self) -> None:
@@ -264,9 +231,7 @@ class Uplink:
         self._session = None
         self._ready = False
         self._mids.clear()
-        self._sent.clear()
-        self._urgent.clear()
-        self._cursor = self._credit_used = 0
+        self._drain.begin()
         for timer in (self._opening, self._checking, self._greeting):
             if timer is not None:
                 timer.cancel()
@@ -336,7 +301,7 @@ class Uplink:
     def _nobody_listens(self) -> None:
         """The broker has nobody to give our messages to: the controller is away.  Ask again now and then."""
         self._ready = False
-        self._forget_sent()
+        self._drain.begin()
         self._set_state("nobody_listens")
         if self._greeting is None or not self._greeting.waiting:
             self._greeting = self._loop.after(self._rng.uniform(*_NOBODY_WINDOW_S), self.greet)
@@ -345,25 +310,10 @@ class Uplink:
 
     def _send_what_may_go(self) -> None:
         while self._ready and self._session is not None and len(self._mids) < _IN_FLIGHT:
-            item = self._next_item()
+            item = self._drain.next()
             if item is None:
                 return
             self._send(item)
-
-    def _next_item(self) -> Pending | None:
-        while self._urgent:
-            seq = self._urgent.popleft()
-            item = None if seq in self._sent else self._outbox.get(seq)
-            if item is not None:
-                return item
-        while self._credit_used < _CREDIT:
-            found = self._outbox.first(1, after=self._cursor)
-            if not found:
-                return None
-            self._cursor = found[0].seq
-            if self._cursor not in self._sent:
-                return found[0]
-        return None
 
     def _send(self, item: Pending) -> None:
         payload = item.payload()
@@ -375,81 +325,39 @@ class Uplink:
         mid = self._session.publish(item.kind, payload, qos=1)  # type: ignore[arg-type]
         if mid is None:
             return
-        by_credit = item.seq == self._cursor
-        self._credit_used += by_credit
         self._mids[mid] = (item.seq, self._now())
-        self._sent[item.seq] = _Sent(self._now(), item.kind, by_credit)
-        if self._stuck is not None and self._stuck.seq == item.seq:
-            self._stuck.sends += 1
+        self._drain.sent(item)
 
     def _acked(self, ack: messages.Ack) -> None:
-        if ack.install_id and ack.install_id != self._outbox.install_id:
+        became = self._drain.acked(ack)
+        if became == "foreign":
             log.info("an acknowledgement of another installation is ignored install=%s", ack.install_id)
             return
-        install = self._outbox.install_id
-        gone = self._outbox.ack(ack.upto, ack.install_id)
         self.status.last_ack_at = self._loop.clock.now()
-        self.status.acked_upto = max(ack.upto, 0)
-        if self._outbox.install_id != install:  # it began anew: nothing that was sent counts
-            self._forget_sent()
+        self.status.acked_upto = ack.upto
+        if became == "began_anew":  # the controller has to hear of it before it takes anything
             self._ready = False
             self.greet()
-            return
-        if gone:
-            self._patience = 1
-        for seq in [seq for seq in self._sent if seq <= ack.upto]:
-            self._credit_used -= self._sent.pop(seq).by_credit
-        self._judge_first()
         self._send_what_may_go()
         self._on_status()
-
-    def _judge_first(self) -> None:
-        """Whether the first item that the mark did not pass will never pass; then a Gap takes its place."""
-        first = self._outbox.first(1)
-        if not first or first[0].seq not in self._sent:
-            self._stuck = self._stuck if first and self._stuck and self._stuck.seq == first[0].seq else None
-            return
-        seq = first[0].seq
-        if self._stuck is None or self._stuck.seq != seq:
-            self._stuck = _Stuck(seq=seq, since=self._sent[seq].at, sends=1)
-        stuck = self._stuck
-        # Only an answer to *this* sending counts: a controller that cannot write does not answer, and then we wait.
-        stuck.answered = max(stuck.answered, stuck.sends) if self._now() - self._sent[seq].at > 1 else stuck.answered
-        if stuck.answered >= _STUCK_SENDS and self._now() - stuck.since >= _STUCK_S:
-            log.error("the controller cannot take an item, it is given up seq=%s kind=%s", seq, first[0].kind)
-            self._outbox.give_up(seq, self._loop.clock.now())
-            self._stuck = None
 
     # -- time passes
 
     def _check(self) -> None:
         """Every 15 s: is the broker dead, is something unacknowledged for too long?"""
         self._checking = self._loop.after(_AFTER_NUDGE_S, self._check)
-        now = self._now()
-        if any(now - since > _ANSWER_S for _seq, since in self._mids.values()):
+        if any(self._now() - since > _ANSWER_S for _seq, since in self._mids.values()):
             self._break_off("the broker does not answer any more")
             return
-        if not self._ready or not any(self._is_overdue(sent, now) for sent in self._sent.values()):
+        if not self._ready or not self._drain.is_overdue():
             self._nudged = False
-            return
-        if not self._nudged:
+        elif not self._nudged:
             self._nudged = True
             self.greet()
-            return
-        self._nudged = False
-        log.info("items are sent again count=%s", len(self._sent))
-        self._patience = min(self._patience * 2, int(_PATIENCE_MOST_S / _PATIENCE_S))
-        self._forget_sent()
-        self._send_what_may_go()
-
-    def _is_overdue(self, sent: _Sent, now: float) -> bool:
-        hurried = sent.kind != "beat" or self._credit_used >= _CREDIT
-        patience_s = _PATIENCE_S * self._patience if hurried else max(_PATIENCE_BEATS_S, _PATIENCE_S * self._patience)
-        return now - sent.at > patience_s
-
-    def _forget_sent(self) -> None:
-        self._sent.clear()
-        self._cursor = self._credit_used = 0
+        else:
+            self._nudged = False
+            self._drain.again()
+            self._send_what_may_go()
 
     def _now(self) -> float:
         return self._loop.clock.mono()
