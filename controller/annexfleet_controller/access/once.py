@@ -1,7 +1,8 @@
 """Doing a thing once though it is asked twice: the Idempotency-Key of a POST.
 
 The first answer is kept for a day, in the same transaction as what it did, and given again to the same caller.  It
-may hold a secret that is shown once, so it is sealed under the caller's own credential and key; this database holds neither.
+may hold a secret that is shown once, so it is sealed under the caller's own credential and key, which this database
+does not hold.
 """
 
 import hashlib

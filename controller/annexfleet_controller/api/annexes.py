@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access.asked import Db, Now
@@ -18,7 +18,7 @@ from annexfleet_controller.store.tables.places import Annex
 
 router = APIRouter(prefix="/api/v1/annexes", tags=["annexes"], responses=problems.RESPONSES)
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, JsonValue] = {
     "id": "berkane-1",
     "name_fr": "Annexe administrative 1",
     "name_ar": "الملحقة الإدارية 1",

@@ -1,11 +1,11 @@
 """/api/v1/devices: what each device told, now and in the past."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, JsonValue
 
 from annexfleet_agent.protocol import wire
 from annexfleet_controller import state
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=problem
 Presence = Literal["online", "silent", "never", "revoked"]
 Looking = Annotated[Person, Depends(Needs("look"))]
 
-_EXAMPLE = {
+_EXAMPLE: dict[str, JsonValue] = {
     "id": "d-abcdefghijklmnopqrstuvwxyz",
     "annex": "berkane-1",
     "name": "guichet-1",
@@ -233,7 +233,7 @@ class _Because(msgspec.Struct):
     because: list[str] = []
 
 
-def _fields(row: fleet.DeviceRow, now: datetime) -> dict[str, object]:
+def _fields(row: fleet.DeviceRow, now: datetime) -> dict[str, Any]:
     return {
         "id": row.id, "annex": row.annex_id, "name": row.name, "role": row.role, "model": row.model,
         "serial": row.hardware_serial, "presence": row.presence(now), "heard_at": row.heard_at,

@@ -67,7 +67,7 @@ def create_token(new: NewToken, person: Managing, home: HomeOf, once: OnceOf, no
     pin = authority.load(home).pin
 
     def work(db: Session) -> dict[str, Any]:
-        return _make(db, new, person, home, pin, now).model_dump(mode="json")
+        return _make(db, new, person, home=home, pin=pin, now=now).model_dump(mode="json")
 
     return TokenOut.model_validate(once.do(person, new.model_dump(), work, now=now))
 
@@ -81,7 +81,7 @@ def revoke_token(token_id: str, person: Managing, db: WritingDb, now: Now) -> No
     tokens.revoke(db, token_id, now)
 
 
-def _make(*, db: Session, new: NewToken, person: Person, home: Home, pin: str, now: datetime) -> TokenOut:
+def _make(db: Session, new: NewToken, person: Person, *, home: Home, pin: str, now: datetime) -> TokenOut:
     annex = annexes.get(db, person.scope, new.annex)
     text = making.create(
         db,

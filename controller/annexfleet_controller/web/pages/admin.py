@@ -127,5 +127,9 @@ def _tokens(person: Person, db: Db, now: Now, language: LanguageOf, annex: str) 
         for token in tokens.listing(db, annex_ids=confined)
     ]  # fmt: skip
     return {
-        "tokens": listed, "names": names, "annex": annex, "roles": making.ROLES,         "may_create": person.may("create_annexes"),
-    }  # fmt: skip
+        "tokens": listed,
+        "names": names,
+        "annex": annex,
+        "roles": making.ROLES,
+        "may_create": person.may("create_annexes"),
+    }

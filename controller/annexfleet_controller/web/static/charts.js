@@ -5,6 +5,7 @@
   const language = document.documentElement.lang;
   const locale = { ar: "ar-MA-u-nu-latn", fr: "fr-MA", en: "en-GB" }[language] || language;
   const zone = "Africa/Casablanca";
+  const DAYS = [1, 2, 7, 14, 28].map((days) => days * 86400);
   const drawn = new WeakMap();
 
   const plain = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
@@ -59,6 +60,7 @@
     return {
       width: plot.clientWidth,
       height: 180,
+      tzDate: (second) => uPlot.tzDate(new Date(second * 1000), zone),
       cursor: { drag: { x: true, y: false } },
       legend: { live: true },
       scales: {
@@ -66,7 +68,7 @@
         y: { range: (u, low, high) => unit === "ratio" ? [0, Math.max(1, high ?? 1)] : [Math.min(0, low ?? 0), (high ?? 1) * 1.1 || 1] },
       },
       axes: [
-        { ...axis, values: (u, at) => at.map((second) => (span > 172800 ? day : hour).format(second * 1000)), space: 70 },
+        { ...axis, incrs: span > 172800 ? DAYS : undefined, values: (u, at) => at.map((second) => (span > 172800 ? day : hour).format(second * 1000)), space: 70 },
         { ...axis, values: (u, at) => at.map((value) => written(unit, value)), size: 64 },
       ],
       series: [
