@@ -104,7 +104,10 @@ class Up:
             ask("annex", "create", annex_id, "--name-fr", french, "--name-ar", arabic)
 
     def start_controller(self) -> None:
-        self.say("starting broker and controller")
+        if self.runs("serve"):
+            self.say("broker and controller are running")
+        else:
+            self.say("starting broker and controller")
         process = self.start("serve", "annexfleet_controller", "--logs", logs(self.home), "serve", "--with-broker")
         self.wait(lambda: answers(f"{address(self.home)}/readyz"), process, "serve")
 
@@ -122,16 +125,21 @@ class Up:
             token = ask("token", "create", "--annex", annex, "--role", "server", "--hours", "1", "--by", "deploy/up")
             if enrolment.main_enrol(token, state_dir=directory, name=socket.gethostname(), role="server") != 0:
                 raise Failed("This machine could not be enrolled; the message above says why.")
-        self.say("starting this machine's agent, waiting for its first report")
+        if not self.runs("agent"):
+            self.say("starting this machine's agent, waiting for its first report")
         process = self.start("agent", "annexfleet_agent", "--settings", str(config), "run")
         own = identity.load(directory / "identity")
         assert own is not None
         self.wait(lambda: has_reported(self.home, own.device_id), process, "agent")
 
     def start_demo(self) -> None:
-        self.say(f"starting the simulated province: {DEMO_DEVICES} devices")
+        if not self.runs("simulate"):
+            self.say(f"starting the simulated province: {DEMO_DEVICES} devices with a week behind them")
         process = self.start("simulate", "annexfleet_controller", "--logs", logs(self.home), *DEMO)
         self.wait(lambda: online(self.home) > DEMO_DEVICES, process, "simulate", within_s=DEMO_WITHIN_S)
+
+    def runs(self, name: str) -> bool:
+        return processes.find(self.home.path / "run", name) is not None
 
     def start(self, name: str, module: str, *arguments: str) -> psutil.Process:
         argv = [sys.executable, "-m", module, *arguments]
@@ -287,7 +295,7 @@ def main() -> int:
             return down(Home(settings.default_home(), settings.Settings()))
         return Up(args.seconds_spent).run(demo=args.demo, foreground=args.foreground)
     except (Failed, AnnexfleetError, identity.IdentityBroken, OSError) as error:
-        print(f"deploy/{args.command}: {error}", file=sys.stderr)
+        print(f"deploy/{args.command}: {error}\nWhat was started goes on; deploy/down stops it.", file=sys.stderr)
         return 1
 
 

@@ -24,7 +24,7 @@ PARTS = ("web", "enrol", "ingest", "work")
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser("serve", help="run everything a province needs, until stopped")
     serve.add_argument("--with-broker", action="store_true", help="run mosquitto too, with the settings of this home")
-    serve.set_defaults(run=_serve)
+    serve.set_defaults(run=_serve, log_name="serve")
     for name, run, help_ in (
         ("web", _web, "only the pages and the API (several may run)"),
         ("enrol", _enrol, "only the enrolment listener for new devices"),
