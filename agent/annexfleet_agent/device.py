@@ -17,7 +17,8 @@ from annexfleet_agent.collectors.report import Collector, Report
 from annexfleet_agent.digest import Digest
 from annexfleet_agent.identity import Identity
 from annexfleet_agent.loop import Loop, Outcome, Timer
-from annexfleet_agent.outbox import UNNUMBERED, Outbox
+from annexfleet_agent.outbox import Outbox
+from annexfleet_agent.pending import UNNUMBERED
 from annexfleet_agent.protocol import messages
 from annexfleet_agent.sampler import Sampler
 from annexfleet_agent.settings import Settings

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from annexfleet_agent.collectors.report import Report
-from annexfleet_agent.outbox import UNNUMBERED
+from annexfleet_agent.pending import UNNUMBERED
 from annexfleet_agent.protocol.messages import Beat, Change, Numbers, Problems, Readings, Summary, Value
 from annexfleet_agent.protocol.metrics import CATALOGUE, Metric
 

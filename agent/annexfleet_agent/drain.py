@@ -11,7 +11,8 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from annexfleet_agent.clock import Clock
-from annexfleet_agent.outbox import Outbox, Pending
+from annexfleet_agent.outbox import Outbox
+from annexfleet_agent.pending import Pending
 from annexfleet_agent.protocol import messages
 
 log = logging.getLogger(__name__)

@@ -7,27 +7,22 @@ Not thread-safe: everything happens in the loop's thread.
 
 import errno
 import logging
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from annexfleet_agent.protocol import messages, wire
+from annexfleet_agent import ballast
+from annexfleet_agent.pending import ROW_OVERHEAD_BYTES, UNNUMBERED, Pending, joined, ranges_of, row_of, size_of
+from annexfleet_agent.protocol import messages
 
 log = logging.getLogger(__name__)
 
-UNNUMBERED = 1
-"""What items bear as `seq` until the outbox gives them their number."""
-
 _T = TypeVar("_T")
 _PAGE_BYTES = 4096
-_ROW_OVERHEAD_BYTES = 48
-_BALLAST_BYTES = 256 * 1024
-"""Given back to a full disk so that what is acknowledged can be deleted: SQLite needs room for its log even then."""
 _DELETE_AT_ONCE = 100
 """Rows a transaction, so that its log fits into the ballast."""
 _MOST_RANGES = 1000
@@ -40,23 +35,6 @@ CREATE TABLE IF NOT EXISTS item (
     body BLOB NOT NULL
 );
 """
-
-
-class Pending(NamedTuple):
-    """An item that waits."""
-
-    seq: int
-    kind: str
-    subject: str
-    """Changes: the collector.  Else empty."""
-    at: float
-    body: bytes
-    """JSON of the message without `seq` and `at`."""
-
-    def payload(self) -> bytes:
-        """As it goes on the wire."""
-        stamp = msgspec.json.encode({"seq": self.seq, "at": round(self.at, 3)})
-        return wire.pack(stamp[:-1] + (b"," if len(self.body) > 2 else b"") + self.body[1:])
 
 
 class OutboxBusy(Exception):
@@ -77,6 +55,7 @@ class Outbox:
         self.trouble = ""
         """A code for what is wrong with the outbox: empty, `began_anew` or `disk_full`."""
         self._boot_id = boot_id
+        self._ballast = path.with_suffix(".ballast")
         self._owner = owner
         self._db: sqlite3.Connection
         self._open_or_begin_anew()
@@ -108,8 +87,8 @@ class Outbox:
         If even eviction makes no room (the disk is full and nothing can be reused), the items are lost and their
         numbers go into the next Gap.
         """
-        rows = [_row(number, item) for number, item in enumerate(items, self._next_seq)]
-        room = sum(map(_size, rows))
+        rows = [row_of(number, item) for number, item in enumerate(items, self._next_seq)]
+        room = sum(map(size_of, rows))
         self._next_seq += len(rows)
         if self._used + room > self.max_bytes:
             # A little more than needed, so that the next items find room without another eviction.
@@ -156,7 +135,7 @@ class Outbox:
         while self._attempt(lambda: self._delete_some(upto)):
             pass
         if self._count < before:
-            self._restore_ballast()
+            ballast.take(self._ballast)
         return before - self._count
 
     def give_up(self, seq: int, at: float) -> None:
@@ -198,7 +177,7 @@ class Outbox:
                     raise OutboxBusy(f"{self.path} is in use by another agent") from None
                 if last:
                     raise OSError(errno.EIO, f"no outbox can be made: {text}", str(self.path)) from error
-                if _is_full(error) and self._free_ballast():
+                if _is_full(error) and ballast.give_back(self._ballast):
                     continue
                 if not _is_corrupt(error):
                     raise OSError(errno.EIO, f"the outbox cannot be opened: {text}", str(self.path)) from error
@@ -230,7 +209,7 @@ class Outbox:
             raise sqlite3.DatabaseError(f"malformed: {verdict}")
         db.executescript(_SCHEMA)
         self._remember()
-        self._restore_ballast()
+        ballast.take(self._ballast)
 
     def _remember(self) -> None:
         """Read what is kept in memory, and make it for a new file."""
@@ -251,7 +230,7 @@ class Outbox:
         self._count, bytes_, last = self._db.execute(
             "SELECT count(*), ifnull(sum(length(body)), 0), ifnull(max(seq), 0) FROM item"
         ).fetchone()
-        self._used: int = bytes_ + self._count * _ROW_OVERHEAD_BYTES
+        self._used: int = bytes_ + self._count * ROW_OVERHEAD_BYTES
         self._next_seq = max(self._next_seq, last + 1)
         self._newest: dict[str, int] = dict(
             self._db.execute("SELECT subject, max(seq) FROM item WHERE kind = 'change' GROUP BY subject")
@@ -275,7 +254,7 @@ class Outbox:
                     self._open_or_begin_anew()
                     return None
                 self._undo()
-                if last or not self._free_ballast():
+                if last or not ballast.give_back(self._ballast):
                     log.error("the outbox cannot write reason=%s", error)  # noqa: TRY400  # a trace tells nothing here
                     self.trouble = "disk_full"
                     return None
@@ -307,7 +286,7 @@ class Outbox:
             [(row.seq, row.kind, row.subject, row.at, self._boot_id, row.body) for row in rows],
         )
         self._count += len(rows)
-        self._used += sum(map(_size, rows))
+        self._used += sum(map(size_of, rows))
         self._newest.update((row.subject, row.seq) for row in rows if row.kind == "change")
 
     def _delete_some(self, upto: int) -> int:
@@ -319,7 +298,7 @@ class Outbox:
 
     def _forget(self, rows: Sequence[Pending]) -> None:
         self._count -= len(rows)
-        self._used -= sum(map(_size, rows))
+        self._used -= sum(map(size_of, rows))
         for row in rows:
             if self._newest.get(row.subject) == row.seq:
                 del self._newest[row.subject]
@@ -330,7 +309,7 @@ class Outbox:
         gone: list[Pending] = []
         for row in self._least_missed_first():
             gone.append(row)
-            freed += _size(row)
+            freed += size_of(row)
             if freed >= need:
                 break
         if gone:
@@ -363,24 +342,24 @@ class Outbox:
         lost: dict[str, int] = {}
         for row in gone:
             lost[row.kind] = lost.get(row.kind, 0) + 1
-        ranges = _ranges(seqs)
+        ranges = ranges_of(seqs)
         earlier = self._select("WHERE kind = 'gap' ORDER BY seq DESC LIMIT 1")
         if earlier:
             said = msgspec.json.decode(earlier[0].body)
             if len(said["ranges"]) < _MOST_RANGES:
-                ranges = _joined([*ranges, *map(tuple, said["ranges"]), (earlier[0].seq, earlier[0].seq)])
+                ranges = joined([*ranges, *map(tuple, said["ranges"]), (earlier[0].seq, earlier[0].seq)])
                 for kind, count in said.get("lost", {}).items():
                     lost[kind] = lost.get(kind, 0) + count
                 self._db.execute("DELETE FROM item WHERE seq = ?", (earlier[0].seq,))
                 self._forget(earlier)
-        row = _row(self._next_seq, messages.Gap(seq=UNNUMBERED, at=at, ranges=ranges, lost=lost))
+        row = row_of(self._next_seq, messages.Gap(seq=UNNUMBERED, at=at, ranges=ranges, lost=lost))
         self._next_seq += 1
         self._db.execute(
             "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?)",
             (row.seq, row.kind, row.subject, row.at, self._boot_id, row.body),
         )
         self._count += 1
-        self._used += _size(row)
+        self._used += size_of(row)
 
     def _renumber(self) -> None:
         """Begin a new installation with what waits.  Gaps go: they speak of numbers of the old one."""
@@ -405,55 +384,6 @@ class Outbox:
     def _each(self, where: str) -> Iterator[Pending]:
         sql = f"SELECT seq, kind, subject, at, body FROM item WHERE {where} ORDER BY seq"  # noqa: S608
         return (Pending(*row) for row in self._db.execute(sql))
-
-    # -- ballast
-
-    def _ballast(self) -> Path:
-        return self.path.with_suffix(".ballast")
-
-    def _free_ballast(self) -> bool:
-        try:
-            self._ballast().unlink()
-        except OSError:
-            return False
-        log.warning("the disk is full, the outbox goes on in its ballast")
-        return True
-
-    def _restore_ballast(self) -> None:
-        ballast = self._ballast()
-        if ballast.exists():
-            return
-        try:
-            ballast.write_bytes(os.urandom(4096) * (_BALLAST_BYTES // 4096))  # zeros might be stored as a hole
-        except OSError:
-            ballast.unlink(missing_ok=True)
-
-
-def _row(seq: int, item: messages.Item) -> Pending:
-    fields = msgspec.to_builtins(item)
-    at = fields.pop("at")
-    del fields["seq"]
-    subject = item.collector if isinstance(item, messages.Change) else ""
-    return Pending(seq, wire.kind_of(item), subject, at, msgspec.json.encode(fields))
-
-
-def _size(row: Pending) -> int:
-    return len(row.body) + _ROW_OVERHEAD_BYTES
-
-
-def _ranges(seqs: set[int]) -> list[tuple[int, int]]:
-    return _joined([(seq, seq) for seq in seqs])
-
-
-def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges (both ends included) in order, neighbours made one."""
-    joined: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if joined and first <= joined[-1][1] + 1:
-            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
-        else:
-            joined.append((first, last))
-    return joined
 
 
 def _is_corrupt(error: sqlite3.DatabaseError) -> bool:

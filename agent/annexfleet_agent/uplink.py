@@ -8,19 +8,18 @@ that are not acknowledged; what stays unacknowledged too long is asked about (a 
 import logging
 import random
 import secrets
-import socket
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, get_args
 
 from msgspec import Struct
 
-from annexfleet_agent import session
+from annexfleet_agent import session, trouble
 from annexfleet_agent.drain import Drain
-from annexfleet_agent.identity import Identity, IdentityBroken
-from annexfleet_agent.loop import Loop, Outcome, TimedOut, Timer
-from annexfleet_agent.outbox import Outbox, Pending
+from annexfleet_agent.identity import Identity
+from annexfleet_agent.loop import Loop, Outcome, Timer
+from annexfleet_agent.outbox import Outbox
+from annexfleet_agent.pending import Pending
 from annexfleet_agent.protocol import messages, topics, wire
 
 if TYPE_CHECKING:
@@ -45,15 +44,6 @@ _AFTER_NUDGE_S = 15.0
 _NOBODY_WINDOW_S = (10.0, 60.0)
 """No controller is there: the next hello is sent somewhere in this time."""
 _KIND_OF: dict[str, topics.Down] = {kind: kind for kind in get_args(topics.Down)}
-_NOT_OURS = (18, 19, 20, 21)
-"""OpenSSL's codes of a chain that does not end at the authority we trust."""
-_SENTENCES: dict[type[BaseException], str] = {
-    TimedOut: "the broker does not answer: check the network and the address",
-    socket.gaierror: "the broker's name cannot be found: check the network",
-    ConnectionRefusedError: "nothing listens at the broker's address: is the controller up?",
-    TimeoutError: "the broker does not answer: check the network and the address",
-    IdentityBroken: "this device's identity cannot be used",
-}
 
 
 class Status(Struct):
@@ -211,7 +201,7 @@ class Uplink:
         )
 
     def _failed_to_dial(self, error: BaseException) -> None:
-        if _is_about_dates(error) and self._heed_dates:
+        if trouble.is_about_dates(error) and self._heed_dates:
             self._note(
                 "the controller's certificate is not valid by this device's clock "
                 f"({time.strftime('%Y-%m-%d %H:%M', time.gmtime(self._loop.clock.now()))} UTC): check the clock; "
@@ -221,7 +211,7 @@ class Uplink:
             self._connect()
             return
         self._heed_dates = True
-        self._lost(explain(error), refused=_is_refusal(error))
+        self._lost(trouble.explain(error), refused=trouble.is_refusal(error))
 
     def _break_off(self, why: str) -> None:
         if self._session is not None:
@@ -265,7 +255,7 @@ class Uplink:
         self.greet()
 
     def on_closed(self, reason: str, *, refused: bool) -> None:
-        self._lost(_plain(reason), refused=refused)
+        self._lost(trouble.plain(reason), refused=refused)
 
     def on_delivered(self, mid: int, reason: int) -> None:
         seq, _since = self._mids.pop(mid, (None, 0.0))
@@ -374,36 +364,3 @@ class Uplink:
             log.warning("%s", problem)
         self.status.problem = problem
         self.status.problem_at = self._loop.clock.now()
-
-
-def explain(error: BaseException) -> str:
-    """Why a connection could not be made, for a person."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        if error.verify_code in _NOT_OURS:
-            return "the broker's certificate is not of our authority: is this its controller, or was it set up anew?"
-        return f"the broker's certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return _plain(str(error))
-    for kind, sentence in _SENTENCES.items():
-        if isinstance(error, kind):
-            return f"{sentence} ({error})"
-    return f"cannot connect: {error}"
-
-
-def _plain(reason: str) -> str:
-    lower = reason.lower()
-    if "certificate_revoked" in lower or "certificate revoked" in lower:
-        return "this device's certificate was revoked: enrol it again"
-    if "certificate_expired" in lower or "certificate expired" in lower:
-        return "the broker says that this device's certificate has expired: run `annexfleet-agent renew`"
-    if "unknown_ca" in lower or "unknown ca" in lower:
-        return "the broker does not know who issued this device's certificate: enrol it again"
-    return reason
-
-
-def _is_about_dates(error: BaseException) -> bool:
-    return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in (9, 10)
-
-
-def _is_refusal(error: BaseException) -> bool:
-    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError)
