@@ -1,0 +1,128 @@
+import zlib
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tests.protocol.messages_drawn import DOWN, UP, same
+
+from annexfleet_agent.protocol import dictionaries, messages, topics, wire
+
+_DRAWN = [*UP.items(), *DOWN.items()]
+
+
+def _decode(kind: str, payload: bytes) -> object:
+    return wire.decode_up(kind, payload) if kind in UP else wire.decode_down(kind, payload)
+
+
+def _deflated(json: bytes, version: int = 1) -> bytes:
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zdict=dictionaries.BY_VERSION[1])
+    return bytes([version]) + deflater.compress(json) + deflater.flush()
+
+
+def test_every_kind_of_message_is_drawn_here():
+    assert set(UP) == set(get_args(topics.Up))
+    assert set(DOWN) == set(get_args(topics.Down))
+
+
+@pytest.mark.parametrize(("kind", "drawn"), _DRAWN, ids=[kind for kind, _ in _DRAWN])
+def test_what_was_encoded_is_decoded_the_same(kind, drawn):
+    @given(drawn)
+    def check(message):
+        assert wire.kind_of(message) == kind
+        assert same(_decode(kind, wire.encode(message)), message)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", [*UP, *DOWN])
+def test_hostile_bytes_are_malformed_and_nothing_worse(kind):
+    @given(st.binary(max_size=400) | st.binary(max_size=200).map(lambda tail: b"\x01" + tail))
+    @example(b"")
+    @example(b"\x01")
+    @example(b"\x08{}")
+    @example(b"{" * 100_000)
+    @example(b'{"seq":1e400,"at":NaN}')
+    @example(b'{"seq":' + b"9" * 5000 + b"}")
+    @example(b'{"\xff\xfe":1}')
+    @example(b'{"session_id":"\\ud800"}')
+    @example(b"[" * 33 + b"]" * 33)
+    @example(b"null")
+    def check(payload):
+        try:
+            _decode(kind, payload)
+        except wire.Malformed as error:
+            assert error.reason.isidentifier()
+
+    check()
+
+
+@given(UP["change"], st.integers(0, 300), st.integers(0, 255))
+def test_a_bit_that_fell_over_is_malformed_or_still_a_message(message, where, value):
+    payload = bytearray(wire.encode(message))
+    payload[where % len(payload)] = value
+
+    try:
+        assert isinstance(wire.decode_up("change", bytes(payload)), messages.Change)
+    except wire.Malformed:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"x" * (wire.MAX_PAYLOAD_BYTES + 1), "too_big"),
+        (b"\x02abc", "unknown_encoding"),
+        (b"\x01\xff\xff\xff", "not_deflate"),
+        (_deflated(b'{"a":1}')[:-2], "not_deflate"),
+        (_deflated(b'{"a":1}') + b"more", "not_deflate"),
+        (_deflated(b" " * (wire.MAX_INFLATED_BYTES + 1)), "inflates_too_far"),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, "too_deep"),
+        (b'{"seq":', "not_json"),
+        (b"{}", "not_a_message"),
+        (b'{"session_id":"x","reason":"bored"}', "not_a_message"),
+        (b'{"session_id":"' + b"x" * 65 + b'"}', "not_a_message"),
+    ],
+)
+def test_the_reason_for_setting_a_message_aside(payload, reason):
+    with pytest.raises(wire.Malformed) as malformed:
+        wire.decode_up("gone", payload)
+
+    assert malformed.value.reason == reason
+
+
+def test_brackets_inside_words_are_no_depth():
+    gone = wire.decode_up("gone", b'{"session_id":"' + b"[{" * 30 + b'"}')
+
+    assert isinstance(gone, messages.Gone)
+
+
+@pytest.mark.parametrize(("kind", "drawn"), _DRAWN, ids=[kind for kind, _ in _DRAWN])
+def test_fields_of_later_versions_are_ignored(kind, drawn):
+    @given(drawn)
+    def check(message):
+        fields = msgspec.json.decode(wire.unpack(wire.encode(message)))
+        fields["of_a_later_version"] = {"deep": [1, 2, {"er": None}]}
+        assert same(_decode(kind, msgspec.json.encode(fields)), message)
+
+    check()
+
+
+def test_an_item_of_the_smallest_kind_is_understood():
+    """What version 1 requires; whatever is added later has to have a default."""
+    smallest = {
+        "hello": b'{"clock":1,"session_id":"s","boot_id":"b","install_id":"i","next_seq":1,"agent_version":"0"}',
+        "beat": b'{"seq":1,"at":1,"seconds":300,"numbers":{}}',
+        "change": b'{"seq":1,"at":1,"collector":"cpu","readings":{}}',
+        "inventory": b'{"seq":1,"at":1,"digest":"d"}',
+        "receipt": b'{"seq":1,"at":1,"command_id":"c","outcome":"done"}',
+        "gap": b'{"seq":1,"at":1,"ranges":[]}',
+        "live": b'{"at":1,"readings":{}}',
+        "gone": b'{"session_id":"s"}',
+        "ack": b'{"upto":0}',
+        "config": b'{"version":1,"settings":{}}',
+        "command": b'{"id":"c","action":"watch"}',
+    }
+
+    assert {kind for kind, payload in smallest.items() if _decode(kind, payload)} == {*UP, *DOWN}
