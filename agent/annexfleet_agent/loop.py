@@ -137,6 +137,8 @@ class Loop:
 
     def unwatch(self, sock: socket.socket) -> None:
         """Forget a socket; harmless if it is unknown.  To be called before the socket is closed."""
+        if self._closed:  # paho closes its sockets again when it is thrown away
+            return
         try:
             self._selector.unregister(sock)
         except (KeyError, ValueError):  # unknown, or closed already

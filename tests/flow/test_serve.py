@@ -1,0 +1,53 @@
+"""`annexfleet serve`: one command, one controller a home, and no process left behind."""
+
+import os
+import signal
+
+import pytest
+from tests.flow.serving import running_serve
+
+from annexfleet_controller.__main__ import main
+from annexfleet_controller.cli import exits
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("ANNEXFLEET_")]:
+        monkeypatch.delenv(name)
+
+
+def test_it_starts_refuses_a_second_and_stops_without_a_trace(capsys: pytest.CaptureFixture[str]):
+    with running_serve() as serve:
+        parts = serve.parts
+        second = main(["--home", str(serve.home.path), "serve", "--with-broker"])
+        complaint = capsys.readouterr().err
+        healthy = main(["--home", str(serve.home.path), "doctor"])
+        code = serve.stop()
+
+    assert len(parts) == 5  # broker, web, enrol, ingest, work
+    assert second == exits.TAKEN
+    assert "already running" in complaint
+    assert healthy == exits.DONE, capsys.readouterr().out
+    assert code == exits.DONE
+    assert not any(part.is_running() for part in parts)
+
+
+def test_a_killed_part_comes_back(capsys: pytest.CaptureFixture[str]):
+    with running_serve() as serve:
+        (web,) = (part for part in serve.parts if part.cmdline()[-1] == "web")
+
+        os.kill(web.pid, signal.SIGKILL)
+        serve.wait_until(lambda: web.pid not in [part.pid for part in serve.parts], "the end of web")
+
+        serve.wait_until(serve.is_ready, "web's return")
+
+
+def test_nothing_outlives_a_killed_serve():
+    with running_serve() as serve:
+        parts = serve.parts
+
+        os.kill(serve.process.pid, signal.SIGKILL)
+        serve.process.wait()
+
+        for part in parts:
+            part.wait(timeout=20)
