@@ -30,5 +30,5 @@ def test_a_recorded_message_still_says_the_same(path):
     message = wire.decode_up(kind, payload) if kind in get_args(topics.Up) else wire.decode_down(kind, payload)
 
     assert msgspec.json.decode(wire.unpack(payload)) == expected
-    decoded = msgspec.to_builtins(message)
+    decoded = msgspec.json.decode(msgspec.json.encode(message))
     assert {key: decoded[key] for key in expected} == expected

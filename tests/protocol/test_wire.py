@@ -1,4 +1,5 @@
 import zlib
+from contextlib import suppress
 from typing import get_args
 
 import msgspec
@@ -14,6 +15,14 @@ _DRAWN = [*UP.items(), *DOWN.items()]
 
 def _decode(kind: str, payload: bytes) -> object:
     return wire.decode_up(kind, payload) if kind in UP else wire.decode_down(kind, payload)
+
+
+def _reason_or_none(kind: str, payload: bytes) -> str | None:
+    try:
+        _decode(kind, payload)
+    except wire.Malformed as error:
+        return error.reason
+    return None
 
 
 def _deflated(json: bytes, version: int = 1) -> bytes:
@@ -50,10 +59,8 @@ def test_hostile_bytes_are_malformed_and_nothing_worse(kind):
     @example(b"[" * 33 + b"]" * 33)
     @example(b"null")
     def check(payload):
-        try:
-            _decode(kind, payload)
-        except wire.Malformed as error:
-            assert error.reason.isidentifier()
+        reason = _reason_or_none(kind, payload)
+        assert reason is None or reason.isidentifier()
 
     check()
 
@@ -63,10 +70,8 @@ def test_a_bit_that_fell_over_is_malformed_or_still_a_message(message, where, va
     payload = bytearray(wire.encode(message))
     payload[where % len(payload)] = value
 
-    try:
+    with suppress(wire.Malformed):
         assert isinstance(wire.decode_up("change", bytes(payload)), messages.Change)
-    except wire.Malformed:
-        pass
 
 
 @pytest.mark.parametrize(
