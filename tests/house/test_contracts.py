@@ -28,3 +28,23 @@ def test_sql_stands_in_the_store_and_nowhere_else():
                 found += [f"{path}: {name.name}" for name in node.names if name.name in _STATEMENTS]
 
     assert not found
+
+
+def test_only_the_simulator_runs_agents():
+    found = []
+    for path in files(".py"):
+        if path.parts[:2] != ("controller", "annexfleet_controller") or path.parts[2] == "simulate":
+            continue
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.ImportFrom):
+                module = node.module or ""
+                names = [f"{module}.{name.name}" for name in node.names]
+            elif isinstance(node, ast.Import):
+                names = [name.name for name in node.names]
+            found += [
+                f"{path}: {name}" for name in names
+                if name.startswith("annexfleet_agent.") and not name.startswith("annexfleet_agent.protocol")
+            ]  # fmt: skip
+
+    assert not found
