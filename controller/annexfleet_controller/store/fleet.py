@@ -136,12 +136,12 @@ def devices(
     if after is not None:
         name, device_id = after
         query = query.where(or_(Device.name > name, and_(Device.name == name, Device.id > device_id)))
-    return [_row(device, known) for device, known in db.execute(query.limit(limit)).tuples()]
+    return [_row(device, known) for device, known in db.execute(query.limit(limit))]
 
 
 def device(db: Session, scope: Scope, device_id: str) -> DeviceRow:
     """Raises DeviceUnknown where there is none, or none in sight."""
-    found = db.execute(_rows(scope).where(Device.id == device_id)).tuples().first()
+    found = db.execute(_rows(scope).where(Device.id == device_id)).first()
     if found is None:
         raise DeviceUnknown(f"no device {device_id!r}")
     return _row(*found)
@@ -264,7 +264,7 @@ def set_aside(db: Session, scope: Scope, *, before: int | None = None, limit: in
         RefusedMessage(
             row.id, row.device_id, name or "", row.topic, row.received_at, row.reason, row.detail, row.size_bytes
         )
-        for row, name in db.execute(query).tuples()
+        for row, name in db.execute(query)
     ]
 
 

@@ -27,7 +27,7 @@ def missed(db: Session, last_id: int, *, limit: int = 2000) -> list[Pulse] | Non
         .order_by(PulseRow.id)
         .limit(limit)
     )
-    rows = db.execute(query).tuples().all()
+    rows = db.execute(query).all()
     if len(rows) == limit:
         return None
     return [Pulse(row_id, at, {int(k): v for k, v in json.loads(devices).items()}) for row_id, at, devices in rows]

@@ -106,7 +106,7 @@ def session(
             User.disabled_at.is_(None),
         )
     )
-    return db.execute(query).tuples().first()
+    return db.execute(query).first()
 
 
 def alive(db: Session, digests: Collection[str], *, created_after: datetime, used_after: datetime) -> set[str]:
@@ -183,7 +183,7 @@ def key_owner(db: Session, digest: str, now: datetime) -> tuple[ApiKey, User] | 
             User.disabled_at.is_(None),
         )
     )
-    return db.execute(query).tuples().first()
+    return db.execute(query).first()
 
 
 # -- answers that are given again

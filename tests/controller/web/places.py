@@ -85,9 +85,7 @@ def part(
     )  # fmt: skip
     payload = wire.encode(change)
     db.merge(DevicePart(device_number=number, collector=collector, at=at, payload=payload))
-    db.add(
-        ChangeRow(device_number=number, at=at, received_at=at, kind="change", collector=collector, payload=payload)
-    )
+    db.add(ChangeRow(device_number=number, at=at, received_at=at, kind="change", collector=collector, payload=payload))
     db.flush()
 
 
@@ -136,9 +134,7 @@ def printers(db: Session, number: int, of: Sequence[Printed], *, at: datetime) -
 
 def queue(db: Session, number: int, service: str, *, waiting: float | None, at: datetime) -> None:
     subject = f"queue:{service}"
-    readings: Readings = {
-        subject: {"queue_counters_open_count": 3, "queue_counters_total_count": 4, "queue_stale": 0}
-    }
+    readings: Readings = {subject: {"queue_counters_open_count": 3, "queue_counters_total_count": 4, "queue_stale": 0}}
     if waiting is not None:
         readings[subject] |= {
             "queue_waiting_count": waiting, "queue_longest_wait_seconds": waiting * 95,
@@ -210,7 +206,8 @@ def province(engine: Engine, *, now: datetime, past_days: float = 1.0) -> None:
             silent = number in {6, 13}
             device(
                 db, number, one, now=now, role=("counter", "tablet", "kiosk", "counter")[number % 4],
-                connected=not silent, heard=timedelta(minutes=47) if silent else timedelta(seconds=chance.uniform(2, 90)),
+                connected=not silent,
+                heard=timedelta(minutes=47) if silent else timedelta(seconds=chance.uniform(2, 90)),
             )  # fmt: skip
         for number in range(15, 25):
             device(db, number, two, now=now)
@@ -220,7 +217,10 @@ def province(engine: Engine, *, now: datetime, past_days: float = 1.0) -> None:
         at = now - timedelta(minutes=1)
         printers(
             db, 1,
-            [Printed("guichet-hp", "stopped", ("paper_jam",)), Printed("accueil-kyocera", address="192.0.2.20:631", toner=0.08, causes=("toner_low",))],
+            [
+                Printed("guichet-hp", "stopped", ("paper_jam",)),
+                Printed("accueil-kyocera", address="192.0.2.20:631", toner=0.08, causes=("toner_low",)),
+            ],
             at=at,
         )  # fmt: skip
         printers(db, 2, [Printed("kyocera", address="192.0.2.20:631", toner=0.08)], at=at - timedelta(minutes=5))

@@ -1,0 +1,158 @@
+"""Who reaches what: every route times every role times {own annex, another annex, signed out}."""
+
+import pytest
+from fastapi import FastAPI
+from tests.controller.fleet import add_devices, device_id
+from tests.controller.site import Site
+from tests.controller.web import places
+
+from annexfleet_controller.access.door import Anybody, Needs
+from annexfleet_controller.access.roles import ROLES
+from annexfleet_controller.app import _refuse_routes_without_policy, policies
+from annexfleet_controller.store.database import writing
+
+OPEN = {
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/sign-in"),
+    ("POST", "/sign-in"),
+    ("POST", "/language"),
+}
+"""Everything that can be reached without a session, besides /static."""
+
+LOWEST = {
+    ("GET", "/"): "staff",
+    ("GET", "/annexes/{annex_id}"): "staff",
+    ("GET", "/devices/{device_id}"): "staff",
+    ("GET", "/password"): "staff",
+    ("POST", "/password"): "staff",
+    ("POST", "/sign-out"): "staff",
+    ("GET", "/admin/annexes"): "operator",
+    ("POST", "/admin/annexes"): "operator",
+    ("GET", "/admin/tokens"): "operator",
+    ("POST", "/admin/tokens"): "operator",
+    ("POST", "/admin/tokens/{token_id}/revoke"): "operator",
+    ("GET", "/admin/set-aside"): "operator",
+    ("GET", "/api/v1/annexes"): "staff",
+    ("POST", "/api/v1/annexes"): "operator",
+    ("GET", "/api/v1/annexes/{annex_id}"): "staff",
+    ("GET", "/api/v1/devices"): "staff",
+    ("GET", "/api/v1/devices/{device_id}"): "staff",
+    ("GET", "/api/v1/devices/{device_id}/series"): "staff",
+    ("GET", "/api/v1/devices/{device_id}/changes"): "staff",
+    ("GET", "/api/v1/printers"): "staff",
+    ("GET", "/api/v1/queues"): "staff",
+    ("GET", "/api/v1/tokens"): "operator",
+    ("POST", "/api/v1/tokens"): "operator",
+    ("DELETE", "/api/v1/tokens/{token_id}"): "operator",
+    ("GET", "/api/v1/openapi.json"): "staff",
+    ("GET", "/metrics"): "technician",
+}
+STREAM = ("GET", "/api/v1/events")
+"""Tested with a real server (tests/controller/api/test_events.py)."""
+
+WHOLE_PROVINCE_ONLY = {
+    ("GET", "/metrics"),
+    ("GET", "/admin/annexes"),
+    ("POST", "/admin/annexes"),
+    ("POST", "/api/v1/annexes"),
+}
+OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
+    ("POST", "/admin/tokens"),
+    ("POST", "/api/v1/tokens"),
+}
+"""Those that name an annex, or something in one: 404 where it is not among one's own."""
+
+BODIES = {
+    ("POST", "/admin/tokens"): {"data": {"annex": "berkane-1"}},
+    ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
+    ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
+    ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
+    ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
+}
+QUERIES = {("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio"}
+UNKNOWN_TOKEN = {("POST", "/admin/tokens/{token_id}/revoke"), ("DELETE", "/api/v1/tokens/{token_id}")}
+
+
+@pytest.fixture
+def place(site: Site) -> Site:
+    with writing(site.engine) as db:
+        places.annex(db, 1, site.clock.now())
+        places.annex(db, 2, site.clock.now())
+    add_devices(site.engine, 1)
+    return site.with_authority()
+
+
+def ask(site: Site, client, route: tuple[str, str]) -> int:
+    method, path = route
+    path = path.format(annex_id="berkane-1", device_id=device_id(1), token_id="nothing") + QUERIES.get(route, "")
+    return client.request(method, path, **BODIES.get(route, {})).status_code
+
+
+def test_every_route_stands_in_the_tables_above(site: Site):
+    assert set(policies(site.app)) == OPEN | set(LOWEST) | {STREAM}
+    assert {route for route, policy in policies(site.app).items() if isinstance(policy, Anybody)} == OPEN
+    assert all(isinstance(policies(site.app)[route], Needs) for route in (*LOWEST, STREAM))
+
+
+def test_an_application_with_a_route_without_policy_does_not_start():
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.get("/forgotten")(lambda: None)
+
+    with pytest.raises(RuntimeError, match="GET /forgotten names no policy"):
+        _refuse_routes_without_policy(app)
+
+
+def test_signed_out_nobody_gets_in(place: Site):
+    reached = {route: ask(place, place.visitor(), route) for route in LOWEST}
+
+    assert reached == {route: 401 if route[1].startswith(("/api", "/metrics")) else 303 for route in LOWEST}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("annex", ["", "berkane-1", "berkane-2"], ids=["province", "own", "another"])
+def test_who_may_what(place: Site, role: str, annex: str):
+    reached = {route: ask(place, place.signed_in(role, annex=annex), route) for route in LOWEST}
+
+    assert {route: status for route, status in reached.items() if status not in expected(route, role, annex)} == {}
+
+
+def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
+    """What this person must be answered."""
+    if ROLES.index(role) < ROLES.index(LOWEST[route]) or (annex and route in WHOLE_PROVINCE_ONLY):
+        return {403}
+    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN_TOKEN:
+        return {404}
+    return {422} if route == ("POST", "/password") else {200, 201, 303}
+
+
+def test_lists_hold_nothing_of_other_annexes(place: Site):
+    with writing(place.engine) as db:
+        places.device(db, 2, "berkane-2", now=place.clock.now())
+        for number in (1, 2):
+            places.printers(db, number, [places.Printed(f"printer-{number}")], at=place.clock.now())
+            places.queue(db, number, f"service-{number}", waiting=3, at=place.clock.now())
+    client = place.signed_in("operator", annex="berkane-2")
+
+    for noun, expected in (("annexes", ["berkane-2"]), ("devices", ["guichet-2"]), ("printers", ["printer-2"])):
+        items = client.get(f"/api/v1/{noun}").json()["items"]
+        assert [item.get("name", item["id"]) for item in items] == expected
+    assert [item["service"] for item in client.get("/api/v1/queues").json()["items"]] == ["service-2"]
+    board = client.get("/").text
+    assert "berkane-2" in board
+    assert "berkane-1" not in board
+    assert client.get("/api/v1/devices?annex=berkane-1").json()["items"] == []
+
+
+def test_a_moved_device_is_out_of_sight_at_the_next_request(place: Site):
+    client = place.signed_in("staff", annex="berkane-1")
+    assert client.get(f"/devices/{device_id(1)}").status_code == 200
+
+    with writing(place.engine) as db:
+        from annexfleet_controller.store import devices
+
+        device = devices.find(db, device_id(1))
+        assert device is not None
+        device.annex_id = "berkane-2"
+
+    assert client.get(f"/devices/{device_id(1)}").status_code == 404

@@ -1,0 +1,27 @@
+import pytest
+
+from annexfleet_controller.access.roles import ROLES, Right, may
+
+LOWEST: dict[Right, str] = {
+    "look": "staff",
+    "own_account": "staff",
+    "diagnose": "technician",
+    "see_set_aside": "operator",
+    "manage_tokens": "operator",
+    "create_annexes": "operator",
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize(("right", "lowest"), LOWEST.items())
+def test_a_role_has_the_rights_from_the_lowest_that_has_them(role: str, right: Right, lowest: str):
+    assert may(role, right, whole_province=True) is (ROLES.index(role) >= ROLES.index(lowest))
+
+
+@pytest.mark.parametrize("right", ["diagnose", "create_annexes"])
+def test_what_belongs_to_no_annex_is_for_people_of_the_whole_province(right: Right):
+    assert not may("admin", right, whole_province=False)
+
+
+def test_a_role_that_nobody_knows_may_nothing():
+    assert not any(may("root", right, whole_province=True) for right in LOWEST)

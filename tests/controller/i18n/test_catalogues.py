@@ -1,0 +1,218 @@
+"""No word is missing in any language, and none stands where no language can reach it."""
+
+import ast
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from babel.messages import pofile
+from babel.messages.extract import extract_from_dir
+from babel.messages.jslexer import tokenize
+
+import annexfleet_controller
+from annexfleet_agent.protocol import causes, metrics
+from annexfleet_agent.protocol.messages import ProblemCode
+from annexfleet_controller.access.roles import ROLES
+from annexfleet_controller.errors import AnnexfleetError
+from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
+
+ROOM = Path(annexfleet_controller.__file__).parent
+TEMPLATES = sorted((ROOM / "web/templates").glob("*.html"))
+CODES_ONLY_ON_THE_COMMAND_LINE = {
+    "settings_wrong", "home_in_use", "port_taken", "not_ready", "simulation_failed", "crl_wrong", "clock_wrong",
+    "revocation_not_heeded", "not_kicked",
+}  # fmt: skip
+
+
+def msgids(code: str) -> set[tuple[str | None, str]]:
+    with catalogue_file(code).open("rb") as file:
+        read = pofile.read_po(file, locale=code, abort_invalid=True)
+    return {(m.context, m.id if isinstance(m.id, str) else m.id[0]) for m in read if m.id}
+
+
+def asked_for() -> set[str]:
+    """Every sentence that templates and code ask to be translated."""
+    found = extract_from_dir(
+        ROOM,
+        method_map=[("**/templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")],
+        options_map={"**/templates/**.html": {"newstyle_gettext": "true", "silent": "false"}},
+        keywords={"_": None, "gettext": None, "ngettext": (1, 2)},
+    )
+    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_sentence_is_in_every_catalogue_and_none_is_left_over(code: str):
+    sentences = {id_ for context, id_ in msgids(code) if context is None}
+
+    assert sentences == asked_for()
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_all_catalogues_hold_the_same(code: str):
+    assert msgids(code) == msgids("en")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_nothing_is_left_untranslated(code: str):
+    with catalogue_file(code).open("rb") as file:
+        read = pofile.read_po(file, locale=code)
+
+    for message in read:
+        texts = [message.string] if isinstance(message.string, str) else list(message.string)
+        assert all(texts), message.id
+        assert not message.fuzzy, message.id
+        assert len(texts) in {1, read.num_plurals}, message.id
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_placeholders_are_those_of_the_sentence(code: str):
+    with catalogue_file(code).open("rb") as file:
+        read = pofile.read_po(file, locale=code)
+
+    for message in read:
+        if not message.id or isinstance(message.id, tuple | list):
+            continue  # a plural form may leave the number out: "two devices"
+        assert set(re.findall(r"%\(\w+\)s", message.id)) == set(re.findall(r"%\(\w+\)s", str(message.string))), (
+            message.id
+        )
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("metric", metrics.CATALOGUE),
+        ("collector", metrics.COLLECTORS),
+        ("cause", causes.CAUSES),
+        ("problem", ProblemCode.__args__),  # type: ignore[attr-defined]
+        ("word", {word for metric in metrics.CATALOGUE.values() for word in metric.words}),
+        ("presence", ("online", "silent", "never", "revoked")),
+        ("role", ROLES),
+        ("device_role", ("counter", "kiosk", "tablet", "server")),
+        ("happening", ("change", "inventory", "receipt", "gap", "connected", "gone")),
+        ("weakness", ("too_short", "too_long", "too_common", "holds_name", "same_as_before")),
+        ("span", ("24h", "7d", "90d")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_code_that_people_may_see_has_words(code: str, kind: str, names: list[str]):
+    known = msgids(code)
+
+    assert [name for name in names if (kind, name) not in known] == []
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_error_has_words(code: str):
+    def below(kind: type[AnnexfleetError]) -> set[type[AnnexfleetError]]:
+        return {kind}.union(*map(below, kind.__subclasses__()))
+
+    codes = {kind.code for kind in below(AnnexfleetError)} - CODES_ONLY_ON_THE_COMMAND_LINE
+
+    assert [one for one in sorted(codes) if ("error", one) not in msgids(code)] == []
+
+
+class _VisibleText(HTMLParser):
+    """Text and spoken attributes that stand in a template as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._quiet = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._quiet += tag in {"script", "style", "code"}
+        self.found += [v for k, v in attrs if k in {"title", "alt", "aria-label", "placeholder", "label"} and v]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._quiet -= tag in {"script", "style", "code"}
+
+    def handle_data(self, data: str) -> None:
+        if not self._quiet:
+            self.found.append(data)
+
+
+PROPER_NAMES = {"annexfleet", "berkane-1"}
+"""The product's name and an example of an id are the same in every language."""
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_no_template_holds_words_of_one_language(template: Path):
+    text = template.read_text(encoding="utf-8")
+    text = re.sub(r"\{#.*?#\}", "", text, flags=re.DOTALL)
+    text = re.sub(r"\{%-?\s*trans\b.*?%\}.*?\{%-?\s*endtrans\s*-?%\}", "", text, flags=re.DOTALL)
+    text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", "", text, flags=re.DOTALL)
+    parser = _VisibleText()
+    parser.feed(text)
+
+    words = {word for piece in parser.found for word in re.findall(r"[^\W\d_][\w-]*", piece)} - PROPER_NAMES
+    assert words == set()
+
+
+@pytest.mark.parametrize("file", sorted((ROOM / "web").rglob("*.py")), ids=lambda path: path.name)
+def test_no_page_holds_words_of_one_language(file: Path):
+    """A sentence in a page's code is a text with a space between letters that is no docstring, log or exception."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    allowed = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) or (isinstance(node, ast.Call) and "log" in ast.unparse(node.func)):
+            allowed |= {id(inner) for inner in ast.walk(node)}
+
+    sentences = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in allowed
+        if re.search(r"[a-z]{3,} [a-z]{2,}", node.value) and "<time" not in node.value
+    ]
+    assert sentences == []
+
+
+@pytest.mark.parametrize("script", ["live.js", "charts.js"])
+def test_no_script_holds_words_of_one_language(script: str):
+    """What a script shows comes from the page's data attributes."""
+    source = (ROOM / "web/static" / script).read_text(encoding="utf-8")
+    strings = [token.value for token in tokenize(source) if token.type in {"string", "template_string"}]
+
+    assert [text for text in strings if re.search(r"[A-Za-z]{3,} [A-Za-z]{2,}", text) and text != '"use strict"'] == []
+
+
+@pytest.mark.parametrize(
+    ("wishes", "accept", "expected"),
+    [
+        ((), "", "fr"),
+        ((), "ar-MA,ar;q=0.9,fr;q=0.5", "ar"),
+        ((), "de,en;q=0.3,fr;q=0.2", "en"),
+        ((), "en;q=0,ar;q=0.1", "ar"),
+        ((), "de;q=1,*;q=0.5", "fr"),
+        ((), "en;q=high", "fr"),
+        (("ar", "en"), "fr", "ar"),
+        (("", "en"), "fr", "en"),
+        (("xx",), "en", "en"),
+    ],
+)
+def test_whose_wish_counts_for_the_language(wishes: tuple[str, ...], accept: str, expected: str):
+    assert negotiate(*wishes, accept=accept) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "لا جهاز متصل"),
+        (1, "جهاز واحد متصل"),
+        (2, "جهازان متصلان"),
+        (3, "3 أجهزة متصلة"),
+        (11, "11 جهازا متصلا"),
+        (99, "99 جهازا متصلا"),
+        (100, "100 جهاز متصل"),
+        (103, "103 أجهزة متصلة"),
+    ],
+)
+def test_arabic_counts_in_six_ways(count: int, expected: str):
+    text = language("ar").ngettext("%(num)s device online", "%(num)s devices online", count)
+
+    assert text.replace("%(num)s", str(count)) == expected
+
+
+def test_a_code_that_nobody_knows_is_shown_as_it_is():
+    assert language("ar").name("cause", "printer_on_fire") == "printer_on_fire"

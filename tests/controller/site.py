@@ -1,0 +1,87 @@
+"""The web application on a real database, with a clock that tests turn and people who are signed in already."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from annexfleet_controller.access import sessions, users
+from annexfleet_controller.app import create_web
+from annexfleet_controller.clock import Clock
+from annexfleet_controller.identity import authority
+from annexfleet_controller.settings import Home, Settings
+from annexfleet_controller.store import people
+from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.tables.people import SessionRow
+
+ORIGIN = "http://testserver"
+QUICK_HASH = "$argon2id$v=19$m=65536,t=3,p=4$bm90IGEgcmVhbCBvbmU$bm90IGEgcmVhbCBvbmUgZWl0aGVy"
+"""A hash that no password fits, for people who are signed in by the test."""
+
+
+class TurnedClock(Clock):
+    """Stands still until it is turned."""
+
+    def __init__(self) -> None:
+        self.at = datetime.now(UTC).replace(microsecond=0)
+
+    def now(self) -> datetime:
+        return self.at
+
+    def mono(self) -> float:
+        return self.at.timestamp()
+
+    def turn(self, **by: float) -> None:
+        self.at += timedelta(**by)
+
+
+class Site:
+    """One controller's web process."""
+
+    def __init__(self, engine: Engine, path: Path, **settings: object) -> None:
+        self.engine = engine
+        self.home = Home(path / "home", Settings(**settings))  # type: ignore[arg-type]
+        self.home.path.mkdir()
+        self.clock = TurnedClock()
+        self.app = create_web(self.home, engine=engine, clock=self.clock)
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.home.settings.public_url.startswith("https") else "http"
+
+    def with_authority(self) -> "Site":
+        authority.ensure(self.home)
+        return self
+
+    def visitor(self) -> TestClient:
+        """Somebody whom nobody knows, in a browser that speaks English."""
+        return TestClient(
+            self.app, base_url=f"{self.scheme}://testserver", follow_redirects=False,
+            headers={"Accept-Language": "en"}, raise_server_exceptions=True,
+        )  # fmt: skip
+
+    def signed_in(self, role: str = "admin", *, annex: str = "", name: str = "") -> TestClient:
+        """A person of that role, confined to an annex or to none; forms bear the token by header."""
+        name = name or f"{role}-{annex or 'province'}"
+        with writing(self.engine) as db:
+            user = people.by_name(db, name) or people.create(
+                db, name=name, password_hash=QUICK_HASH, role=role, annex_ids=[annex] if annex else [],
+                now=self.clock.now(),
+            )  # fmt: skip
+            people.set_password(db, user.id, QUICK_HASH, must_change=False)
+            cookie = sessions.open_for(db, user, now=self.clock.now())
+        client = self.visitor()
+        client.cookies.set(sessions.cookie_name(self.home.settings), cookie)
+        client.headers["X-CSRF-Token"] = self.csrf_token(cookie)
+        return client
+
+    def csrf_token(self, cookie: str) -> str:
+        with reading(self.engine) as db:
+            row = db.get(SessionRow, sessions.digest(cookie))
+            assert row is not None
+            return row.csrf_token
+
+    def person(self, name: str, role: str = "admin", *, annex: str = "") -> str:
+        """A person with a real one-time password."""
+        return users.create(self.engine, name, role, now=self.clock.now(), annex_ids=[annex] if annex else [])
