@@ -291,14 +291,17 @@ class Loop:
         self._wake_out.close()
 
     def _react(self, key: selectors.SelectorKey, events: int) -> None:
-        read, write = key.data
+        read = key.data[0]
         if events & selectors.EVENT_READ and read is not None:
             self._call(read)
-        # The read callback may have closed the socket or changed its mind.
-        if events & selectors.EVENT_WRITE and self._selector.get_map().get(key.fileobj) is not None:
+        if not events & selectors.EVENT_WRITE:
+            return
+        try:  # the read callback may have closed the socket, or changed its mind
             write = self._selector.get_key(key.fileobj).data[1]
-            if write is not None:
-                self._call(write)
+        except (KeyError, ValueError):
+            return
+        if write is not None:
+            self._call(write)
 
     def _call(self, callback: Callable[[], object]) -> None:
         try:
