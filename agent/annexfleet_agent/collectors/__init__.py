@@ -49,27 +49,28 @@ def all_of(
     """Every collector of a device, without those that agent.toml disables.
 
     One of `extra` takes the place of the collector of its name: the running agent hands in `agent.collector(...)` with
-    its outbox's figures, the simulator hands in whole devices.  The callables and the board are what the controller
-    wishes now, and what was pushed.  Raises queues.BadSource, which names the key of agent.toml.
+    its outbox's figures, the simulator hands in whole devices.  `root` is where files are read that psutil does not
+    read (tree.py).  The callables and the board are what the controller wishes now, and what was pushed.  Raises
+    queues.BadSource, which names the key of agent.toml.
     """
     from annexfleet_agent import printers, queues  # noqa: PLC0415  # they import this room's report
 
     tree = tree_at(root)
     known = (
-        cpu.collector(tree),
-        load.collector(tree),
-        memory.collector(tree),
+        cpu.collector(),
+        load.collector(),
+        memory.collector(),
         disk.collector(tree, settings.collectors.mounts),
         network.collector(tree, clock),
         battery.collector(tree),
-        temperature.collector(tree),
-        uptime.collector(tree, clock),
+        temperature.collector(),
+        uptime.collector(clock),
         clock_.collector(tree, clock),
         reboot.collector(tree),
         updates.collector(tree),
         units.collector(tree),
-        processes.collector(tree, settings.collectors.processes),
-        agent.collector(clock=clock, root=root),
+        processes.collector(settings.collectors.processes),
+        agent.collector(clock=clock),
         portal.collector(settings, clock, desired_portals),
         printers.collector(settings, clock, probed_elsewhere),
         *queues.collectors(settings, clock, pushed),

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
+
+import psutil
 
 from annexfleet_agent.clock import Clock, SystemClock
 from annexfleet_agent.collectors.report import Collector, Report
-from annexfleet_agent.collectors.tree import ask_psutil, tree_at
 
 
 def collector(
@@ -15,19 +15,17 @@ def collector(
     outbox_oldest_age_seconds: Callable[[], float] | None = None,
     config_version: Callable[[], int] | None = None,
     clock: Clock | None = None,
-    root: Path = Path("/"),
 ) -> Collector:
     """The callables come from the running agent; what is not given is not reported (`annexfleet-agent check`).
 
     Processor time counts that of the programs which the agent ran, such as apt-get.
-    Source: os.times; /proc/self/statm, elsewhere psutil.
+    Source: os.times; psutil.Process.memory_info.
     """
     told: dict[str, Callable[[], float] | None] = {
         "outbox_used_ratio": outbox_used_ratio,
         "outbox_oldest_age_seconds": outbox_oldest_age_seconds,
         "agent_config_version": config_version,
     }
-    tree = tree_at(root)
     clock = clock or SystemClock()
     before = (sum(os.times()[:4]), clock.mono())
 
@@ -40,11 +38,7 @@ def collector(
                 report.put("", "agent_cpu_ratio", max(0.0, now[0] - before[0]) / (now[1] - before[1]))
                 before = now
         with report.trying("", "agent_memory_bytes"):
-            if tree.foreign:
-                report.put("", "agent_memory_bytes", ask_psutil().Process().memory_info().rss)
-            else:
-                pages = int(tree.text("/proc/self/statm").split()[1])
-                report.put("", "agent_memory_bytes", pages * os.sysconf("SC_PAGE_SIZE"))
+            report.put("", "agent_memory_bytes", psutil.Process().memory_info().rss)
         for metric, figure in told.items():
             if figure is not None:
                 with report.trying("", metric):

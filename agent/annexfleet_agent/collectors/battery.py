@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import psutil
+
 from annexfleet_agent.collectors.programs import find, output_of
 from annexfleet_agent.collectors.report import Collector, Report
-from annexfleet_agent.collectors.tree import Tree, ask_psutil
+from annexfleet_agent.collectors.tree import Tree
 
 _FOLDER = "/sys/class/power_supply"
 _CHARGE, _MAINS = "battery_charge_ratio", "battery_on_mains"
@@ -29,7 +31,9 @@ def collector(tree: Tree, *, termux: Callable[[], dict[str, Any]] | None = None)
 
     `termux` gives what `termux-battery-status` prints; by default that program is used where it is installed, and only
     then is the collector blocking.
-    Source: /sys/class/power_supply; on Android Termux:API; elsewhere psutil.sensors_battery.
+    Source: psutil.sensors_battery; on Linux /sys/class/power_supply, since psutil there asks the first pack only, knows
+    it by its name alone (it takes a mouse's for the device's, and misses tablets') and is told no wear; on Android
+    Termux:API.
     """
     if termux is None and not tree.root and (program := find("termux-battery-status")):
         termux = lambda: json.loads(output_of([program], timeout_s=10))  # noqa: E731
@@ -39,10 +43,10 @@ def collector(tree: Tree, *, termux: Callable[[], dict[str, Any]] | None = None)
         with report.trying("", _CHARGE, _MAINS):
             if termux is not None:
                 _from_termux(report, termux())
-            elif tree.foreign:
-                _from_psutil(report)
-            else:
+            elif psutil.LINUX:
                 _from_sysfs(report, tree)
+            else:
+                _from_psutil(report)
         return report
 
     if termux is None:
@@ -115,7 +119,7 @@ def _from_termux(report: Report, told: dict[str, Any]) -> None:
 
 
 def _from_psutil(report: Report) -> None:
-    battery = ask_psutil().sensors_battery()
+    battery = psutil.sensors_battery()
     if battery is None:
         return
     report.put("", _CHARGE, min(1.0, battery.percent / 100))

@@ -4,11 +4,14 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import psutil
 
 from annexfleet_agent.collectors import mounts
 from annexfleet_agent.collectors.mounts import Mount
 from annexfleet_agent.collectors.report import Collector, Report, code_for
-from annexfleet_agent.collectors.tree import Tree, ask_psutil
+from annexfleet_agent.collectors.tree import Tree
 
 _PERIOD_S = 60.0
 _PATIENCE_S = 5.0
@@ -16,7 +19,18 @@ _DEADLINE_S = mounts.MOST * _PATIENCE_S + 5
 """Never reached, not even when every mount hangs."""
 _SPACE = ("disk_used_ratio", "disk_free_bytes", "disk_total_bytes")
 
-Ask = Callable[[str], os.statvfs_result]
+
+class Space(NamedTuple):
+    """Bytes as df counts them: what only root may fill is neither used nor free."""
+
+    total: int
+    used: int
+    free: int
+    inodes_used_ratio: float | None
+    """None: FAT, btrfs and Windows have no fixed number of inodes."""
+
+
+Ask = Callable[[str], Space | None]
 
 
 def collector(tree: Tree, chosen: Sequence[str] = (), *, ask: Ask | None = None) -> Collector:
@@ -25,21 +39,21 @@ def collector(tree: Tree, chosen: Sequence[str] = (), *, ask: Ask | None = None)
     A mount that hangs, as that of a dead drive or server does, is given up after 5 s; it is reported as timed out and
     left alone until it has answered.
 
-    Source: /proc/self/mountinfo and statvfs; elsewhere psutil.disk_partitions and disk_usage.
+    Source: psutil.disk_partitions and disk_usage; statvfs for inodes.
     """
-    asking = _Asking(tree, ask or (lambda point: os.statvfs(tree.path(point))))
+    asking = _Asking(ask or (lambda point: space_at(tree.path(point))))
 
     def collect() -> Report:
         report = Report()
         with report.trying("", *_SPACE):
-            if tree.foreign:
-                _foreign(report, chosen)
-                return report
-            found = mounts.parse(tree.text("/proc/self/mountinfo"))
+            found = [
+                Mount(part.mountpoint.rstrip("\\/") or "/", part.fstype, part.device, frozenset(part.opts.split(",")))
+                for part in psutil.disk_partitions(all=True)
+            ]
             fstab = mounts.parse_fstab(tree.text_or("/etc/fstab"))
             for mount in mounts.named(found, chosen) if chosen else mounts.worth_reporting(found):
                 try:
-                    answer = asking.answer(mount)
+                    answer = asking.answer(mount.point)
                 except Exception as error:  # the fence: one file system spoils no other
                     report.miss(f"disk:{mount.point}", "*", code_for(error), str(error))
                     continue
@@ -56,31 +70,37 @@ def collector(tree: Tree, chosen: Sequence[str] = (), *, ask: Ask | None = None)
     )
 
 
+def space_at(path: str) -> Space | None:
+    """None for a single file that a container runtime put over another, such as /etc/hosts.  Raises OSError."""
+    if not stat.S_ISDIR(os.stat(path).st_mode):  # noqa: PTH116
+        return None
+    usage = psutil.disk_usage(path)
+    inodes = os.statvfs(path) if hasattr(os, "statvfs") else None
+    ratio = 1 - inodes.f_ffree / inodes.f_files if inodes is not None and inodes.f_files else None
+    return Space(usage.total, usage.used, usage.free, ratio)
+
+
 class _Asking:
     """Asks mounts for their space, each in a thread that may be given up: the call itself cannot be interrupted."""
 
-    def __init__(self, tree: Tree, ask: Ask) -> None:
-        self._tree = tree
+    def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._threads: dict[str, threading.Thread] = {}
 
-    def answer(self, mount: Mount) -> os.statvfs_result | None:
-        """None for a single file that a container runtime put over another, such as /etc/hosts.
-
-        Raises TimeoutError, or what asking raised.
-        """
-        before = self._threads.get(mount.point)
+    def answer(self, point: str) -> Space | None:
+        """What `ask` answers for a mount point.  Raises TimeoutError, or what asking raised."""
+        before = self._threads.get(point)
         if before is not None and before.is_alive():
             raise TimeoutError("it has not answered since an earlier pass")
-        box: list[os.statvfs_result | Exception | None] = []
+        box: list[Space | Exception | None] = []
 
         def work() -> None:
             try:
-                box.append(None if self._is_file(mount) else self._ask(mount.point))
+                box.append(self._ask(point))
             except Exception as error:  # it is raised again where the answer is awaited
                 box.append(error)
 
-        self._threads[mount.point] = thread = threading.Thread(target=work, name=f"disk-{mount.point}", daemon=True)
+        self._threads[point] = thread = threading.Thread(target=work, name=f"disk-{point}", daemon=True)
         thread.start()
         thread.join(_PATIENCE_S)
         if not box:
@@ -89,26 +109,20 @@ class _Asking:
             raise box[0]
         return box[0]
 
-    def _is_file(self, mount: Mount) -> bool:
-        path = self._tree.path(mount.point)
-        return mount.is_bound and not stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
 
-
-def _space(report: Report, mount: Mount, of: os.statvfs_result) -> None:
-    if not of.f_blocks:
+def _space(report: Report, mount: Mount, of: Space) -> None:
+    if not of.total:
         return
     subject = f"disk:{mount.point}"
-    # As df counts: what only root may fill is neither used nor free.
-    used = of.f_blocks - of.f_bfree
-    report.put(subject, "disk_used_ratio", used / max(1, used + of.f_bavail))
-    report.put(subject, "disk_free_bytes", of.f_bavail * of.f_frsize)
-    report.put(subject, "disk_total_bytes", of.f_blocks * of.f_frsize)
-    if of.f_files:  # FAT and btrfs have no fixed number of inodes
-        report.put(subject, "disk_inodes_used_ratio", 1 - of.f_ffree / of.f_files)
+    report.put(subject, "disk_used_ratio", of.used / max(1, of.used + of.free))
+    report.put(subject, "disk_free_bytes", of.free)
+    report.put(subject, "disk_total_bytes", of.total)
+    if of.inodes_used_ratio is not None:
+        report.put(subject, "disk_inodes_used_ratio", of.inodes_used_ratio)
 
 
 def _read_only(report: Report, mount: Mount, fstab: dict[str, bool]) -> None:
-    if not mount.read_only:
+    if "ro" not in mount.options:
         report.put(f"disk:{mount.point}", "disk_read_only", 0)
     elif fstab:  # without one (Android, images that are never written) nobody says how it should be
         report.put(f"disk:{mount.point}", "disk_read_only", int(not fstab.get(mount.point, False)))
@@ -118,7 +132,9 @@ def _read_only(report: Report, mount: Mount, fstab: dict[str, bool]) -> None:
 
 
 def _wear(report: Report, tree: Tree, mount: Mount) -> None:
-    for drive in _drives_under(tree, f"/sys/dev/block/{mount.device}"):
+    # A logical volume's path, such as /dev/mapper/home, leads to its device's.
+    name = os.path.basename(os.path.realpath(tree.path(mount.source))) if mount.source.startswith("/dev/") else ""  # noqa: PTH119
+    for drive in _drives_under(tree, f"/sys/class/block/{name}") if name else ():
         used = parse_life_time(tree.text_or(f"{drive}/device/life_time"))
         if used is not None:
             report.put(f"disk:{mount.point}", "disk_wear_ratio", used)
@@ -146,20 +162,3 @@ def parse_life_time(text: str) -> float | None:
     except ValueError:
         return None
     return min(worst, 10) / 10 if 1 <= worst <= 11 else None
-
-
-# -- systems without /proc --------------------------------------------------------------------------------------------
-
-
-def _foreign(report: Report, chosen: Sequence[str]) -> None:
-    psutil = ask_psutil()
-    for part in psutil.disk_partitions(all=False):
-        point = part.mountpoint.rstrip("\\/") or "/"
-        fixed = "fixed" in part.opts.split(",") or "/" in part.mountpoint  # Windows says it of drives inside the case
-        if point not in chosen if chosen else not (part.fstype and fixed):
-            continue
-        with report.trying(f"disk:{point}", *_SPACE):
-            usage = psutil.disk_usage(part.mountpoint)
-            report.put(f"disk:{point}", "disk_used_ratio", usage.percent / 100)
-            report.put(f"disk:{point}", "disk_free_bytes", usage.free)
-            report.put(f"disk:{point}", "disk_total_bytes", usage.total)

@@ -7,15 +7,17 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
 import msgspec
+import psutil
 from msgspec import Struct
 
-from annexfleet_agent.collectors import cpu, memory
+from annexfleet_agent.collectors import cpu
 from annexfleet_agent.collectors.programs import find, output_of
-from annexfleet_agent.collectors.tree import Tree, ask_psutil, on_android, tree_at
+from annexfleet_agent.collectors.tree import Tree, on_android, tree_at
 from annexfleet_agent.protocol.messages import Value
 from annexfleet_agent.protocol.wire import MAX_INFLATED_BYTES, MAX_PAYLOAD_BYTES, pack
 
@@ -89,19 +91,16 @@ def fits(packages: dict[str, str]) -> bool:
 
 
 def _hardware(tree: Tree) -> dict[str, Value]:
-    found: dict[str, Value] = {"cpu_count": cpu.count(tree), "architecture": platform.machine()}
-    if tree.foreign:
-        found["cpu_model"] = platform.processor()
-        found["memory_bytes"] = int(ask_psutil().virtual_memory().total)
-        return _told(found)
+    found: dict[str, Value] = {"cpu_count": cpu.count(), "architecture": platform.machine()}
     dmi = "/sys/class/dmi/id"
     found["vendor"] = tree.text_or(f"{dmi}/sys_vendor")
     found["model"] = tree.text_or(f"{dmi}/product_name") or tree.text_or("/proc/device-tree/model").rstrip("\0")
     found["board"] = tree.text_or(f"{dmi}/board_name")
     found["firmware"] = tree.text_or(f"{dmi}/bios_version")
     found["chassis"] = _CHASSIS.get(int(tree.number(f"{dmi}/chassis_type") or 0), "")
-    found["cpu_model"] = cpu_model(tree.text_or("/proc/cpuinfo"))
-    found["memory_bytes"] = memory.parse(tree.text_or("/proc/meminfo")).get("MemTotal", 0)
+    found["cpu_model"] = cpu_model(tree.text_or("/proc/cpuinfo")) or platform.processor()
+    with suppress(OSError, LookupError, ValueError):
+        found["memory_bytes"] = psutil.virtual_memory().total
     found["drives"] = _drives(tree)
     if not tree.root and on_android():
         found["vendor"], found["model"] = _android("ro.product.manufacturer"), _android("ro.product.model")
@@ -156,14 +155,12 @@ def _android(key: str) -> str:
 
 
 def _system(tree: Tree) -> dict[str, Value]:
-    if tree.foreign:
-        return _told({"id": platform.system().lower(), "version": platform.version(), "kernel": platform.release()})
     release = parse_os_release(tree.text_or("/etc/os-release") or tree.text_or("/usr/lib/os-release"))
     found: dict[str, Value] = {
-        "id": release.get("ID", ""),
-        "version": release.get("VERSION_ID", ""),
+        "id": release.get("ID") or platform.system().lower(),
+        "version": release.get("VERSION_ID") or ("" if psutil.LINUX else platform.version()),
         "name": release.get("PRETTY_NAME", ""),
-        "kernel": tree.text_or("/proc/sys/kernel/osrelease"),
+        "kernel": platform.release(),
         "time_zone": tree.text_or("/etc/timezone"),
         "python": platform.python_version(),
     }

@@ -1,4 +1,4 @@
-"""Which file systems are worth reporting: reads /proc/self/mountinfo and /etc/fstab; thinks only."""
+"""Which file systems are worth reporting, and how /etc/fstab wants them; thinks only."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -7,10 +7,12 @@ from msgspec import Struct
 
 _REAL = {
     *("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "bcachefs", "zfs", "jfs", "reiserfs", "ubifs"),
-    *("vfat", "exfat", "ntfs", "ntfs3", "fuseblk", "hfsplus"),
+    *("vfat", "exfat", "ntfs", "ntfs3", "fuseblk", "hfsplus", "apfs"),
 }
 """Types that live on a drive and can fill up.  tmpfs, squashfs (a snap is always full), overlay and what comes over
 the network are not among them."""
+_PASSING = {"removable", "cdrom", "remote"}
+"""What Windows says of sticks, discs and shares."""
 _UNINTERESTING = (
     *("/boot/efi", "/efi", "/boot/firmware", "/snap", "/var/snap"),
     *("/var/lib/docker", "/var/lib/kubelet", "/mnt/wsl"),
@@ -24,50 +26,20 @@ MOST = 16
 
 class Mount(Struct, frozen=True):
     point: str
+    """Without a slash at the end, but for the root: `/srv`, `C:`."""
     type: str
-    device: str
-    """Major and minor number, such as `8:1`."""
     source: str
-    read_only: bool
-    is_bound: bool
-    """It shows a part of its file system, not the root of it."""
-
-
-def parse(mountinfo: str) -> list[Mount]:
-    """Mounts in the order in which they were made, from the text of /proc/self/mountinfo.  What hides another comes
-    later.  Lines of another shape are left out."""
-    mounts = []
-    for line in mountinfo.splitlines():
-        # id parent major:minor root point options [optional ...] - type source super-options
-        words = line.split(" ")
-        if "-" not in words[6:] or len(words) < 10:
-            continue
-        after = words.index("-", 6)
-        if after + 3 >= len(words):
-            continue
-        options = {*words[5].split(","), *words[after + 3].split(",")}
-        mounts.append(
-            Mount(
-                point=_unescaped(words[4]),
-                type=words[after + 1],
-                device=words[2],
-                source=_unescaped(words[after + 2]),
-                read_only="ro" in options,
-                is_bound=words[3] != "/",
-            )
-        )
-    return mounts
+    """The device's path, such as `/dev/sda1`; other words where there is no device."""
+    options: frozenset[str]
 
 
 def worth_reporting(mounts: Iterable[Mount]) -> list[Mount]:
     """The root, whatever it is made of, and each real file system once, at its shortest mount point."""
     by_point = {mount.point: mount for mount in mounts}  # the last one at a point hides the others
     once: dict[str, Mount] = {}
-    for mount in sorted(by_point.values(), key=lambda mount: (mount.point != "/", mount.is_bound, len(mount.point))):
+    for mount in sorted(by_point.values(), key=lambda mount: (mount.point != "/", len(mount.point))):
         if mount.point == "/" or _is_wanted(mount):
-            # btrfs numbers its subvolumes as devices of their own, all from one source
-            key = mount.source if mount.type == "btrfs" else mount.device
-            once.setdefault(key, mount)
+            once.setdefault(mount.source, mount)
     return list(once.values())[:MOST]
 
 
@@ -78,7 +50,7 @@ def named(mounts: Iterable[Mount], points: Sequence[str]) -> list[Mount]:
 
 
 def _is_wanted(mount: Mount) -> bool:
-    if mount.type not in _REAL or _PERSONAL.fullmatch(mount.point):
+    if mount.type.lower() not in _REAL or mount.options & _PASSING or _PERSONAL.fullmatch(mount.point):
         return False
     return not any(mount.point == path or mount.point.startswith(path + "/") for path in _UNINTERESTING)
 
@@ -89,9 +61,6 @@ def parse_fstab(text: str) -> dict[str, bool]:
     for line in text.splitlines():
         words = line.split()
         if len(words) >= 4 and not words[0].startswith("#"):
-            wanted[_unescaped(words[1])] = "ro" in words[3].split(",")
+            point = _ESCAPED.sub(lambda match: chr(int(match[1], 8)), words[1])
+            wanted[point] = "ro" in words[3].split(",")
     return wanted
-
-
-def _unescaped(word: str) -> str:
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), word)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.agent.collectors.trees import HandClock, counter_computer, deny, process, tablet, write
+from tests.agent.collectors.trees import PSUTIL, HandClock, counter_computer, deny, process, psutil_says, tablet, write
 
 from annexfleet_agent import collectors
 from annexfleet_agent.clock import SystemClock
@@ -14,6 +14,11 @@ from annexfleet_agent.settings import Collecting, PortalCheck, Printing, Setting
 
 ALONE = {"updates", "printers", "queues"}
 """These talk to programs or servers of the real machine, and have tests of their own."""
+
+
+@pytest.fixture
+def simulated(proc, monkeypatch):
+    psutil_says(monkeypatch, **PSUTIL)
 
 
 def passes(root, clock=None, **settings):
@@ -45,7 +50,7 @@ def assert_speaks_the_catalogue(name: str, report: Report) -> None:
 
 
 @pytest.mark.parametrize("machine", [counter_computer, tablet, lambda root: root])
-def test_every_reading_stands_in_the_catalogue_under_its_collector(tmp_path, machine):
+def test_every_reading_stands_in_the_catalogue_under_its_collector(simulated, tmp_path, machine):
     (tmp_path / "proc").mkdir()
     settings = {
         "collectors": Collecting(processes=["kiosk"]),
@@ -71,7 +76,7 @@ def test_every_collector_of_the_catalogue_is_written_out_once():
     assert set(COLLECTORS) - {"queues"} <= set(names)  # queues come in only where agent.toml names a source
 
 
-def test_a_tablet_says_all_that_a_tablet_can_say(tmp_path):
+def test_a_tablet_says_all_that_a_tablet_can_say(simulated, tmp_path):
     reports = passes(tablet(tmp_path))
 
     told = {metric for report in reports.values() for of in report.readings.values() for metric in of}
@@ -83,7 +88,7 @@ def test_a_tablet_says_all_that_a_tablet_can_say(tmp_path):
     }
 
 
-def test_a_desktop_without_a_battery_makes_no_noise(tmp_path):
+def test_a_desktop_without_a_battery_makes_no_noise(simulated, tmp_path):
     reports = passes(counter_computer(tmp_path))
 
     assert not reports["battery"].readings
@@ -91,18 +96,19 @@ def test_a_desktop_without_a_battery_makes_no_noise(tmp_path):
     assert unhappy == {"clock", "units"}  # a simulated machine has no kernel to ask, and this one no systemd
 
 
-def test_android_denies_nearly_everything_and_each_field_says_so_alone(tmp_path, monkeypatch):
+def test_android_denies_nearly_everything_and_each_field_says_so_alone(simulated, tmp_path, monkeypatch):
     write(tablet(tmp_path), process(1, "init"))
-    refused = ("/proc/stat", "/proc/loadavg", "/proc/uptime", "/proc/net", "/proc/1", "/sys/class")
-    deny(monkeypatch, tmp_path, *refused)
+    deny(monkeypatch, tmp_path, "/proc/stat", "/proc/net", "/proc/1", "/sys/class")
+    psutil_says(monkeypatch, sensors_temperatures={})  # psutil passes over what it may not read
 
     reports = passes(tmp_path, collectors=Collecting(processes=["kiosk"]))
 
     assert reports["cpu"].codes() == {"": {"cpu_used_ratio": "denied"}}
-    assert reports["load"].codes() == {"": {"load_per_cpu_ratio": "denied"}}
     assert reports["battery"].codes()[""]["battery_charge_ratio"] == "denied"
-    assert reports["temperature"].codes() == {"": {"temperature_celsius": "denied"}}
+    assert not reports["temperature"].readings
     assert reports["network"].codes()[""]["network_link_up"] == "denied"
+    assert reports["processes"].codes() == {"process:kiosk": {"process_running": "denied"}}
+    assert reports["load"].readings[""]["load_per_cpu_ratio"] == 0.2
     assert reports["memory"].readings[""]["memory_used_ratio"] == 0.25
     assert reports["uptime"].readings[""]["uptime_seconds"] > 0
     assert "disk_used_ratio" in reports["disk"].readings["disk:/"]
@@ -120,7 +126,7 @@ def test_android_denies_nearly_everything_and_each_field_says_so_alone(tmp_path,
         "a: b: c\n" * 5,
     ],
 )
-def test_files_full_of_nonsense_spoil_only_what_needed_them(tmp_path, nonsense):
+def test_files_full_of_nonsense_spoil_only_what_needed_them(simulated, tmp_path, nonsense):
     tablet(tmp_path)
     for path in [*tmp_path.glob("proc/*"), *tmp_path.glob("proc/net/*"), *tmp_path.glob("sys/class/*/*/*")]:
         if path.is_file():
@@ -147,7 +153,7 @@ def test_one_handed_in_takes_the_place_of_its_name():
     assert battery is mine
 
 
-def test_on_linux_the_heavy_modules_stay_out(tmp_path):
+def test_the_heavy_modules_stay_out():
     script = """
 import sys
 from pathlib import Path
@@ -159,7 +165,7 @@ for one in collectors.all_of(Settings(), SystemClock()):
     if not one.blocking or one.name in {"disk", "portal"}:
         one.collect()
 inventory.take()
-heavy = {"psutil", "subprocess", "asyncio", "http.client", "email", "urllib.request", "cryptography", "dataclasses"}
+heavy = {"asyncio", "http.client", "email", "urllib.request", "cryptography", "dataclasses"}
 print(sorted(heavy & set(sys.modules)))
 """
 

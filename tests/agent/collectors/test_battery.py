@@ -2,8 +2,9 @@
 
 from types import SimpleNamespace
 
+import psutil
 import pytest
-from tests.agent.collectors.trees import WINDOWS, deny, psutil_is, supply, tree
+from tests.agent.collectors.trees import deny, psutil_says, supply, tree
 
 from annexfleet_agent.collectors import battery
 
@@ -93,8 +94,8 @@ def test_termux_that_answers_something_else_is_a_problem(tmp_path):
     assert set(report.codes()[""].values()) == {"failed"}
 
 
-def test_windows_tells_through_psutil(monkeypatch):
-    fake = SimpleNamespace(sensors_battery=lambda: SimpleNamespace(percent=55, power_plugged=None))
-    psutil_is(monkeypatch, fake, battery)
+def test_where_linux_does_not_run_psutil_tells(tmp_path, monkeypatch):
+    monkeypatch.setattr(psutil, "LINUX", False)
+    psutil_says(monkeypatch, sensors_battery=SimpleNamespace(percent=55, power_plugged=None))
 
-    assert battery.collector(WINDOWS).collect().readings == {"": {"battery_charge_ratio": 0.55}}
+    assert battery.collector(tree(tmp_path, {})).collect().readings == {"": {"battery_charge_ratio": 0.55}}

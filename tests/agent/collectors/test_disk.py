@@ -5,30 +5,29 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-from tests.agent.collectors.trees import WINDOWS, emmc, mountinfo, psutil_is, tree, write
+from tests.agent.collectors.trees import emmc, mounts, psutil_says, tree
 
 from annexfleet_agent.collectors import disk
+from annexfleet_agent.collectors.disk import Space
+from annexfleet_agent.collectors.tree import Tree
+
+pytestmark = pytest.mark.usefixtures("proc")
+SPACE = Space(total=1_000_000, used=600_000, free=300_000, inodes_used_ratio=0.1)
 
 
-def space(*, blocks=1000, free=400, available=300, files=100, files_free=90):
-    return SimpleNamespace(
-        f_blocks=blocks, f_bfree=free, f_bavail=available, f_frsize=1000, f_files=files, f_ffree=files_free
-    )
-
-
-def collect(machine, chosen=(), ask=lambda point: space()):
+def collect(machine, chosen=(), ask=lambda point: SPACE):
     return disk.collector(machine, chosen, ask=ask).collect()
 
 
-def test_space_is_counted_as_df_counts_it(tmp_path):
-    report = collect(tree(tmp_path, mountinfo(("/", "ext4", "8:1", "rw"))))
+def test_what_only_root_may_fill_is_neither_used_nor_free(tmp_path):
+    report = collect(tree(tmp_path, mounts(("/", "ext4", "/dev/sda1", "rw"))))
 
     assert report.readings == {
         "disk:/": {
             "disk_used_ratio": 600 / 900,
             "disk_free_bytes": 300_000,
             "disk_total_bytes": 1_000_000,
-            "disk_inodes_used_ratio": pytest.approx(0.1),
+            "disk_inodes_used_ratio": 0.1,
             "disk_read_only": 0,
         }
     }
@@ -38,13 +37,17 @@ def test_space_is_counted_as_df_counts_it(tmp_path):
 def test_the_figures_of_this_very_machine_agree_with_df(tmp_path):
     of = os.statvfs(tmp_path)
 
-    report = disk.collector(tree(tmp_path, mountinfo(("/", "ext4", "8:1", "rw")))).collect()
+    report = disk.collector(tree(tmp_path, mounts(("/", "ext4", "/dev/sda1", "rw")))).collect()
 
     assert report.readings["disk:/"]["disk_total_bytes"] == of.f_blocks * of.f_frsize
+    assert 0 <= report.readings["disk:/"].get("disk_inodes_used_ratio", 0) <= 1
 
 
 def test_a_file_system_without_inodes_says_nothing_of_them(tmp_path):
-    report = collect(tree(tmp_path, mountinfo(("/", "vfat", "8:1", "rw"))), ask=lambda point: space(files=0))
+    report = collect(
+        tree(tmp_path, mounts(("/", "vfat", "/dev/sda1", "rw"))),
+        ask=lambda point: SPACE._replace(inodes_used_ratio=None),
+    )
 
     assert "disk_inodes_used_ratio" not in report.readings["disk:/"]
 
@@ -60,7 +63,7 @@ def test_a_file_system_without_inodes_says_nothing_of_them(tmp_path):
     ],
 )
 def test_read_only_though_fstab_does_not_say_so(tmp_path, options, fstab, read_only):
-    report = collect(tree(tmp_path, {**mountinfo(("/", "ext4", "8:1", options)), "/etc/fstab": fstab}))
+    report = collect(tree(tmp_path, {**mounts(("/", "ext4", "/dev/sda1", options)), "/etc/fstab": fstab}))
 
     assert report.readings["disk:/"].get("disk_read_only") == read_only
 
@@ -69,9 +72,11 @@ def test_a_mount_that_fails_spoils_no_other(tmp_path):
     def ask(point):
         if point == "/srv":
             raise OSError(5, "Input/output error")
-        return space()
+        return SPACE
 
-    report = collect(tree(tmp_path, mountinfo(("/", "ext4", "8:1", "rw"), ("/srv", "ext4", "8:2", "rw"))), ask=ask)
+    report = collect(
+        tree(tmp_path, mounts(("/", "ext4", "/dev/sda1", "rw"), ("/srv", "ext4", "/dev/sda2", "rw"))), ask=ask
+    )
 
     assert "disk_used_ratio" in report.readings["disk:/"]
     assert report.codes() == {"disk:/srv": {"*": "failed"}}
@@ -85,9 +90,9 @@ def test_a_mount_that_hangs_is_left_alone_until_it_has_answered(tmp_path, monkey
         asked.append(point)
         if point == "/srv":
             assert let_go.wait(10)
-        return space()
+        return SPACE
 
-    machine = tree(tmp_path, mountinfo(("/", "ext4", "8:1", "rw"), ("/srv", "ext4", "8:2", "rw")))
+    machine = tree(tmp_path, mounts(("/", "ext4", "/dev/sda1", "rw"), ("/srv", "ext4", "/dev/sda2", "rw")))
     collector = disk.collector(machine, ask=ask)
 
     hanging = [collector.collect(), collector.collect()]
@@ -107,13 +112,16 @@ def test_a_mount_that_hangs_is_left_alone_until_it_has_answered(tmp_path, monkey
 
 
 def test_a_file_put_over_another_by_a_container_is_no_file_system(tmp_path):
-    write(tmp_path, {"/etc/hosts": "", **mountinfo(("/etc/hosts", "ext4", "8:1", "rw"), root="/var/hosts")})
+    machine = tree(tmp_path, {"/etc/hosts": "", **mounts(("/etc/hosts", "ext4", "/dev/sda1", "rw"))})
 
-    assert not collect(tree(tmp_path, {})).readings
+    report = disk.collector(machine).collect()
+
+    assert not report.readings
+    assert not report.problems
 
 
 def test_chosen_mounts_are_reported_and_no_others(tmp_path):
-    machine = tree(tmp_path, mountinfo(("/", "ext4", "8:1", "rw"), ("/srv", "nfs4", "0:44", "rw")))
+    machine = tree(tmp_path, mounts(("/", "ext4", "/dev/sda1", "rw"), ("/srv", "nfs4", "server:/srv", "rw")))
 
     report = collect(machine, chosen=["/srv", "/backup"])
 
@@ -125,17 +133,17 @@ def test_chosen_mounts_are_reported_and_no_others(tmp_path):
 
 
 def test_an_emmc_tells_its_wear(tmp_path):
-    emmc(tmp_path, "179:2", "0x02 0x04")
+    emmc(tmp_path, "0x02 0x04")
 
-    report = collect(tree(tmp_path, mountinfo(("/", "ext4", "179:2", "rw"))))
+    report = collect(tree(tmp_path, mounts(("/", "ext4", "/dev/mmcblk0p2", "rw"))))
 
     assert report.readings["disk:/"]["disk_wear_ratio"] == 0.4
 
 
 def test_an_encrypted_volume_is_followed_down_to_its_drive(tmp_path):
-    emmc(tmp_path, "179:2", "0x01 0x01", below="253:0")
+    emmc(tmp_path, "0x01 0x01", below="/dev/mapper/home")
 
-    report = collect(tree(tmp_path, mountinfo(("/", "ext4", "253:0", "rw"))))
+    report = collect(tree(tmp_path, mounts(("/", "ext4", "/dev/mapper/home", "rw"))))
 
     assert report.readings["disk:/"]["disk_wear_ratio"] == 0.1
 
@@ -151,16 +159,24 @@ def test_life_time_estimates(text, ratio):
 # -- Windows ----------------------------------------------------------------------------------------------------------
 
 
-def test_windows_tells_through_psutil_and_leaves_sticks_out(monkeypatch):
+def test_windows_tells_its_drives_and_leaves_sticks_and_shares_out(tmp_path, monkeypatch):
     def part(letter, opts):
-        return SimpleNamespace(mountpoint=f"{letter}:\\", opts=opts, fstype="NTFS")
+        return SimpleNamespace(device=f"{letter}:\\", mountpoint=f"{letter}:\\", opts=opts, fstype="NTFS")
 
-    fake = SimpleNamespace(
-        disk_partitions=lambda **_: [part("C", "rw,fixed"), part("E", "rw,removable")],
-        disk_usage=lambda path: SimpleNamespace(percent=40.0, free=600, total=1000),
-    )
-    psutil_is(monkeypatch, fake, disk)
+    parts = [part("C", "rw,fixed"), part("E", "rw,removable"), part("H", "rw,remote")]
+    psutil_says(monkeypatch, disk_partitions=parts, disk_usage=SimpleNamespace(total=1000, used=400, free=600))
+    monkeypatch.delattr(os, "statvfs")
+    (tmp_path / "C:").mkdir()
+    monkeypatch.chdir(tmp_path)
 
-    report = disk.collector(WINDOWS).collect()
+    report = disk.collector(Tree("")).collect()
 
-    assert report.readings == {"disk:C:": {"disk_used_ratio": 0.4, "disk_free_bytes": 600, "disk_total_bytes": 1000}}
+    assert report.readings == {
+        "disk:C:": {
+            "disk_used_ratio": 0.4,
+            "disk_free_bytes": 600,
+            "disk_total_bytes": 1000,
+            "disk_read_only": 0,
+        }
+    }
+    assert not report.problems

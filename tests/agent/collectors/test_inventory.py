@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from tests.agent.collectors.trees import counter_computer, deny, write
+from tests.agent.collectors.trees import counter_computer, deny, psutil_says, write
 
 from annexfleet_agent.collectors import inventory
 from annexfleet_agent.protocol import wire
@@ -33,7 +33,8 @@ Version: 2.36-8
 
 
 @pytest.fixture
-def machine(tmp_path):
+def machine(proc, tmp_path, monkeypatch):
+    psutil_says(monkeypatch, cpu_count=4)
     return write(
         counter_computer(tmp_path),
         {
@@ -69,6 +70,7 @@ def test_hardware_system_and_packages(machine):
         "drives": ["sda 512110190592 Samsung SSD"],
     }
     assert taken.os.pop("python")
+    assert taken.os.pop("kernel")
     assert taken.os == {"id": "debian", "version": "12", "name": "Debian GNU/Linux 12"}
     assert taken.packages == {"bash": "5.2-1", "libc6": "2.36-9", "libc6:i386": "2.36-8"}
 
@@ -117,7 +119,7 @@ def test_a_big_desktops_list_fits(machine):
     assert isinstance(wire.decode_up("inventory", payload), Inventory)
 
 
-def test_a_system_that_shows_nothing_has_an_inventory_all_the_same(tmp_path, monkeypatch):
+def test_a_system_that_shows_nothing_has_an_inventory_all_the_same(proc, tmp_path, monkeypatch):
     deny(monkeypatch, counter_computer(tmp_path), "/proc", "/sys", "/etc", "/var")
 
     taken = inventory.take(tmp_path)

@@ -2,43 +2,54 @@
 
 from types import SimpleNamespace
 
-from tests.agent.collectors.trees import WINDOWS, deny, process, psutil_is, tree
+import psutil
+import pytest
+from tests.agent.collectors.trees import PAGE_BYTES, deny, process, psutil_says, stat, write
 
 from annexfleet_agent.collectors import processes
 
-PAGE = 4096
+
+@pytest.fixture(autouse=True)
+def machine(proc, tmp_path):
+    write(tmp_path, stat(busy=1, idle=1))
 
 
-def test_processes_of_one_name_are_summed_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes.os, "sysconf", lambda name: PAGE)
-    files = {**process(1, "systemd"), **process(50, "kiosk", pages=100), **process(51, "kiosk", pages=50)}
+def collect(tmp_path, names, *of):
+    for files in of:
+        write(tmp_path, files)
+    return processes.collector(names).collect()
 
-    report = processes.collector(tree(tmp_path, files), ["kiosk", "spooler"]).collect()
 
-    assert report.readings == {
-        "process:kiosk": {"process_running": 1, "process_memory_bytes": 150 * PAGE},
+def test_processes_of_one_name_are_summed_up(tmp_path):
+    running = process(1, "systemd"), process(50, "kiosk", pages=100), process(51, "kiosk", pages=50)
+
+    assert collect(tmp_path, ["kiosk", "spooler"], *running).readings == {
+        "process:kiosk": {"process_running": 1, "process_memory_bytes": 150 * PAGE_BYTES},
         "process:spooler": {"process_running": 0},
     }
 
 
 def test_names_with_brackets_blanks_and_long_ones(tmp_path):
-    files = {**process(1, "init"), **process(7, "a (b) c"), **process(8, "a-very-long-nam")}
+    long = process(8, "a-very-long-nam", command="/usr/bin/a-very-long-name-indeed\0--quiet\0")
+    denied = process(9, "another-long-na", command="another\0")
 
-    report = processes.collector(tree(tmp_path, files), ["a (b) c", "a-very-long-name-indeed"]).collect()
+    report = collect(
+        tmp_path,
+        ["a (b) c", "a-very-long-name-indeed", "another-long-name"],
+        *(process(1, "init"), process(7, "a (b) c"), long, denied),
+    )
 
-    assert [of["process_running"] for of in report.readings.values()] == [1, 1]
+    assert [of["process_running"] for of in report.readings.values()] == [1, 1, 1]
 
 
 def test_a_zombie_does_not_run(tmp_path):
-    files = {**process(1, "init"), **process(7, "kiosk", state="Z")}
-
-    assert processes.collector(tree(tmp_path, files), ["kiosk"]).collect().readings == {
+    assert collect(tmp_path, ["kiosk"], process(1, "init"), process(7, "kiosk", state="Z")).readings == {
         "process:kiosk": {"process_running": 0}
     }
 
 
 def test_where_processes_of_others_are_hidden_absence_proves_nothing(tmp_path):
-    report = processes.collector(tree(tmp_path, process(70, "python3")), ["kiosk", "python3"]).collect()
+    report = collect(tmp_path, ["kiosk", "python3"], process(70, "python3"))
 
     assert report.readings["process:python3"]["process_running"] == 1
     assert report.codes() == {"process:kiosk": {"process_running": "denied"}}
@@ -47,15 +58,18 @@ def test_where_processes_of_others_are_hidden_absence_proves_nothing(tmp_path):
 def test_no_names_no_work(tmp_path, monkeypatch):
     deny(monkeypatch, tmp_path, "/proc")
 
-    assert not processes.collector(tree(tmp_path, {}), []).collect().problems
+    assert not processes.collector([]).collect().problems
 
 
 def test_windows_names_end_with_exe(monkeypatch):
-    memory = SimpleNamespace(rss=1000)
-    infos = [{"name": "kiosk.exe", "memory_info": memory}, {"name": "System", "memory_info": None}]
-    fake = SimpleNamespace(process_iter=lambda attrs: [SimpleNamespace(info=info) for info in infos])
-    psutil_is(monkeypatch, fake, processes)
+    def one(pid, name, memory):
+        return SimpleNamespace(pid=pid, info={"name": name, "status": "running", "memory_info": memory})
 
-    assert processes.collector(WINDOWS, ["kiosk"]).collect().readings == {
-        "process:kiosk": {"process_running": 1, "process_memory_bytes": 1000}
+    monkeypatch.setattr(psutil, "WINDOWS", True)
+    running = [one(4, "System", None), one(70, "kiosk.exe", SimpleNamespace(rss=1000))]
+    psutil_says(monkeypatch, process_iter=running)
+
+    assert processes.collector(["kiosk", "spooler"]).collect().readings == {
+        "process:kiosk": {"process_running": 1, "process_memory_bytes": 1000},
+        "process:spooler": {"process_running": 0},
     }

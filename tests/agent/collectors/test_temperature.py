@@ -1,59 +1,41 @@
 """Temperatures."""
 
-from types import SimpleNamespace
-
-from tests.agent.collectors.trees import WINDOWS, deny, psutil_is, tree
+import psutil
+from tests.agent.collectors.trees import heat, psutil_says
 
 from annexfleet_agent.collectors import temperature
 
 
-def chip(number, name, *millidegrees):
-    folder = f"/sys/class/hwmon/hwmon{number}"
-    inputs = {f"{folder}/temp{at}_input": f"{value}\n" for at, value in enumerate(millidegrees, start=1)}
-    return {f"{folder}/name": f"{name}\n", **inputs}
+def collect(monkeypatch, **celsius):
+    psutil_says(monkeypatch, sensors_temperatures=heat(**celsius))
+    return temperature.collector().collect()
 
 
-def zone(number, kind, millidegrees):
-    folder = f"/sys/class/thermal/thermal_zone{number}"
-    return {f"{folder}/type": f"{kind}\n", f"{folder}/temp": f"{millidegrees}\n"}
-
-
-def test_the_hottest_sensor_at_the_processor_counts(tmp_path):
-    files = {**chip(0, "coretemp", 48000, 61000), **chip(1, "nvme", 75000), **zone(0, "acpitz", 90000)}
-
-    report = temperature.collector(tree(tmp_path, files)).collect()
+def test_the_hottest_sensor_at_the_processor_counts(monkeypatch):
+    report = collect(monkeypatch, coretemp=48.0, cpu_thermal=61.0, nvme=75.0, acpitz=90.0)
 
     assert report.readings == {"": {"temperature_celsius": 61.0}}
 
 
-def test_a_board_without_such_a_chip_has_zones(tmp_path):
-    files = {**chip(0, "nvme", 75000), **zone(0, "cpu-thermal", 52500), **zone(1, "battery", 99000)}
-
-    assert temperature.collector(tree(tmp_path, files)).collect().readings == {"": {"temperature_celsius": 52.5}}
+def test_a_board_without_such_a_chip_has_zones(monkeypatch):
+    assert collect(monkeypatch, nvme=75.0, acpitz=52.5, battery=99.0).readings == {"": {"temperature_celsius": 52.5}}
 
 
-def test_what_a_missing_sensor_says_is_not_believed(tmp_path):
-    report = temperature.collector(tree(tmp_path, chip(0, "k10temp", 0, -128000, 255000))).collect()
+def test_what_a_missing_sensor_says_is_not_believed(monkeypatch):
+    report = collect(monkeypatch, k10temp=0.0, coretemp=-128.0, cpu_thermal=255.0)
 
     assert not report.readings
     assert not report.problems
 
 
-def test_a_virtual_machine_has_nothing_to_report(tmp_path):
-    report = temperature.collector(tree(tmp_path, {})).collect()
+def test_a_virtual_machine_has_nothing_to_report(monkeypatch):
+    report = collect(monkeypatch)
 
     assert not report.readings
     assert not report.problems
-
-
-def test_android_denies_it(tmp_path, monkeypatch):
-    collector = temperature.collector(tree(tmp_path, zone(0, "cpu-thermal", 52500)))
-    deny(monkeypatch, tmp_path, "/sys/class/thermal")
-
-    assert collector.collect().codes() == {"": {"temperature_celsius": "denied"}}
 
 
 def test_psutil_on_windows_lacks_the_very_function(monkeypatch):
-    psutil_is(monkeypatch, SimpleNamespace(), temperature)
+    monkeypatch.delattr(psutil, "sensors_temperatures")
 
-    assert temperature.collector(WINDOWS).collect().codes() == {"": {"temperature_celsius": "unsupported"}}
+    assert temperature.collector().collect().codes() == {"": {"temperature_celsius": "unsupported"}}

@@ -1,6 +1,6 @@
 """Pending updates."""
 
-from tests.agent.collectors.trees import WINDOWS, tree
+from tests.agent.collectors.trees import tree
 
 from annexfleet_agent.collectors import updates
 from annexfleet_agent.collectors.tree import Tree
@@ -38,7 +38,7 @@ def test_apt_get_is_run_gently_and_asked_only_to_pretend(monkeypatch):
 def test_a_system_without_apt_get_is_unsupported(monkeypatch, tmp_path):
     monkeypatch.setattr(updates, "find", lambda name: None)
 
-    for machine in (Tree(""), WINDOWS, tree(tmp_path, {})):
+    for machine in (Tree(""), tree(tmp_path, {})):
         assert set(updates.collector(machine).collect().codes()[""].values()) == {"unsupported"}
 
 

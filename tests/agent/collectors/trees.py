@@ -1,16 +1,19 @@
-"""Simulated machines: small /proc and /sys trees that a collector cannot tell from a real one."""
+"""Simulated machines: small /proc and /sys trees that a collector cannot tell from a real one, and answers of psutil
+where it reads something else."""
 
 import builtins
 import os
+import resource
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from annexfleet_agent.collectors.tree import Tree, tree_at
 
-WINDOWS = Tree("", foreign=True)
-"""A system without /proc; hand it a psutil with `psutil_is`."""
+PAGE_BYTES = resource.getpagesize()
 
 
 class HandClock:
@@ -61,32 +64,46 @@ def deny(monkeypatch: pytest.MonkeyPatch, root: Path, *names: str) -> None:
     monkeypatch.setattr(builtins, "open", guarded(builtins.open))
 
 
-def psutil_is(monkeypatch: pytest.MonkeyPatch, fake: object, *modules: Any) -> None:
-    """These modules find `fake` where they ask for psutil."""
-    for module in modules:
-        monkeypatch.setattr(module, "ask_psutil", lambda: fake)
+def psutil_says(monkeypatch: pytest.MonkeyPatch, **answers: object) -> None:
+    """psutil's functions of these names give these answers, or raise them."""
+    for name, answer in answers.items():
+
+        def say(*_: object, answer: object = answer, **__: object) -> object:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(psutil, name, say)
+
+
+def carriers(**megabits: int | None) -> dict[str, SimpleNamespace]:
+    """What psutil.net_if_stats answers for links of these speeds: None has no carrier, 0 no fixed speed."""
+    return {name: SimpleNamespace(isup=speed is not None, speed=speed or 0) for name, speed in megabits.items()}
+
+
+def heat(**celsius: float) -> dict[str, list[SimpleNamespace]]:
+    """What psutil.sensors_temperatures answers: one sensor of each chip."""
+    return {name: [SimpleNamespace(current=value)] for name, value in celsius.items()}
 
 
 # -- pieces of machines -----------------------------------------------------------------------------------------------
 
 
-def stat(*, busy: int, idle: int) -> dict[str, str]:
-    return {
-        "/proc/stat": f"cpu  {busy} 0 0 {idle} 0 0 0 0 0 0\ncpu0 {busy} 0 0 {idle} 0 0 0 0 0 0\nintr 5 1 2\n",
-        "/sys/devices/system/cpu/online": "0-3\n",
-    }
+def stat(*, busy: int, idle: int, waiting: int = 0, booted_at: int = 1_799_996_400) -> dict[str, str]:
+    """Ticks of 10 ms."""
+    ticks = f"{busy} 0 0 {idle} {waiting} 0 0 0 0 0"
+    return {"/proc/stat": f"cpu  {ticks}\ncpu0 {ticks}\nintr 5 1 2\nbtime {booted_at}\n"}
 
 
 def meminfo(**kilobytes: int) -> dict[str, str]:
-    lines = [f"{name}:       {value} kB\n" for name, value in kilobytes.items()]
-    return {"/proc/meminfo": "".join(lines) + "HugePages_Total:       0\n"}
+    every = {**dict.fromkeys(("Buffers", "Cached", "Shmem", "Active", "Inactive", "Slab"), 0), **kilobytes}
+    lines = [f"{name}:       {value} kB\n" for name, value in every.items()]
+    return {"/proc/meminfo": "".join(lines) + "HugePages_Total:       0\n", "/proc/vmstat": "pswpin 0\npswpout 0\n"}
 
 
-def link(
-    name: str, *, up: bool = True, megabits: int = 1000, virtual: bool = False, wifi: bool = False
-) -> dict[str, str]:
+def link(name: str, *, virtual: bool = False, wifi: bool = False) -> dict[str, str]:
     folder = f"/sys/class/net/{name}"
-    files = {f"{folder}/carrier": f"{int(up)}\n", f"{folder}/speed": f"{megabits}\n"}
+    files = {f"{folder}/mtu": "1500\n"}
     if not virtual:
         files[f"{folder}/device/uevent"] = ""
     if wifi:
@@ -113,35 +130,43 @@ def supply(name: str, kind: str, **files: object) -> dict[str, str]:
     return {f"{folder}/type": f"{kind}\n", **{f"{folder}/{key}": f"{value}\n" for key, value in files.items()}}
 
 
-def mountinfo(*mounts: tuple[str, str, str, str], root: str = "/") -> dict[str, str]:
-    """Mount point, type, device number and options of each."""
-    lines = [
-        f"{number} 1 {device} {root} {point} {options} shared:1 - {kind} /dev/{kind}{number} {options}\n"
-        for number, (point, kind, device, options) in enumerate(mounts, start=20)
-    ]
-    return {"/proc/self/mountinfo": "".join(lines)}
+def mounts(*of: tuple[str, str, str, str]) -> dict[str, str]:
+    """Mount point, type, device and options of each."""
+    return {"/proc/self/mounts": "".join(f"{device} {point} {kind} {opts} 0 0\n" for point, kind, device, opts in of)}
 
 
-def emmc(root: Path, device: str, life_time: str, *, below: str = "") -> None:
-    """A partition with this device number on an eMMC; with `below` a logical volume of that number on top of it."""
-    drive = root / "sys/devices/platform/mmc0/block/mmcblk0"
-    partition = drive / "mmcblk0p2"
-    write(root, {f"/{drive.relative_to(root)}/device/life_time": f"{life_time}\n"})
-    write(root, {f"/{partition.relative_to(root)}/partition": "2\n"})
-    numbers, names = root / "sys/dev/block", root / "sys/class/block"
-    numbers.mkdir(parents=True)
+def emmc(root: Path, life_time: str, *, below: str = "") -> None:
+    """The partition /dev/mmcblk0p2 of an eMMC; with `below` the path of a logical volume on top of it."""
+    drive = "/sys/devices/platform/mmc0/block/mmcblk0"
+    write(root, {f"{drive}/device/life_time": f"{life_time}\n", f"{drive}/mmcblk0p2/partition": "2\n"})
+    names = root / "sys/class/block"
     names.mkdir(parents=True)
-    (numbers / device).symlink_to(os.path.relpath(partition, numbers))
-    (names / "mmcblk0p2").symlink_to(os.path.relpath(partition, names))
+    (names / "mmcblk0p2").symlink_to("../../devices/platform/mmc0/block/mmcblk0/mmcblk0p2")
     if below:
-        write(root, {"/sys/devices/virtual/block/dm-0/slaves/mmcblk0p2": ""})
-        (numbers / below).symlink_to(os.path.relpath(root / "sys/devices/virtual/block/dm-0", numbers))
+        write(root, {"/sys/devices/virtual/block/dm-0/slaves/mmcblk0p2": "", "/dev/dm-0": ""})
+        (names / "dm-0").symlink_to("../../devices/virtual/block/dm-0")
+        volume = root / below.lstrip("/")
+        volume.parent.mkdir(parents=True)
+        volume.symlink_to("../dm-0")
 
 
-def process(pid: int, name: str, *, pages: int = 100, state: str = "S") -> dict[str, str]:
+def process(pid: int, name: str, *, pages: int = 100, state: str = "S", command: str = "") -> dict[str, str]:
     fields = ["0"] * 50
-    fields[0], fields[21] = state, str(pages)
-    return {f"/proc/{pid}/stat": f"{pid} ({name}) {' '.join(fields)}\n"}
+    fields[0] = state
+    return {
+        f"/proc/{pid}/stat": f"{pid} ({name}) {' '.join(fields)}\n",
+        f"/proc/{pid}/statm": f"9 {pages} 0 0 0 0 0\n",
+        f"/proc/{pid}/cmdline": command or name,
+    }
+
+
+PSUTIL = {
+    "cpu_count": 4,
+    "getloadavg": (0.8, 0.5, 0.4),
+    "net_if_stats": carriers(eth0=1000, wlan0=0),
+    "sensors_temperatures": heat(coretemp=48.0),
+}
+"""What psutil answers on the machines below where it does not read /proc."""
 
 
 # -- whole machines ---------------------------------------------------------------------------------------------------
@@ -156,16 +181,12 @@ def counter_computer(root: Path) -> Path:
             **meminfo(MemTotal=8_000_000, MemFree=500_000, MemAvailable=6_000_000, SwapTotal=1000, SwapFree=900),
             **link("eth0"),
             **net_dev(lo=(5, 5, 0), eth0=(1000, 2000, 0)),
-            **mountinfo(("/", "ext4", "8:1", "rw,relatime")),
-            "/proc/loadavg": "0.80 0.50 0.40 1/200 4242\n",
-            "/proc/uptime": "3600.25 7000.00\n",
-            "/proc/self/statm": "20000 5000 1000 1 0 2000 0\n",
+            **mounts(("/", "ext4", "/dev/sda1", "rw,relatime")),
+            **process(1, "systemd"),
+            **process(os.getpid(), "annexfleet-agen", pages=5000),
             "/etc/fstab": "UUID=1 / ext4 errors=remount-ro 0 1\n",
             "/etc/os-release": 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12"\n',
-            "/sys/class/hwmon/hwmon0/name": "coretemp\n",
-            "/sys/class/hwmon/hwmon0/temp1_input": "48000\n",
             "/var/lib/dpkg/status": "Package: bash\nStatus: install ok installed\nVersion: 5.2-1\n",
-            "/proc/1/stat": process(1, "systemd")["/proc/1/stat"],
         },
     )
 
@@ -173,14 +194,14 @@ def counter_computer(root: Path) -> Path:
 def tablet(root: Path) -> Path:
     """A tablet with Linux: battery, Wi-Fi, eMMC."""
     counter_computer(root)
-    emmc(root, "179:2", "0x02 0x01")
+    emmc(root, "0x02 0x01")
     return write(
         root,
         {
-            **link("wlan0", megabits=-1, wifi=True),
+            **link("wlan0", wifi=True),
             **net_dev(lo=(5, 5, 0), wlan0=(1000, 2000, 0)),
             **wireless(wlan0="-56."),
-            **mountinfo(("/", "ext4", "179:2", "rw,relatime")),
+            **mounts(("/", "ext4", "/dev/mmcblk0p2", "rw,relatime")),
             **supply("BAT0", "Battery", capacity=80, status="Discharging", energy_full=40, energy_full_design=50),
             **supply("AC", "Mains", online=0),
         },
