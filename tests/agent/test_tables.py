@@ -92,3 +92,24 @@ def test_json_has_base_units_and_the_reasons(reports):
 )
 def test_values_as_a_person_says_them(metric, value, told):
     assert tables.human(metric, value) == told
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "unusual"),
+    [
+        ("memory_used_ratio", 0.06, False),
+        ("memory_used_ratio", 0.9, True),
+        ("disk_used_ratio", 0.01, False),
+        ("disk_free_bytes", 9e12, False),
+        ("disk_free_bytes", 1e9, True),
+        ("temperature_celsius", 12.0, False),
+        ("wifi_signal_dbm", -20, False),
+        ("battery_charge_ratio", 0.1, True),
+        ("network_link_up", 0, True),
+    ],
+)
+def test_unusual_is_what_is_worse_than_usual(metric, value, unusual):
+    report = Report()
+    report.put("", metric, value)
+
+    assert ("unusual" in tables.render({"x": report})) is unusual

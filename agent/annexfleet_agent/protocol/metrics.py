@@ -4,6 +4,7 @@ A name says what is measured and ends with its unit, in base units (seconds, byt
 never reused for something else.
 """
 
+from math import inf
 from typing import Literal
 
 from msgspec import Struct
@@ -25,7 +26,8 @@ class Metric(Struct, frozen=True, kw_only=True):
     kind: Kind
     meaning: str
     usual: tuple[float, float] | None = None
-    """Lowest and highest value of an ordinary day; None where there is none, or for words."""
+    """Lowest and highest value that nobody need look at: an end where more is harmless (an empty disk, an idle link) is
+    as far as it goes.  None where there is none, or for words."""
     levels: tuple[float, ...] = ()
     """Crossing one of these is told at once.  A level not above the usual lowest value is reached from above, any other
     from below."""
@@ -72,11 +74,11 @@ _ALL = (
     _m("cpu_used_ratio", "cpu", "ratio", "gauge", "Share of all processors' time that was not idle", usual=(0, 0.7), levels=(0.95,), level_slack=0.15, digits=3, decimals=3, noise=0.05),
     _m("cpu_count", "cpu", "count", "fact", "Logical processors"),
     _m("load_per_cpu_ratio", "load", "ratio", "gauge", "Load average of one minute divided by the processors", usual=(0, 1), levels=(2.0,), level_slack=0.5, digits=3, decimals=2, noise=0.1),
-    _m("memory_used_ratio", "memory", "ratio", "gauge", "Memory that could not be given to a new program, as a share of all", usual=(0.1, 0.85), levels=(0.9, 0.97), level_slack=0.05, digits=3, decimals=3, noise=0.005),
+    _m("memory_used_ratio", "memory", "ratio", "gauge", "Memory that could not be given to a new program, as a share of all", usual=(0, 0.85), levels=(0.9, 0.97), level_slack=0.05, digits=3, decimals=3, noise=0.005),
     _m("memory_total_bytes", "memory", "bytes", "fact", "Memory installed", dead_band=16e6),
     _m("swap_used_ratio", "memory", "ratio", "gauge", "Swap in use, as a share of all", usual=(0, 0.3), levels=(0.8,), level_slack=0.2, digits=3, decimals=3, noise=0.005),
-    _m("disk_used_ratio", "disk", "ratio", "gauge", "Space in use on a file system, as df counts it", usual=(0.05, 0.85), levels=(0.85, 0.95), level_slack=0.02, digits=3, decimals=3, noise=0.001),
-    _m("disk_free_bytes", "disk", "bytes", "gauge", "Space a program without rights can still use", usual=(10e9, 2e12), digits=3),
+    _m("disk_used_ratio", "disk", "ratio", "gauge", "Space in use on a file system, as df counts it", usual=(0, 0.85), levels=(0.85, 0.95), level_slack=0.02, digits=3, decimals=3, noise=0.001),
+    _m("disk_free_bytes", "disk", "bytes", "gauge", "Space a program without rights can still use", usual=(10e9, inf), digits=3),
     _m("disk_inodes_used_ratio", "disk", "ratio", "fact", "Inodes in use", usual=(0, 0.8), levels=(0.9,), level_slack=0.02, dead_band=0.05, digits=3),
     _m("disk_total_bytes", "disk", "bytes", "fact", "Size of the file system", dead_band=1e6),
     _m("disk_read_only", "disk", "bool", "fact", "1 if it is mounted read-only though fstab does not say so", usual=(0, 0), dead_band=0.5),
@@ -86,12 +88,12 @@ _ALL = (
     _m("network_errors_per_second", "network", "per_second", "gauge", "Packets lost or broken on a link, both ways", usual=(0, 0.1), levels=(1.0,), level_slack=0.5, digits=2, decimals=2, noise=0.1),
     _m("network_link_up", "network", "bool", "fact", "1 if the link has a carrier", usual=(1, 1), dead_band=0.5),
     _m("network_link_bits_per_second", "network", "per_second", "fact", "Speed that the link agreed on, in bits", dead_band=1e6),
-    _m("wifi_signal_dbm", "network", "dbm", "gauge", "Strength of the Wi-Fi signal", usual=(-67, -30), levels=(-75.0,), level_slack=5, digits=2, noise=4),
+    _m("wifi_signal_dbm", "network", "dbm", "gauge", "Strength of the Wi-Fi signal", usual=(-67, 0), levels=(-75.0,), level_slack=5, digits=2, noise=4),
     _m("battery_charge_ratio", "battery", "ratio", "gauge", "Charge left", usual=(0.2, 1), levels=(0.08, 0.2), level_slack=0.05, digits=3, decimals=3, noise=0.005),
     _m("battery_on_mains", "battery", "bool", "fact", "1 while mains power is connected", usual=(1, 1), dead_band=0.5),
     _m("battery_health_ratio", "battery", "ratio", "fact", "Full charge as a share of the designed one", usual=(0.6, 1), dead_band=0.02, digits=3),
     _m("battery_cycles_count", "battery", "count", "fact", "Charge cycles that the battery has counted", dead_band=1),
-    _m("temperature_celsius", "temperature", "celsius", "gauge", "The hottest sensor near the processor", usual=(20, 80), levels=(85.0,), level_slack=5, digits=3, decimals=1, noise=2),
+    _m("temperature_celsius", "temperature", "celsius", "gauge", "The hottest sensor near the processor", usual=(0, 80), levels=(85.0,), level_slack=5, digits=3, decimals=1, noise=2),
     _m("uptime_seconds", "uptime", "seconds", "fact", "Time since the machine started; told at a start only, the rest follows from it", dead_band=1e12),
     _m("booted_at_seconds", "uptime", "seconds", "fact", "Unix time of the machine's start, by its own clock", dead_band=120, digits=10),
     _m("clock_synchronised", "clock", "bool", "fact", "1 if the operating system says that its clock follows a time server", usual=(1, 1), dead_band=0.5),
@@ -104,7 +106,7 @@ _ALL = (
     _m("process_memory_bytes", "processes", "bytes", "gauge", "Resident memory of all processes of that name", digits=3, noise=2e6),
     # -- the agent itself
     _m("agent_cpu_ratio", "agent", "ratio", "gauge", "Processor time of the agent, as a share of one processor", usual=(0, 0.02), digits=2, decimals=4, noise=0.005),
-    _m("agent_memory_bytes", "agent", "bytes", "gauge", "Resident memory of the agent", usual=(15e6, 30e6), digits=3, noise=500e3),
+    _m("agent_memory_bytes", "agent", "bytes", "gauge", "Resident memory of the agent", usual=(0, 30e6), digits=3, noise=500e3),
     _m("outbox_used_ratio", "agent", "ratio", "gauge", "How full the outbox is", usual=(0, 0.1), levels=(0.8,), level_slack=0.3, digits=2, decimals=2, noise=0.01),
     _m("outbox_oldest_age_seconds", "agent", "seconds", "gauge", "Age of the oldest item that waits for an acknowledgement, 0 up to the usual 20 minutes", usual=(0, 600), levels=(21600.0,), level_slack=3600, digits=2, decimals=0),
     _m("agent_config_version", "agent", "count", "fact", "Version of the desired settings in force", dead_band=1),
@@ -117,7 +119,7 @@ _ALL = (
     _m("portal_tcp_seconds", "portal", "seconds", "gauge", "Time to connect", usual=(0, 0.5), digits=2, decimals=3, noise=0.05),
     _m("portal_tls_seconds", "portal", "seconds", "gauge", "Time to agree on keys", usual=(0, 1), digits=2, decimals=3, noise=0.1),
     _m("portal_http_seconds", "portal", "seconds", "gauge", "Time from the request to the end of the answer", usual=(0, 2), digits=2, decimals=3, noise=0.2),
-    _m("portal_certificate_days", "portal", "count", "fact", "Days until the server's certificate ends", usual=(21, 400), levels=(7.0, 21.0), dead_band=1),
+    _m("portal_certificate_days", "portal", "count", "fact", "Days until the server's certificate ends", usual=(21, inf), levels=(7.0, 21.0), dead_band=1),
     # -- printers
     _m("printer_state", "printers", "word", "state", "What the printer is doing, the device's own word before that of the print server", words=("idle", "processing", "stopped", "unreachable", "unknown")),
     _m("printer_causes", "printers", "word", "states", "Canonical causes that trouble the printer (protocol.causes)"),
