@@ -1,8 +1,10 @@
 """A Zabbix server of our own, as Debian packages it, to compare with: PostgreSQL, and values sent in by trapper."""
 
+import contextlib
 import gzip
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -15,7 +17,6 @@ from pathlib import Path
 import psutil
 import psycopg
 from tests import postgres
-from tests.flow.broker import free_port
 
 _SQL = Path("/usr/share/zabbix-server-pgsql")
 
@@ -32,7 +33,7 @@ SocketDir={directory}
 StartTrappers=4
 StartDBSyncers=4
 StartPollers=1
-StartPollersUnreachable=0
+StartPollersUnreachable=1
 StartPingers=0
 StartDiscoverers=0
 StartHTTPPollers=0
@@ -110,15 +111,13 @@ def running_zabbix(*, hosts: int, metrics: int) -> Iterator[Zabbix]:
                 db.execute(gzip.decompress((_SQL / f"{name}.sql.gz").read_bytes()))
         with psycopg.connect(database) as db:
             _add_hosts(db, hosts, metrics)
-        port = free_port()
+        port = _free_low_port()
         configuration = directory / "zabbix_server.conf"
         configuration.write_text(_CONFIGURATION.format(port=port, database_port=server.port, directory=directory))
         user = "zabbix" if os.geteuid() == 0 else None
         if user:
             shutil.chown(directory, user)
-        program = subprocess.Popen(
-            ["/usr/sbin/zabbix_server", "-f", "-c", configuration], user=user, stdout=subprocess.DEVNULL
-        )
+        program = subprocess.Popen(["/usr/sbin/zabbix_server", "-f", "-c", configuration], user=user)
         try:
             roots = [psutil.Process(program.pid), psutil.Process(server.pid)]
             zabbix = Zabbix(port, database, roots, hosts, metrics)
@@ -149,6 +148,14 @@ def _add_hosts(db: psycopg.Connection[tuple[object, ...]], hosts: int, metrics: 
         (hosts, metrics),
     )
     db.execute("INSERT INTO item_rtdata (itemid) SELECT itemid FROM items WHERE itemid > 1000000")
+
+
+def _free_low_port() -> int:
+    """Zabbix takes none above 32767, where the system's own choice begins."""
+    for port in random.sample(range(20_000, 32_767), 100):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise OSError("no free port")
 
 
 def _wait(zabbix: Zabbix, program: subprocess.Popen[bytes], log: Path) -> None:

@@ -15,7 +15,7 @@ CONNECTIONS = 4
 VALUES_PER_REQUEST = 3000
 
 
-def main(port: int, hosts: int, metrics: int, rounds: int, begun: Path, go: Path) -> None:
+def main(port: int, hosts: int, metrics: int, rounds: int, *, begun: Path, go: Path) -> None:
     chance = random.Random(7)
     now = int(time.time())
     values = [
@@ -53,4 +53,4 @@ def main(port: int, hosts: int, metrics: int, rounds: int, begun: Path, go: Path
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:5]), *map(Path, sys.argv[5:7]))
+    main(*map(int, sys.argv[1:5]), begun=Path(sys.argv[5]), go=Path(sys.argv[6]))

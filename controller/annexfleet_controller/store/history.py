@@ -187,9 +187,9 @@ def fold(db: Session, device_number: int, *, of: int, into: int, until: datetime
 
 def _coarse_rows(db: Session, device_number: int, resolution_s: int, *, first: int, last: int) -> dict[int, History]:
     """Hours or days of a device that are there already, by their end."""
-    ends = (datetime.fromtimestamp(end, UTC) for end in (first, last))
+    oldest, newest = datetime.fromtimestamp(first, UTC), datetime.fromtimestamp(last, UTC)
     place = (History.device_number == device_number, History.resolution_s == resolution_s)
-    found = db.scalars(select(History).where(*place, History.at.between(*ends)))
+    found = db.scalars(select(History).where(*place, History.at.between(oldest, newest)))
     return {round(row.at.timestamp()): row for row in found}
 
 
