@@ -1,4 +1,6 @@
-"""Fixtures for every area: databases."""
+"""Fixtures for every area: databases; and how hypothesis behaves."""
+
+from hypothesis import HealthCheck, settings
 
 from tests.databases import (
     database_url,
@@ -21,3 +23,7 @@ __all__ = [
     "sqlite_engine",
     "sqlite_template",
 ]
+
+# Several tests run beside each other on two cores: how long drawing takes says nothing about the code.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")

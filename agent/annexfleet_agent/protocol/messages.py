@@ -86,7 +86,7 @@ class Beat(_Item, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Change(_Item, frozen=True, omit_defaults=True, kw_only=True):
-    """Something that cannot wait.  It holds the *whole* of one collector's state, so that it replaces what was known."""
+    """What cannot wait.  It holds the *whole* of one collector's state, so that it replaces what was known."""
 
     collector: Code
     readings: Readings
