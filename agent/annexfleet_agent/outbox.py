@@ -10,12 +10,13 @@ import logging
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from annexfleet_agent import ballast
+from annexfleet_agent import disk
 from annexfleet_agent.pending import ROW_OVERHEAD_BYTES, UNNUMBERED, Pending, joined, ranges_of, row_of, size_of
 from annexfleet_agent.protocol import messages
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _PAGE_BYTES = 4096
+_WHOLE_PAGES_BYTES = 16 * _PAGE_BYTES
+"""Let go at once on a full disk: only whole pages can be used for something else."""
 _DELETE_AT_ONCE = 100
 """Rows a transaction, so that its log fits into the ballast."""
 _MOST_RANGES = 1000
@@ -54,6 +57,7 @@ class Outbox:
         self.max_bytes = max_bytes
         self.trouble = ""
         """A code for what is wrong with the outbox: empty, `began_anew` or `disk_full`."""
+        self._most_pages = max_bytes * 5 // 4 // _PAGE_BYTES + 64
         self._boot_id = boot_id
         self._ballast = path.with_suffix(".ballast")
         self._owner = owner
@@ -94,10 +98,11 @@ class Outbox:
             # A little more than needed, so that the next items find room without another eviction.
             self._attempt(lambda: self._evict(room + self.max_bytes // 64, at=rows[-1].at))
         stored = self._attempt(lambda: self._insert(rows))
-        if stored is None and self._attempt(lambda: self._evict(4 * room, at=rows[-1].at)):
+        if stored is None and self._attempt(lambda: self._evict(room + _WHOLE_PAGES_BYTES, at=rows[-1].at)):
             stored = self._attempt(lambda: self._insert(rows))
         if stored is None:
             self._lost.extend(row._replace(body=b"") for row in rows)
+            self._recover()
         return [row.seq for row in rows]
 
     def first(self, limit: int, *, after: int = 0) -> list[Pending]:
@@ -135,7 +140,7 @@ class Outbox:
         while self._attempt(lambda: self._delete_some(upto)):
             pass
         if self._count < before:
-            ballast.take(self._ballast)
+            self._recover()
         return before - self._count
 
     def give_up(self, seq: int, at: float) -> None:
@@ -177,9 +182,9 @@ class Outbox:
                     raise OutboxBusy(f"{self.path} is in use by another agent") from None
                 if last:
                     raise OSError(errno.EIO, f"no outbox can be made: {text}", str(self.path)) from error
-                if _is_full(error) and ballast.give_back(self._ballast):
+                if disk.is_full(error) and disk.give_back_ballast(self._ballast):
                     continue
-                if not _is_corrupt(error):
+                if not disk.is_corrupt(error):
                     raise OSError(errno.EIO, f"the outbox cannot be opened: {text}", str(self.path)) from error
                 self._move_aside(text)
             else:
@@ -203,13 +208,13 @@ class Outbox:
         db.execute("PRAGMA cache_size = -128")
         db.execute("PRAGMA temp_store = MEMORY")
         db.execute("PRAGMA wal_autocheckpoint = 32")
-        db.execute(f"PRAGMA max_page_count = {self.max_bytes * 5 // 4 // _PAGE_BYTES + 64}")
+        db.execute(f"PRAGMA max_page_count = {self._most_pages}")
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(f"malformed: {verdict}")
         db.executescript(_SCHEMA)
         self._remember()
-        ballast.take(self._ballast)
+        self._recover()
 
     def _remember(self) -> None:
         """Read what is kept in memory, and make it for a new file."""
@@ -248,13 +253,13 @@ class Outbox:
                 self._db.execute("COMMIT")
             except sqlite3.DatabaseError as error:
                 self._next_seq, self._lost = before
-                if _is_corrupt(error):
+                if disk.is_corrupt(error):
                     self._db.close()
                     self._move_aside(str(error))
                     self._open_or_begin_anew()
                     return None
                 self._undo()
-                if last or not ballast.give_back(self._ballast):
+                if last or not self._make_do():
                     log.error("the outbox cannot write reason=%s", error)  # noqa: TRY400  # a trace tells nothing here
                     self.trouble = "disk_full"
                     return None
@@ -263,6 +268,21 @@ class Outbox:
                     self.trouble = ""
                 return result
         return None
+
+    def _make_do(self) -> bool:
+        """The disk is full: go on in the ballast, without growing; False if that was done already."""
+        if not disk.give_back_ballast(self._ballast):
+            return False
+        with suppress(sqlite3.DatabaseError):
+            # What the log holds beyond the file's end needs room in the file, now or never.
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._db.execute("PRAGMA max_page_count = 1")  # as many as there are: from here on only pages let go are used
+        return True
+
+    def _recover(self) -> None:
+        """Hold the ballast again if there is room for it, and grow as before."""
+        if disk.take_ballast(self._ballast):
+            self._db.execute(f"PRAGMA max_page_count = {self._most_pages}")
 
     def _undo(self) -> None:
         if self._db.in_transaction:
@@ -384,15 +404,3 @@ class Outbox:
     def _each(self, where: str) -> Iterator[Pending]:
         sql = f"SELECT seq, kind, subject, at, body FROM item WHERE {where} ORDER BY seq"  # noqa: S608
         return (Pending(*row) for row in self._db.execute(sql))
-
-
-def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
-    code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return "malformed" in str(error)
-    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _is_full(error: sqlite3.DatabaseError) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)

@@ -47,7 +47,7 @@ def test_timers_are_called_in_the_order_in_which_they_are_due(loop, clock):
 def test_a_cancelled_timer_is_never_called(loop, clock):
     called = []
     timer = loop.after(1, lambda: called.append("no"))
-    loop.after(1, lambda: timer.cancel())
+    loop.after(1, timer.cancel)
     cancelled_meanwhile = loop.after(1, lambda: called.append("no"))
     loop.after(0.5, cancelled_meanwhile.cancel)
 
