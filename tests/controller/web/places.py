@@ -144,6 +144,20 @@ def queue(db: Session, number: int, service: str, *, waiting: float | None, at: 
     part(db, number, "queues", readings, at=at)
 
 
+def refused(
+    db: Session, *, at: datetime, device: int | None = None, topic: str = "", reason: str = "not_json", detail: str = ""
+) -> None:
+    """A message that was set aside, of a device or of nobody known."""
+    sender = device_id(device) if device is not None else ""
+    db.add(
+        SetAside(
+            device_id=sender, topic=topic or f"af/v1/d/{sender}/up/change", received_at=at, reason=reason,
+            detail=detail, size_bytes=120, head=b"?",
+        )
+    )  # fmt: skip
+    db.flush()
+
+
 def busy_numbers(chance: random.Random) -> Numbers:
     """What a counter's beat holds on an ordinary day."""
     cpu = chance.uniform(0.05, 0.4)
@@ -228,15 +242,5 @@ def province(engine: Engine, *, now: datetime, past_days: float = 1.0) -> None:
         queue(db, 1, "residence", waiting=12, at=at)
         queue(db, 15, "etat-civil", waiting=4, at=at)
         queue(db, 25, "legalisation", waiting=None, at=at)
-        db.add(
-            SetAside(
-                device_id=device_id(3), topic=f"af/v1/d/{device_id(3)}/up/change", received_at=at, reason="not_json",
-                detail="byte 0", size_bytes=120, head=b"?",
-            )
-        )  # fmt: skip
-        db.add(
-            SetAside(
-                device_id="", topic="af/v1/d/nobody/up/beat", received_at=at, reason="unknown_topic", size_bytes=9,
-                head=b"?",
-            )
-        )  # fmt: skip
+        refused(db, at=at, device=3, detail="byte 0")
+        refused(db, at=at, topic="af/v1/d/nobody/up/beat", reason="unknown_topic")
