@@ -5,9 +5,14 @@
 Everything is the product's own: collectors, sampler, digest, outbox on disk, uplink, paho, TLS.  Only the clock that
 they all ask runs FACTOR times as fast, and the loop sleeps as much shorter.  What waits for something outside keeps its
 real time, so its deadlines are lengthened by the same factor.
+
+Three things would tell of the speed and not of the device: every other process of the machine seems to work so much
+more between two samples, so processor and load are drawn here, from a quiet day; and the time since the start, which is
+told once and never again, does not agree with this clock and is left out.
 """
 
 import logging
+import random
 import sys
 import time
 from pathlib import Path
@@ -15,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from annexfleet_agent.collectors.report import Collector
+from annexfleet_agent.collectors.report import Collector, Report
 
 
 class FastClock:
@@ -50,6 +55,19 @@ class _QuickSelector:
         return getattr(self._selector, name)
 
 
+def _quiet(name: str) -> Collector:
+    """Processor and load of a counter's computer: mostly idle, never twice the same."""
+    chance = random.Random(7)
+
+    def cpu() -> Report:
+        return Report({"": {"cpu_used_ratio": min(0.6, chance.lognormvariate(-2.7, 0.6)), "cpu_count": 2}})
+
+    def load() -> Report:
+        return Report({"": {"load_per_cpu_ratio": min(1.0, chance.lognormvariate(-2.2, 0.5))}})
+
+    return Collector(name=name, collect={"cpu": cpu, "load": load}[name])
+
+
 def main(toml: str, factor_text: str, origin_text: str) -> None:
     """The resident program itself, until SIGTERM."""
     import paho.mqtt.client
@@ -68,9 +86,9 @@ def main(toml: str, factor_text: str, origin_text: str) -> None:
             self._selector = _QuickSelector(self._selector, factor)  # type: ignore[assignment]
 
     def patient(*arguments: Any, **options: Any) -> tuple[Collector, ...]:
-        return tuple(
-            msgspec.structs.replace(each, deadline_s=each.deadline_s * factor) for each in all_of(*arguments, **options)
-        )
+        found = [each for each in all_of(*arguments, **options) if each.name not in {"cpu", "load", "uptime"}]
+        slow = (msgspec.structs.replace(each, deadline_s=each.deadline_s * factor) for each in found)
+        return (_quiet("cpu"), _quiet("load"), *slow)
 
     all_of = collectors.all_of
     collectors.all_of = patient
