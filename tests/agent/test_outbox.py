@@ -220,8 +220,8 @@ def test_no_number_is_ever_forgotten(tmp_path_factory, acts):
             if items:
                 outbox.give_up(items[0].seq, at=1)
         else:
-            make = {"b": lambda: beat(size=size), "c": lambda: change(size=size), "r": receipt}[act]
-            outbox.put(*[make() for _ in range(count)])
+            item = {"b": beat(size=size), "c": change(size=size), "r": receipt()}[act]
+            outbox.put(*[item] * count)
 
     assert accounted_for(outbox) | set(range(1, upto + 1)) == set(range(1, outbox.next_seq))
     assert outbox.used_ratio <= 1
