@@ -29,7 +29,7 @@ from annexfleet_controller.store.database import open_database, reading
 from annexfleet_controller.store.tables.readings import History
 
 DEVICES = 1000
-BEATS = 40
+BEATS = 100
 LEAST_BEATS_PER_SECOND = 8000
 LEAST_TIMES_ZABBIX = 3.0
 

@@ -3,6 +3,10 @@
 Nothing is acknowledged before it is committed.  While a batch is being stored the socket is not read, so a slow
 database slows the broker down instead of filling this process.  When the database fails for long, the subscriber leaves
 the broker: devices then learn that nobody listens, and keep what they have.
+
+This last hop is MQTT 3.1.1 at QoS 0.  A PUBACK from here would prove nothing that the acknowledgement of a committed
+item does not prove better, and what is lost on this hop the device sends again.  Measured, it halves what a message
+costs here and in the broker.
 """
 
 import logging
@@ -11,9 +15,8 @@ import select
 import threading
 from pathlib import Path
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from sqlalchemy import Engine
@@ -73,8 +76,6 @@ class Subscriber:
         self._clock = clock
         self._batch: list[Received] = []
         self._batch_bytes = 0
-        self._unacknowledged: list[int] = []
-        """Packet ids of the batch; forgotten when the connection is, because they mean nothing on the next."""
         self._listening = False
         self._misc_at = 0.0
         self._client = self._new_client()
@@ -107,9 +108,9 @@ class Subscriber:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=f"ingest-{secrets.token_hex(6)}",
-            protocol=MQTTv5,
+            clean_session=True,
+            protocol=MQTTv311,
             transport="unix",
-            manual_ack=True,
             reconnect_on_failure=False,
         )
         client.on_connect = self._connected
@@ -118,11 +119,9 @@ class Subscriber:
         return client
 
     def _connect(self) -> bool:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.ReceiveMaximum = 4 * MOST_MESSAGES
         try:
             self._client.username_pw_set(USER, self._password.read_text(encoding="ascii"))
-            self._client.connect(str(self._broker), 1, keepalive=KEEPALIVE_S, clean_start=True, properties=properties)
+            self._client.connect(str(self._broker), 1, keepalive=KEEPALIVE_S)
         except OSError as error:
             self._figures.broker_away()
             log.warning("broker cannot be reached socket=%s reason=%s", self._broker, error)
@@ -135,8 +134,7 @@ class Subscriber:
         if reason.is_failure:
             log.error("broker refused the controller reason=%s", reason)
             return
-        # QoS 1 at most: what devices send at QoS 0 comes at QoS 0.
-        client.subscribe(self._filter, qos=1)
+        client.subscribe(self._filter, qos=0)
         self._listening = True
         self._figures.connected()
         log.info("listening filter=%s", self._filter)
@@ -150,7 +148,6 @@ class Subscriber:
         _properties: Properties | None,
     ) -> None:
         # What was heard and not stored yet is stored all the same: it is true.
-        self._unacknowledged.clear()
         if self._listening:
             log.warning("broker connection ended reason=%s", reason)
         self._listening = False
@@ -163,8 +160,6 @@ class Subscriber:
         payload = bytes(message.payload)
         self._batch.append(Received(topic, payload, self._clock.now().timestamp()))
         self._batch_bytes += len(payload)
-        if message.qos:
-            self._unacknowledged.append(message.mid)
 
     def _leave(self) -> None:
         if self._client.socket() is not None:
@@ -227,10 +222,7 @@ class Subscriber:
                 wait_s = min(2 * wait_s, _RETRY_S[1])
             else:
                 self._figures.stored(settled, self._clock.mono() - began)
-                for packet in self._unacknowledged:
-                    self._client.ack(packet, 1)
                 self._downlink.after(settled)
                 break
         self._batch = []
         self._batch_bytes = 0
-        self._unacknowledged.clear()
