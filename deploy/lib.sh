@@ -4,6 +4,10 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 began=$SECONDS
 
+# npm brings its own list of authorities; here it shall trust those of the system too, as apt and pip do.
+system_authorities=/etc/ssl/certs/ca-certificates.crt
+if [ -e "$system_authorities" ]; then export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-$system_authorities}"; fi
+
 say() { printf '[%3ds] %s\n' "$((SECONDS - began))" "$*"; }
 
 fail() {
