@@ -290,10 +290,16 @@ def main() -> int:
     up.add_argument("--seconds-spent", type=float, default=0.0, help=argparse.SUPPRESS)
     commands.add_parser("down", prog="deploy/down")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if args.command == "down":
             return down(Home(settings.default_home(), settings.Settings()))
         return Up(args.seconds_spent).run(demo=args.demo, foreground=args.foreground)
+    except KeyboardInterrupt:
+        print(f"deploy/{args.command}: interrupted", file=sys.stderr)
+        if args.command == "up" and args.foreground:
+            down(Home(settings.default_home(), settings.Settings()))
+        return 130
     except (Failed, AnnexfleetError, identity.IdentityBroken, OSError) as error:
         print(f"deploy/{args.command}: {error}\nWhat was started goes on; deploy/down stops it.", file=sys.stderr)
         return 1
