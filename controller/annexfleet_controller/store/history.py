@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -140,9 +141,18 @@ def _with_gaps(found: Iterable[_Point]) -> Iterator[_Point]:
 @lru_cache(maxsize=256)
 def _narrow_decoder(subject: str, metric: str) -> Any:
     """A decoder that builds one number of a beat and skips over the rest, at a third of the cost."""
-    metrics = msgspec.defstruct("M", [("metric", float | Summary | None, None)], rename={"metric": metric})
-    numbers = msgspec.defstruct("N", [("subject", metrics | None, None)], rename={"subject": subject})
+    try:
+        metrics = msgspec.defstruct("M", [("metric", float | Summary | None, None)], rename={"metric": metric})
+        numbers = msgspec.defstruct("N", [("subject", metrics | None, None)], rename={"subject": subject})
+    except ValueError:  # a device may put quotes and backslashes into a name, and no field can be called so
+        return partial(_one_of_all, subject, metric)
     return msgspec.json.Decoder(msgspec.defstruct("B", [("seconds", float), ("numbers", numbers)])).decode
+
+
+def _one_of_all(subject: str, metric: str, json: bytes) -> SimpleNamespace:
+    beat = msgspec.json.decode(json, type=Beat)
+    number = SimpleNamespace(metric=beat.numbers.get(subject, {}).get(metric))
+    return SimpleNamespace(seconds=beat.seconds, numbers=SimpleNamespace(subject=number))
 
 
 # -- folding and forgetting -------------------------------------------------------------------------------------------

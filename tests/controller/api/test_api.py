@@ -129,6 +129,20 @@ def test_a_series_has_a_gap_where_the_device_was_silent(site: Site):
     assert 0 not in series["values"]
 
 
+@pytest.mark.parametrize("subject", ['disk:/media/"key"', "disk:\\\\share", "disk:/\n", "disk:/été", "disk:/ملف"])
+def test_a_series_of_whatever_a_device_calls_its_things(site: Site, subject: str):
+    now = site.clock.now()
+    add_annex(site.engine)
+    with writing(site.engine) as db:
+        places.device(db, 1, "berkane-1", now=now)
+        places.beat(db, 1, {subject: {"disk_used_ratio": 0.25}, "disk:/": {"disk_used_ratio": 0.5}}, at=now)
+    query = {"metric": "disk_used_ratio", "subject": subject}
+
+    series = site.signed_in().get(f"/api/v1/devices/{device_id(1)}/series", params=query).json()
+
+    assert series["values"] == [0.25]
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "metric=cpu_used_ratio&since=yesterday", "metric=cpu_used_ratio&since=2026-01-01T00:00:00",
