@@ -45,7 +45,8 @@ class Figures:
     def connected(self) -> None:
         """The broker let us in."""
         self._step("ingest_connects")
-        self._values["ingest_connected_at_seconds"] = self._clock.now().timestamp()
+        now = self._clock.now().timestamp()
+        self._values["ingest_connected_at_seconds"] = self._values["ingest_alive_at_seconds"] = now
 
     def broker_away(self) -> None:
         self._step("ingest_broker_failures")

@@ -12,6 +12,7 @@ costs here and in the broker.
 import logging
 import secrets
 import select
+import socket
 import threading
 from pathlib import Path
 
@@ -121,6 +122,9 @@ class Subscriber:
     def _connect(self) -> bool:
         try:
             self._client.username_pw_set(USER, self._password.read_text(encoding="ascii"))
+            # paho leaves its socket open where connecting fails, so we look first whether somebody answers.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(self._broker))
             self._client.connect(str(self._broker), 1, keepalive=KEEPALIVE_S)
         except OSError as error:
             self._figures.broker_away()
@@ -162,11 +166,11 @@ class Subscriber:
         self._batch_bytes += len(payload)
 
     def _leave(self) -> None:
+        self._listening = False
         if self._client.socket() is not None:
             self._client.disconnect()
             self._client.loop_write()
             self._client.loop_misc()
-        self._listening = False
 
     def _publish(self, topic: str, payload: bytes) -> None:
         self._client.publish(topic, payload, qos=0)
@@ -177,13 +181,13 @@ class Subscriber:
         """Hear messages until the batch is full, the first has waited long enough, or nothing comes."""
         client, clock = self._client, self._clock
         deadline = clock.mono() + _TICK_S
-        while (socket := client.socket()) is not None:
+        while (connection := client.socket()) is not None:
             now = clock.mono()
             if now - self._misc_at >= 1.0:
                 self._misc_at = now
                 client.loop_misc()
-            writable = [socket] if client.want_write() else []
-            readable, writable, _ = select.select([socket], writable, [], max(0.0, deadline - now))
+            writable = [connection] if client.want_write() else []
+            readable, writable, _ = select.select([connection], writable, [], max(0.0, deadline - now))
             if writable:
                 client.loop_write()
             if readable:
