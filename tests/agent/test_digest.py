@@ -69,7 +69,7 @@ def test_a_number_that_only_moves_is_not_told(device):
         ("clock", "clock_synchronised", True, 1, False),
     ],
 )
-def test_what_is_told_at_once(device, collector, metric, before, after, is_told):
+def test_what_is_told_at_once(device, collector, metric, before, after, is_told):  # noqa: PLR0917
     device.report(collector, {metric: before}, subject="x")
 
     change = device.report(collector, {metric: after}, subject="x")
