@@ -7,6 +7,8 @@ import pytest
 from tests.house.tree import ROOT, files
 
 LONGEST_FILE = 400
+LONGEST_TEST_FILE = 500
+"""Tests mirror the code; a file of theirs may be longer rather than be cut where the code is not."""
 LONGEST_FUNCTION = 60
 
 LONG_FILES: dict[str, str] = {}
@@ -28,7 +30,8 @@ _INNER = ("annexfleet_agent", "annexfleet_controller")
 def test_a_file_can_be_read_in_one_go(path: Path):
     lines = len((ROOT / path).read_text(encoding="utf-8").splitlines())
 
-    assert lines <= LONGEST_FILE or str(path) in LONG_FILES, f"{path} has {lines} lines"
+    limit = LONGEST_TEST_FILE if path.parts[0] == "tests" else LONGEST_FILE
+    assert lines <= limit or str(path) in LONG_FILES, f"{path} has {lines} lines"
 
 
 def test_no_function_is_longer_than_a_screen():
