@@ -14,7 +14,7 @@ Devices trust the root alone; a token holds the SHA-256 of its public key.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -116,14 +116,18 @@ class Authority(NamedTuple):
         chain = certificates.pem(certificate, self.device_ca)
         return Issued(chain, certificate.serial_number, now, certificate.not_valid_after_utc)
 
-    def publish_crl(self, revoked: Mapping[int, datetime], now: datetime) -> x509.CertificateRevocationList:
+    def publish_crl(
+        self, revoked: Mapping[int, datetime] | Callable[[], Mapping[int, datetime]], now: datetime
+    ) -> x509.CertificateRevocationList:
         """Write a new list of revoked certificates, with the next number, after having read it back.
 
+        A function is called when nobody else can publish any more: what it gives cannot be older than the last list.
         Each list also revokes a canary made for it alone: a broker that refuses the canary has this very list in force.
         """
         _check_clock(self.device_ca, now)
         with files.locked(self.path):
-            return _publish_crl(self.path, self.device_ca, self.device_key, revoked, now)
+            everybody = revoked() if callable(revoked) else revoked
+            return _publish_crl(self.path, self.device_ca, self.device_key, everybody, now)
 
 
 def ensure(home: Home, names: Sequence[str] | None = None, *, clock: Clock = SYSTEM) -> Authority:

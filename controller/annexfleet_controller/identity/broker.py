@@ -145,13 +145,15 @@ def install_certificates(home: Home, *, clock: Clock = SYSTEM) -> None:
     path = directory(home)
     owner = _owner(_user(path))
     ours = authority.load(home)
-    listed = ours.crl_path.read_bytes() if ours.crl_path.exists() else b""
-    crl.check(listed, clock.now(), of=ours.device_ca)
-    certificate, key = authority.service_files(home)
-    files.write(path / "service.key", key.read_bytes(), owner=owner)
-    files.write(path / "service.pem", certificate.read_bytes(), owner=owner)
-    files.write(path / "devices.pem", certificates.pem(ours.device_ca, ours.root), owner=owner)
-    files.write(path / "device.crl", listed, owner=owner)
+    # Locked, so that of two processes the slower one does not put an older list, or half a pair, over a newer one.
+    with files.locked(ours.path):
+        listed = ours.crl_path.read_bytes() if ours.crl_path.exists() else b""
+        crl.check(listed, clock.now(), of=ours.device_ca)
+        certificate, key = authority.service_files(home)
+        files.write(path / "service.key", key.read_bytes(), owner=owner)
+        files.write(path / "service.pem", certificate.read_bytes(), owner=owner)
+        files.write(path / "devices.pem", certificates.pem(ours.device_ca, ours.root), owner=owner)
+        files.write(path / "device.crl", listed, owner=owner)
 
 
 def reload(home: Home) -> bool:

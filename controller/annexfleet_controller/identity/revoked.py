@@ -19,9 +19,13 @@ _KEPT_AFTER_END = timedelta(days=2)
 
 def publish(home: Home, engine: Engine, now: datetime) -> None:
     """Write a new list.  Raises AuthorityBroken, ClockWrong or CrlWrong, and leaves the old one in place."""
-    with reading(engine) as db:
-        revoked = certificates.revoked(db, ending_after=now - _KEPT_AFTER_END)
-    authority.load(home).publish_crl(revoked, now)
+
+    def everybody() -> dict[int, datetime]:
+        with reading(engine) as db:
+            return certificates.revoked(db, ending_after=now - _KEPT_AFTER_END)
+
+    # Asked under the authority's lock: two processes at once would else publish each other's revocations away.
+    authority.load(home).publish_crl(everybody, now)
 
 
 def renew(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> bool:
