@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from tests import postgres
 
 from annexfleet_controller.store.database import open_database
 from annexfleet_controller.store.migrate import upgrade
+from tests import postgres
 
 _numbers = itertools.count(1)
 
