@@ -295,6 +295,8 @@ def _device_of(db: Session, old: x509.Certificate, now: datetime) -> Device:
     device = None if row is None else devices.by_number(db, row.device_number)
     if row is None or device is None or row.public_key_digest != key_digest(public_key(old)):
         raise Refused("certificate_unknown")
+    # Held until the new certificate is kept, so that whoever revokes the device meanwhile finds that one, too.
+    db.refresh(device, with_for_update=True)
     if device.revoked_at is not None or row.revoked_at is not None:
         raise Refused("device_revoked")
     if now > row.expires_at + LATE_RENEWAL:

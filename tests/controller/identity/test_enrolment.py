@@ -1,6 +1,7 @@
 """Who is let in, on both databases, with no network."""
 
 import base64
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from annexfleet_controller.errors import AnnexUnknown
 from annexfleet_controller.identity import authority, certificates, enrolment, tokens
 from annexfleet_controller.identity.enrolment import Refused, TokenState, token_refusal
 from annexfleet_controller.settings import Home, Settings
+from annexfleet_controller.store import certificates as certificate_rows
+from annexfleet_controller.store import devices
 from annexfleet_controller.store import tokens as token_rows
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.devices import Certificate, Device, Token
@@ -333,6 +336,35 @@ def test_a_renewal_keeps_the_name_and_takes_a_new_key(fleet: Engine, ours: autho
     assert leaf.public_key() == new_key.public_key()
     assert repeated.serial_number == leaf.serial_number
     assert leaf.not_valid_after_utc == later + timedelta(days=45)
+
+
+def test_a_device_that_is_revoked_while_it_renews_has_no_certificate_that_is_good(
+    fleet: Engine, ours: authority.Authority, monkeypatch: pytest.MonkeyPatch
+):
+    device = Enrolled(fleet, ours)
+    issue = authority.Authority.issue_device
+
+    def revoke():
+        with writing(fleet) as db:
+            row = devices.find(db, device.answer.device_id)
+            assert row is not None
+            devices.revoke(db, row.number, START)
+            certificate_rows.revoke_of_device(db, row.number, START)
+
+    revoking = threading.Thread(target=revoke)
+
+    def issue_while_somebody_revokes(*args, **options):
+        revoking.start()
+        revoking.join(0.5)  # either it is done by then, or it waits for the renewal
+        return issue(*args, **options)
+
+    monkeypatch.setattr(authority.Authority, "issue_device", issue_while_somebody_revokes)
+
+    enrolment.renew(fleet, ours, SETTINGS, device.renewal(ours), START)
+    revoking.join()
+
+    with reading(fleet) as db:
+        assert [row.revoked_at for row in db.scalars(select(Certificate))] == [START, START]
 
 
 def test_why_a_renewal_is_refused(fleet: Engine, ours: authority.Authority, tmp_path: Path):
