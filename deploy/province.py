@@ -32,7 +32,7 @@ from annexfleet_controller.settings import Home
 from annexfleet_controller.store import annexes, database, fleet, people, scope
 
 ADMIN = "admin"
-OWN_ANNEX = ("annexe-1", "Annexe administrative 1", "الملحقة الإدارية 1")
+OWN_ANNEX = ("annexe-locale", "Annexe locale (cette machine)", "الملحقة المحلية (هذا الجهاز)")
 WITHIN_S = 60.0
 DEMO_WITHIN_S = 90.0
 DEMO_DEVICES = 40
