@@ -4,6 +4,7 @@ Three addresses and nothing else: POST /enrol/nonce, /enrol and /enrol/renew.  I
 certificate; errors are RFC 9457 problems whose `code` is stable.
 """
 
+import ipaddress
 import logging
 from collections import OrderedDict
 from typing import Annotated
@@ -31,7 +32,10 @@ _OWN_ADDRESSES = ("127.0.0.1", "::1")
 
 
 class RateLimit:
-    """At most so many requests a minute from one address, counted in whole minutes.  Remembers so many addresses."""
+    """At most so many requests a minute from one address, counted in whole minutes.  Remembers so many addresses.
+
+    Of IPv6 the network (/64) counts: whoever has one address of it has 2**64.
+    """
 
     def __init__(self, a_minute: int, clock: Clock) -> None:
         self._a_minute = a_minute
@@ -40,9 +44,10 @@ class RateLimit:
 
     def admits(self, address: str) -> bool:
         minute = int(self._clock.mono() // 60)
-        then, count = self._seen.pop(address, (minute, 0))
+        asker = _asker(address)
+        then, count = self._seen.pop(asker, (minute, 0))
         count = count + 1 if then == minute else 1
-        self._seen[address] = (minute, count)
+        self._seen[asker] = (minute, count)
         while len(self._seen) > _ADDRESSES_REMEMBERED:
             self._seen.popitem(last=False)
         return count <= self._a_minute
@@ -107,6 +112,19 @@ def create_enrol(home: Home, *, engine: Engine | None = None, clock: Clock = SYS
         return _problem(500, "error", "The controller failed at this; its log tells more.")
 
     return app
+
+
+def _asker(address: str) -> str:
+    """Who counts as one."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(known, ipaddress.IPv4Address):
+        return str(known)
+    if known.ipv4_mapped is not None:
+        return str(known.ipv4_mapped)
+    return known.packed[:8].hex()
 
 
 async def _read(request: Request) -> bytes:

@@ -91,5 +91,24 @@ def test_only_so_many_addresses_are_remembered(clock: Still):
     assert limit.admits("0")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "alike"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+    ],
+)
+def test_a_network_of_ipv6_counts_as_one_address(clock: Still, first: str, second: str, alike: bool):
+    limit = enrol_app.RateLimit(1, clock)
+
+    limit.admits(first)
+
+    assert limit.admits(second) is not alike
+
+
 def test_nothing_but_three_addresses_is_served(client: TestClient):
     assert sorted(route.path for route in client.app.routes) == ["/enrol", "/enrol/nonce", "/enrol/renew"]
