@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, event, func, select
+from sqlalchemy.exc import OperationalError
 from tests.controller.fleet import add_annex, add_devices, device_id
 from tests.flow.broker import HOST, Broker, running_broker
 
@@ -31,7 +32,7 @@ from annexfleet_controller.ingest import subscriber
 from annexfleet_controller.ingest.subscriber import Subscriber
 from annexfleet_controller.store import configs, figures, watches
 from annexfleet_controller.store.database import reading, writing
-from annexfleet_controller.store.tables.readings import DeviceState, History
+from annexfleet_controller.store.tables.readings import ChangeRow, DeviceState, History
 
 D1 = device_id(1)
 DEADLINE_S = 20.0
@@ -259,6 +260,30 @@ def test_while_the_database_is_locked_nothing_is_acknowledged_and_then_everythin
         holder.close()
         eventually(lambda: device.has(ack(1)))
         eventually(lambda: "database writes again" in caplog.text)
+
+
+def test_what_was_written_but_not_committed_is_not_acknowledged(
+    plain_broker: Broker, fleet: Engine, device: Device, caplog: pytest.LogCaptureFixture
+):
+    broken = threading.Event()
+
+    def refuse(_connection: object) -> None:
+        if broken.is_set():
+            raise OperationalError("COMMIT", None, sqlite3.OperationalError("disk I/O error"))
+
+    with listening(plain_broker, fleet):
+        device.hello()
+        eventually(lambda: device.has(ack(0)))
+        event.listen(fleet, "commit", refuse)
+        broken.set()
+
+        device.say(change(1))
+        eventually(lambda: "database cannot write, nothing is acknowledged" in caplog.text)
+        assert not device.has(ack(1))
+
+        broken.clear()
+        eventually(lambda: device.has(ack(1)))
+    assert stored(fleet, ChangeRow) == 2
 
 
 def test_a_database_that_fails_for_long_makes_ingest_leave_so_that_devices_keep_what_they_have(
