@@ -202,18 +202,6 @@ def inventory(payload: bytes | None) -> Inventory | None:
     return message if isinstance(message, Inventory) else None
 
 
-def numbers_of(kind: Literal["beat", "live"], payload: bytes) -> dict[str, dict[str, Value]]:
-    """The newest values in a beat or a live sample, without the summaries."""
-    message = _decode(kind, payload)
-    of: dict[str, dict[str, Value]] = {}
-    if isinstance(message, Beat):
-        for subject, numbers in message.numbers.items():
-            of[subject] = {m: v.last if isinstance(v, Summary) else v for m, v in numbers.items()}
-    elif isinstance(message, Live):
-        of = dict(message.readings)
-    return of
-
-
 def printers(known: Known) -> list[Printer]:
     """The printers that this device sees, by name."""
     whole = {m.subject: m.code for m in known.missing if m.subject.startswith("printer:")}

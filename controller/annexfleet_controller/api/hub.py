@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 import msgspec
@@ -16,12 +16,12 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol.messages import Value
-from annexfleet_controller import state
 from annexfleet_controller.access import sessions
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.clock import Clock
 from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import language
+from annexfleet_controller.i18n.direction import plain
 from annexfleet_controller.settings import Settings
 from annexfleet_controller.store import fleet, live, pulses, watches
 from annexfleet_controller.store.database import reading, writing
@@ -41,6 +41,10 @@ QUEUE_LENGTH = 256
 _KINDS = {"b": "beat", "c": "change", "l": "live", "h": "hello", "g": "gone"}
 
 
+Values = tuple[tuple[str, str, Value], ...]
+"""Subject, metric and newest value."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """What happened to one device; or `refresh`: ask for everything anew; or `end`: nothing more will come."""
 
@@ -50,8 +54,8 @@ class Event(msgspec.Struct, frozen=True):
     annex_id: str = ""
     at: float = 0.0
     kinds: tuple[str, ...] = ()
-    values: tuple[tuple[str, str, Value], ...] = ()
-    """Subject, metric and newest value; only for pages of this device."""
+    values: Values = ()
+    """Those that moved; only for pages of this device."""
 
     def encoded(self, language_code: str) -> bytes:
         """As server-sent event; values bear their text in that language."""
@@ -64,7 +68,7 @@ class Event(msgspec.Struct, frozen=True):
             data = {"device": self.device_id, "annex": self.annex_id, "at": self.at, "kinds": self.kinds}
             if self.values:
                 data["values"] = [
-                    (subject, metric, value, readings.text(words, metric, value))
+                    (subject, metric, value, plain(readings.text(words, metric, value)))
                     for subject, metric, value in self.values
                 ]
         lines.append(f"data: {msgspec.json.encode(data).decode()}")
@@ -136,6 +140,8 @@ class Hub:
         self._watched: dict[int, float] = {}
         """Device numbers, each with the moment (mono) at which its watch was pushed last."""
         self._unwatched: dict[int, float] = {}
+        self._told: dict[int, dict[tuple[str, str], Value]] = {}
+        """Readings of the devices that somebody looks at, as they were told last."""
         self._sessions_checked = 0.0
 
     def __len__(self) -> int:
@@ -169,7 +175,7 @@ class Hub:
             missed = live.missed(db, last_id)
             if missed is None:
                 return [REFRESH]
-            names = fleet.by_numbers(db, WHOLE, {number for pulse in missed for number in pulse.devices})
+            names = fleet.names(db, WHOLE, {number for pulse in missed for number in pulse.devices})
         events = self._events(missed, names, {})
         return [event for event in events if listener.wants(event)][-QUEUE_LENGTH // 2 :]
 
@@ -196,6 +202,7 @@ class Hub:
             if self._copy():  # somebody came between looking and clearing
                 return True
             self._follower = None
+            self._told.clear()
             return bool(self._unwatched)
         self._end_dead_sessions(listeners)
         self._fan_out(listeners)
@@ -212,7 +219,7 @@ class Hub:
             new = self._follower.poll(db)
             if not new:
                 return
-            names = fleet.by_numbers(db, WHOLE, {number for pulse in new for number in pulse.devices})
+            names = fleet.names(db, WHOLE, {number for pulse in new for number in pulse.devices})
             looked_at = {listener.device_id for listener in listeners} - {""}
             values = self._values(db, new, {n for n, (device_id, _) in names.items() if device_id in looked_at})
         events = self._events(new, names, values)
@@ -224,7 +231,7 @@ class Hub:
     def _events(
         new: list[pulses.Pulse],
         names: dict[int, tuple[str, str]],
-        values: dict[int, tuple[tuple[str, str, Value], ...]],
+        values: dict[int, Values],
     ) -> list[Event]:
         """One event a pulse and device; the values go with the newest of each device."""
         newest = {number: pulse.id for pulse in new for number in pulse.devices}
@@ -239,29 +246,21 @@ class Hub:
                 events.append(Event("device", pulse.id, device_id, annex_id, pulse.at.timestamp(), kinds, of))
         return events
 
-    @staticmethod
-    def _values(
-        db: Session, new: list[pulses.Pulse], numbers: set[int]
-    ) -> dict[int, tuple[tuple[str, str, Value], ...]]:
-        """The newest numbers of devices that somebody looks at."""
-        letters: dict[int, str] = {}
-        for pulse in new:
-            for number in numbers & pulse.devices.keys():
-                letters[number] = letters.get(number, "") + pulse.devices[number]
-        payloads: list[tuple[Literal["beat", "live"], dict[int, tuple[datetime, bytes]]]] = [
-            ("beat", fleet.beat_payloads(db, {n for n, kinds in letters.items() if "b" in kinds})),
-            ("live", fleet.live_payloads(db, {n for n, kinds in letters.items() if "l" in kinds})),
-        ]
-        found: dict[int, dict[tuple[str, str], Value]] = {}
-        for kind, of in payloads:
-            for number, (_, payload) in of.items():
-                for subject, numbers_of in state.numbers_of(kind, payload).items():
-                    for metric, value in numbers_of.items():
-                        found.setdefault(number, {})[subject, metric] = value
-        return {
-            number: tuple((subject, metric, value) for (subject, metric), value in values.items())
-            for number, values in found.items()
-        }
+    def _values(self, db: Session, new: list[pulses.Pulse], numbers: set[int]) -> dict[int, Values]:
+        """What moved of the devices that somebody looks at: the readings that differ from those told last."""
+        touched = {number for pulse in new for number in pulse.devices} & numbers
+        for number in self._told.keys() - numbers:
+            del self._told[number]
+        if not touched:
+            return {}
+        rows = fleet.by_number(db, WHOLE, touched)
+        values: dict[int, Values] = {}
+        for number, known in fleet.known(db, rows, live=True).items():
+            told = self._told.get(number, {})
+            now_known = {(s, m): r.value for s, of in known.readings.items() for m, r in of.items()}
+            self._told[number] = now_known
+            values[number] = tuple((s, m, v) for (s, m), v in now_known.items() if told.get((s, m)) != v)
+        return values
 
     def _keep_watches(self, listeners: list[Listener]) -> None:
         mono = self._clock.mono()

@@ -13,7 +13,11 @@ _LATEST_S = 4e10  # what the protocol admits as a moment
 def text(language: Language, metric: str, value: Value) -> str:
     """What a person reads; raw words of a device come back as they are, for the template to escape."""
     if isinstance(value, list):
-        return language.gettext("none") if not value else ", ".join(word(language, metric, item) for item in value)
+        return (
+            language.gettext("none")
+            if not value
+            else language.gettext(", ").join(word(language, metric, item) for item in value)
+        )
     if isinstance(value, str):
         return word(language, metric, value)
     if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  # not a number

@@ -147,7 +147,12 @@ def device(db: Session, scope: Scope, device_id: str) -> DeviceRow:
     return _row(*found)
 
 
-def by_numbers(db: Session, scope: Scope, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
+def by_number(db: Session, scope: Scope, numbers: Collection[int]) -> list[DeviceRow]:
+    """The devices of these numbers that are in sight."""
+    return [_row(device, known) for device, known in db.execute(_rows(scope).where(Device.number.in_(numbers)))]
+
+
+def names(db: Session, scope: Scope, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
     """Id and annex of devices in sight, by number."""
     query = select(Device.number, Device.id, Device.annex_id).where(
         scope.limit(Device.annex_id), Device.number.in_(numbers)
@@ -190,20 +195,6 @@ def known(
         )
         for row in rows
     }
-
-
-def live_payloads(db: Session, numbers: Collection[int]) -> dict[int, tuple[datetime, bytes]]:
-    """The newest sample of watched devices, by number."""
-    query = select(LiveSample).where(LiveSample.device_number.in_(numbers))
-    return {sample.device_number: (sample.at, sample.payload) for sample in db.scalars(query)}
-
-
-def beat_payloads(db: Session, numbers: Collection[int]) -> dict[int, tuple[datetime, bytes]]:
-    """The newest beat of devices, by number."""
-    query = select(DeviceState.device_number, DeviceState.beat_at, DeviceState.beat).where(
-        DeviceState.device_number.in_(numbers)
-    )
-    return {number: (at, beat) for number, at, beat in db.execute(query) if at is not None and beat is not None}
 
 
 def inventory(db: Session, number: int) -> bytes | None:

@@ -4,7 +4,6 @@ Everything a device said is hostile until shown: it is escaped, and set apart so
 the text around it (`|apart`).
 """
 
-import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
@@ -22,30 +21,17 @@ from annexfleet_controller.access.asked import language_of
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.i18n import formats, readings
 from annexfleet_controller.i18n.catalogues import CODES, Language, language
+from annexfleet_controller.i18n.direction import isolated, plain
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
 
-# Marks that steer the direction of text, and control characters: no name needs them, and a spoof does.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
-
 Renders = Callable[..., HTMLResponse]
-
-
-def plain(text: object) -> str:
-    """A device's word without marks that steer."""
-    return _STEERING.sub("", str(text))
 
 
 def apart(text: object) -> Markup:
     """A device's word for the body of a page, with a direction of its own."""
     return Markup("<bdi>{}</bdi>").format(plain(text))
-
-
-def isolated(text: object) -> str:
-    """A device's word for an attribute or a choice, where no element can stand."""
-    return f"{_ISOLATE}{plain(text)}{_END_ISOLATE}"
 
 
 def page(request: Request, template: str, *, block: str = "", status: int = 200, **context: Any) -> HTMLResponse:

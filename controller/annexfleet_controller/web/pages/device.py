@@ -15,9 +15,10 @@ from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.i18n.direction import isolated
 from annexfleet_controller.store import annexes, fleet
 from annexfleet_controller.web.pages.board import name_of
-from annexfleet_controller.web.render import Page, WantedBlock, isolated
+from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(include_in_schema=False)
 

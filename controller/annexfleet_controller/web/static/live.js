@@ -33,7 +33,7 @@
     for (const place of document.querySelectorAll("[data-reading]")) {
       const text = texts.get(place.dataset.reading);
       if (text === undefined || text === place.textContent) continue;
-      place.textContent = text;
+      (place.querySelector("bdi") || place).textContent = text; // a device's own word keeps a direction of its own
       place.classList.add("fresh");
       requestAnimationFrame(() => requestAnimationFrame(() => place.classList.remove("fresh")));
     }
