@@ -50,8 +50,11 @@ class Sampler:
         self._hasten()
 
     def watch(self, seconds: float) -> None:
-        """Sample every 2 s for so long; 0 ends it."""
-        self._watched_until = self._loop.clock.mono() + seconds
+        """Sample at once and then every 2 s for so long; 0 ends it."""
+        now = self._loop.clock.mono()
+        if seconds > 0 and not self.watched:  # who begins to watch wants to see something
+            self._due.update((name, now) for name, collector in self._collectors.items() if collector.kept_fresh)
+        self._watched_until = now + seconds
         self._hasten()
 
     def _hasten(self) -> None:

@@ -1,4 +1,9 @@
-"""A clock that a test turns."""
+"""Time that a test turns: a clock, and a loop on it without threads."""
+
+from collections.abc import Callable
+from typing import Any
+
+from annexfleet_agent.loop import Loop, Outcome
 
 
 class TurnedClock:
@@ -22,3 +27,24 @@ class TurnedClock:
     def set_wall(self, by_seconds: float) -> None:
         """Somebody sets the device's clock; no time passes."""
         self._now += by_seconds
+
+
+class TurnedLoop(Loop):
+    """A loop whose jobs are done at its next turn, in its own thread; so nothing depends on real time."""
+
+    def in_worker(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Outcome], object],
+        *,
+        deadline_s: float,
+        late: Callable[[Outcome], object] | None = None,
+    ) -> None:
+        def do() -> None:
+            try:
+                outcome = Outcome(work(), None)
+            except Exception as error:
+                outcome = Outcome(None, error)
+            done(outcome)
+
+        self.soon(do)
