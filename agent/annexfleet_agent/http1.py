@@ -12,10 +12,12 @@ Redirects are not followed: an answer with status 302 comes back as it is, and t
 (`dial` with a host name) cannot be interrupted, so `dial` belongs in the worker thread.
 """
 
+import os
 import re
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from annexfleet_agent.protocol.messages import ProblemCode
@@ -30,6 +32,7 @@ _RECEIVE_BYTES = 64 * 1024
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: .*)?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HASH_NAME = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?")
 
 
@@ -103,6 +106,28 @@ def dial(
     except BaseException:
         connection.close()
         raise
+
+
+@cache
+def system_trust() -> "ssl.SSLContext":
+    """TLS that believes whom the system believes, made once for everybody who asks.
+
+    Where the system keeps its authorities one in a file named by its hash (Debian does), OpenSSL reads only the one
+    that it needs; a bundle of all would stay in memory with 2 MiB.  SSL_CERT_FILE and SSL_CERT_DIR are heeded.
+    """
+    import ssl  # noqa: PLC0415  # who never asks for https does not pay for it
+
+    paths = ssl.get_default_verify_paths()
+    if paths.openssl_cafile_env in os.environ or paths.capath is None or not _is_hashed(paths.capath):
+        return ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(capath=paths.capath)
+    return context
+
+
+def _is_hashed(directory: str) -> bool:
+    with os.scandir(directory) as entries:
+        return any(_HASH_NAME.fullmatch(entry.name) for entry in entries)
 
 
 def request(

@@ -1,8 +1,10 @@
 """The small HTTP client, against real sockets that say what they should not."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from tests.agent.queues.servers import Talk, drip, hang, ok, serving, ten_megabytes_in_chunks
 
 from annexfleet_agent.collectors.report import code_for
-from annexfleet_agent.http1 import Answer, Deadline, Malformed, Timeout, TooBig, dial, request
+from annexfleet_agent.http1 import Answer, Deadline, Malformed, Timeout, TooBig, dial, request, system_trust
 
 GET = ("GET", "/")
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -131,3 +133,20 @@ def test_hostile_bytes_end_in_one_of_three_ways(noise: bytes):
             return
 
     assert len(answer.body) <= 100
+
+
+def test_the_systems_authorities_are_trusted_one_by_one_where_they_are_kept_so(tmp_path: Path, monkeypatch):
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    (tmp_path / "0a1b2c3d.0").touch()
+    system_trust.cache_clear()
+    one_by_one = system_trust()
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    system_trust.cache_clear()
+    bundled = system_trust()
+    system_trust.cache_clear()
+
+    assert one_by_one.cert_store_stats()["x509_ca"] == 0  # read when a server's certificate asks for it
+    for context in (one_by_one, bundled):
+        assert context.verify_mode is ssl.CERT_REQUIRED
+        assert context.check_hostname

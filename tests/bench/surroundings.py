@@ -7,6 +7,7 @@ process alone; the rest may run in this one.
 import json
 import os
 import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -160,7 +161,13 @@ class Surroundings(NamedTuple):
     queue_port: int
     printing: printing.Place
     authorities: Path
-    """A bundle of the system's authorities and the portal's."""
+    """A directory of the system's authorities and the portal's, each named by its hash."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the agent: it shall trust the portal beside what the system trusts."""
+        kept = {name: value for name, value in os.environ.items() if name != "SSL_CERT_FILE"}
+        return {**kept, "SSL_CERT_DIR": str(self.authorities)}
 
 
 @contextmanager
@@ -169,10 +176,14 @@ def surroundings(directory: Path, waiting: Callable[[], int] = lambda: 3) -> Ite
     pem = _certificate(directory)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
-    system = Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt")
-    bundle = directory / "authorities.pem"
-    own, _, _ = pem.read_bytes().partition(b"-----BEGIN PRIVATE")
-    bundle.write_bytes((system.read_bytes() if system.exists() else b"") + own)
+    trusted = directory / "authorities"
+    trusted.mkdir()
+    for authority in Path("/etc/ssl/certs").glob("*.0"):
+        (trusted / authority.name).symlink_to(authority)
+    hash_ = subprocess.run(
+        ["openssl", "x509", "-noout", "-hash", "-in", pem], check=True, capture_output=True, text=True
+    )
+    (trusted / f"{hash_.stdout.strip()}.0").symlink_to(pem)
 
     def figures() -> bytes:
         rows = [
@@ -188,7 +199,7 @@ def surroundings(directory: Path, waiting: Callable[[], int] = lambda: 3) -> Ite
         for number in range(PRINTERS):
             printer = place.printer(f"hall-{number}")
             place.queue(printer.name, printer.uri)
-        yield Surroundings(portal_port, queue_port, place, bundle)
+        yield Surroundings(portal_port, queue_port, place, trusted)
 
 
 def configuration(directory: Path, around: Surroundings, *, push_port: int, period_s: float = 30.0) -> Path:

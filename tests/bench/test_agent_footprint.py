@@ -96,7 +96,7 @@ def test_the_full_agent_is_lighter_on_the_processor_than_node_exporter(tmp_path:
         log = stack.enter_context((tmp_path / "agent.log").open("wb"))
         agent = subprocess.Popen(
             [sys.executable, "-m", "annexfleet_agent", "--settings", config, "run"],
-            stdout=log, stderr=log, env={**os.environ, "SSL_CERT_FILE": str(around.authorities)},
+            stdout=log, stderr=log, env=around.environment,
         )  # fmt: skip
         stack.callback(end, agent)
 

@@ -176,7 +176,7 @@ def test_a_quiet_device_day_is_small_on_the_wire(tmp_path: Path):
         log = stack.enter_context((tmp_path / "agent.log").open("wb"))
         agent = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.fast_agent", config, str(FACTOR), str(origin)],
-            stdout=log, stderr=log, env={**os.environ, "SSL_CERT_FILE": str(around.authorities)},
+            stdout=log, stderr=log, env=around.environment,
         )  # fmt: skip
         stack.callback(agent.wait)
         stack.callback(agent.terminate)

@@ -9,11 +9,11 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 
 from annexfleet_agent.clock import Clock
 from annexfleet_agent.collectors.portalcheck import Finding, check, parse_url
 from annexfleet_agent.collectors.report import Collector, Report
+from annexfleet_agent.http1 import system_trust
 from annexfleet_agent.protocol.messages import Portal
 from annexfleet_agent.settings import PortalCheck, Settings
 
@@ -36,9 +36,9 @@ def collector(
     """One subject `portal:<name>` for each portal of agent.toml and each that the controller wishes besides.
 
     Of two with one name that of agent.toml counts.  Only agent.toml may give a url with credentials.  `trust` gives the
-    certificates to believe in; by default those of the system, loaded at the first https check (2.2 MiB).
+    certificates to believe in; by default those of the system, loaded at the first https check.
     """
-    checks = _Checks(clock, trust or cache(ssl.create_default_context))
+    checks = _Checks(clock, trust or system_trust)
 
     def collect() -> Report:
         report = Report()

@@ -6,17 +6,13 @@ are not followed: a queue system that redirects usually wants somebody to sign i
 
 import base64
 import socket
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from annexfleet_agent.http1 import Answer, Deadline, dial, request
+from annexfleet_agent.http1 import Answer, Deadline, dial, request, system_trust
 from annexfleet_agent.protocol.messages import ProblemCode
 from annexfleet_agent.queues.source import MAX_ANSWER_BYTES, Fetched, SourceFailed, parse_json
 from annexfleet_agent.settings import QueueSource
-
-if TYPE_CHECKING:
-    import ssl
 
 _CODE_OF_STATUS: dict[int, ProblemCode] = {401: "denied", 403: "denied", 404: "unsupported", 410: "unsupported"}
 
@@ -60,7 +56,7 @@ def fetch(source: QueueSource) -> Fetched:
         headers["Authorization"] = "Basic " + base64.b64encode(where.credentials.encode()).decode("ascii")
     deadline = Deadline(source.timeout_s)
     try:
-        connection = dial(where.host, where.port, deadline, tls=_trusted() if where.tls else None)
+        connection = dial(where.host, where.port, deadline, tls=system_trust() if where.tls else None)
     except socket.gaierror as error:
         raise SourceFailed("unreachable", f"no address for {where.host}: {error.strerror}") from None
     with connection:
@@ -84,11 +80,3 @@ def _accept(answer: Answer) -> None:
         raise SourceFailed("malformed", f"status {answer.status}, a redirect to {place}; redirects are not followed")
     if answer.status != 200:
         raise SourceFailed(_CODE_OF_STATUS.get(answer.status, "failed"), f"status {answer.status}")
-
-
-@cache
-def _trusted() -> "ssl.SSLContext":
-    """The system's authorities; loaded at the first https source, for it costs 2 MiB."""
-    import ssl  # noqa: PLC0415
-
-    return ssl.create_default_context()

@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct, structs
@@ -132,11 +131,11 @@ def stamped(row: Row, observed_at: float) -> Row:
 
 
 def _number(value: object, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("is no number")  # noqa: TRY004  # one kind for the caller
     try:
         number = float(value)
-    except (OverflowError, ValueError):
+    except OverflowError:
         number = math.inf
     if not math.isfinite(number):
         raise ValueError("is not finite")
@@ -166,7 +165,7 @@ def _moment(value: object, now: float) -> float:
         except (OverflowError, ValueError):
             raise ValueError("is no moment") from None
     else:
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError("is no moment")  # noqa: TRY004  # as above
         seconds = _number(value, 1e18)
     if seconds > now + FUTURE_SLACK_S:

@@ -2,7 +2,6 @@
 
 import math
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -23,7 +22,7 @@ def test_a_whole_row():
         "served_last_hour": 31,
         "abandoned_last_hour": 0,
         "counters_open": 3,
-        "counters_total": Decimal(5),
+        "counters_total": 5.0,
         "observed_at": "2023-11-14T22:13:00Z",
         "oldest_at": NOW - 700,
     }
@@ -53,9 +52,7 @@ def test_what_is_missing_is_unknown_and_not_zero():
 
 
 @pytest.mark.parametrize("field", ["waiting", "served_last_hour", "counters_total", "average_wait_s", "longest_wait_s"])
-@pytest.mark.parametrize(
-    "value", [-1, math.nan, math.inf, "12", True, [], {}, 10**400, Decimal("NaN"), Decimal("sNaN"), 1e12]
-)
+@pytest.mark.parametrize("value", [-1, math.nan, math.inf, "12", True, [], {}, 10**400, 1e12])
 def test_what_is_no_figure_is_refused_and_the_rest_stays(field: str, value: object):
     row, refused = canonical("acts", {field: value, "abandoned_last_hour": 2}, now=NOW)
 
