@@ -33,7 +33,9 @@ def fleet(engine: Engine) -> Engine:
 
 def orders(engine: Engine, now: datetime) -> list[tuple[str, datetime]]:
     with writing(engine) as db:
-        assert watches.any_due(db, now=now) is bool(due := watches.claim_orders(db, now=now)) or due
+        any_due = watches.any_due(db, now=now)
+        due = watches.claim_orders(db, now=now)
+        assert due or not any_due
         return due
 
 
