@@ -88,9 +88,11 @@ def _ours(tmp_path: Path) -> tuple[Rate, str]:
             load = subprocess.Popen([sys.executable, "-m", "tests.bench.beat_load", tmp_path / "plan.json"], cwd=root())
             try:
                 size = _start(load, tmp_path)
+                machine = _busy()
                 before, began = {name: _cpu(p) for name, p in measured.items()}, time.monotonic()
                 assert load.wait(300) == 0
                 seconds = time.monotonic() - began
+                busy = _busy() - machine
                 spent = {name: _cpu(p) - before[name] for name, p in measured.items()}
             finally:
                 load.kill()
@@ -103,7 +105,7 @@ def _ours(tmp_path: Path) -> tuple[Rate, str]:
         f"{count:,} beats of {METRICS} metrics, {size} bytes a frame, from {DEVICES:,} devices, acknowledged end "
         f"to end in {seconds:.1f} s: {count / seconds:,.0f} beats/s\n"
         + ", ".join(f"{name} {cpu / count * 1e6:.0f} us a beat" for name, cpu in spent.items())
-        + f", {psutil.cpu_count()} processors"
+        + f"; {psutil.cpu_count()} processors, {busy / seconds:.1f} of them busy, all programs of the machine together"
     )
     return Rate(count * METRICS, seconds, sum(spent.values())), text
 
@@ -141,6 +143,12 @@ def _until(file: Path, load: subprocess.Popen[bytes]) -> None:
         assert load.poll() is None, "the load ended before it began"
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def _busy() -> float:
+    """Seconds that the machine's processors were not idle."""
+    times = psutil.cpu_times()
+    return float(times.user + times.system + times.nice + times.irq + times.softirq)
 
 
 def _cpu(process: psutil.Process) -> float:

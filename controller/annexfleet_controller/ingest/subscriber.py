@@ -35,7 +35,7 @@ from annexfleet_controller.store.database import open_database
 log = logging.getLogger(__name__)
 
 USER = "svc-controller"
-MOST_MESSAGES = 2000
+MOST_MESSAGES = 4000
 """In one batch; more gains nothing, and a batch is what a restart repeats."""
 MOST_BYTES = 8 * 1024 * 1024
 LINGER_S = 0.05

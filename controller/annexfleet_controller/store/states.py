@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import BigInteger, delete, exists, func, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store import bulk
@@ -50,11 +50,12 @@ _KNOWN = (
     DeviceState.agent_version,
     DeviceState.config_version,
     DeviceState.clock_offset_s,
-    DeviceState.connected_at,
-    DeviceState.gone_at,
-    DeviceState.heard_at,
-    DeviceState.beat_at,
-    DeviceState.inventory_at,
+    # As the whole microseconds they are kept as: thousands of datetimes a second would be made for nothing.
+    type_coerce(DeviceState.connected_at, BigInteger),
+    type_coerce(DeviceState.gone_at, BigInteger),
+    type_coerce(DeviceState.heard_at, BigInteger),
+    type_coerce(DeviceState.beat_at, BigInteger),
+    type_coerce(DeviceState.inventory_at, BigInteger),
 )
 
 
@@ -75,7 +76,7 @@ def lock(db: Session, device_ids: Collection[str]) -> dict[str, Known]:
         .order_by(Device.number)
         .with_for_update(of=DeviceState)
     )
-    return {row[1]: Known(*row[:9], *map(_seconds, row[9:])) for row in rows}
+    return {row[1]: Known(*row[:9], *[(moment or 0) / 1e6 for moment in row[9:]]) for row in rows}
 
 
 def begin(db: Session, device_numbers: Iterable[int]) -> None:
@@ -168,10 +169,6 @@ def prune_live(db: Session, *, before: datetime) -> None:
 def count_connected(db: Session) -> int:
     """How many devices count as connected."""
     return db.scalar(select(func.count()).select_from(DeviceState).where(DeviceState.connected)) or 0
-
-
-def _seconds(moment: datetime | None) -> float:
-    return moment.timestamp() if moment else 0.0
 
 
 def _micros(seconds: float) -> int | None:
