@@ -7,7 +7,7 @@ from annexfleet_agent.protocol import messages as m
 
 names = st.text(st.characters(codec="utf-8"), max_size=40)
 codes = st.text(st.characters(codec="utf-8"), max_size=20)
-finite = st.floats(-1e15, 1e15, allow_nan=False) | st.integers(-(2**53), 2**53)
+finite = st.floats(-1e15, 1e15, allow_nan=False) | st.integers(-(10**15), 10**15)
 seqs = st.integers(1, 2**53)
 moments = st.floats(0, 4e10) | st.integers(0, 40_000_000_000)
 values = finite | names | st.lists(names, max_size=4)
@@ -18,7 +18,7 @@ numbers = st.dictionaries(
     st.dictionaries(names, finite | st.builds(m.Summary, last=finite, min=finite, mean=finite, max=finite), max_size=4),
     max_size=4,
 )
-item = {"seq": seqs, "at": moments}
+item = {"seq": seqs, "at": moments, "earlier_boot": st.booleans()}
 
 UP: dict[str, st.SearchStrategy[m.UpMessage]] = {
     "hello": st.builds(
@@ -28,6 +28,7 @@ UP: dict[str, st.SearchStrategy[m.UpMessage]] = {
         boot_id=codes,
         install_id=codes,
         next_seq=seqs,
+        oldest_seq=st.integers(0, 2**53),
         agent_version=codes,
         config_version=st.integers(0, 2**31),
         features=st.lists(codes, max_size=3),

@@ -131,3 +131,18 @@ def test_an_item_of_the_smallest_kind_is_understood():
     }
 
     assert {kind for kind, payload in smallest.items() if _decode(kind, payload)} == {*UP, *DOWN}
+
+
+@pytest.mark.parametrize("number", [b"1e16", b"-1e300", b"2e15", b"1e400", b"10000000000000000", b"9" * 400])
+def test_numbers_out_of_all_proportion_are_no_message(number):
+    assert _reason_or_none("change", b'{"seq":1,"at":1,"collector":"c","readings":{"":{"n":%b}}}' % number)
+    assert _reason_or_none("beat", b'{"seq":1,"at":1,"seconds":1,"numbers":{"":{"n":%b}}}' % number)
+    assert _reason_or_none("beat", b'{"seq":1,"at":1,"seconds":1,"numbers":{"":{"n":[0,0,0,%b]}}}' % number)
+
+
+def test_a_gap_has_no_more_ranges_than_a_controller_keeps():
+    def gap(ranges: int) -> bytes:
+        return msgspec.json.encode({"seq": 1, "at": 1, "ranges": [[n, n] for n in range(2, 2 * ranges + 1, 2)]})
+
+    assert _reason_or_none("gap", gap(messages.MAX_GAP_RANGES)) is None
+    assert _reason_or_none("gap", gap(messages.MAX_GAP_RANGES + 1)) == "not_a_message"

@@ -18,7 +18,14 @@ Code = Annotated[str, Meta(max_length=64)]
 Name = Annotated[str, Meta(max_length=160)]
 Word = Annotated[str, Meta(max_length=512)]
 
-Value = float | int | Word | list[Word]
+MOST = 1e15
+"""No number of a reading is further from zero.  Above, neither sums nor pages could be trusted; a petabyte fits."""
+Number = Annotated[float, Meta(ge=-MOST, le=MOST)]
+Whole = Annotated[int, Meta(ge=-(10**15), le=10**15)]
+
+MAX_GAP_RANGES = 1000
+
+Value = Number | Whole | Word | list[Word]
 """A reading's value: a number in its metric's unit, a word, or a set of words (a printer's causes)."""
 
 Subject = Name
@@ -36,13 +43,13 @@ The codes are those of `ProblemCode`; one that is not known here is shown as it 
 class Summary(Struct, frozen=True, array_like=True):
     """How one number went during a beat."""
 
-    last: float
-    min: float
-    mean: float
-    max: float
+    last: Number
+    min: Number
+    mean: Number
+    max: Number
 
 
-Numbers = dict[Subject, dict[Name, float | Summary]]
+Numbers = dict[Subject, dict[Name, Number | Summary]]
 """A number that did not move during the beat stands alone; else its `Summary`."""
 
 
@@ -53,6 +60,9 @@ class _Message(Struct, frozen=True, omit_defaults=True, kw_only=True):
 class _Item(_Message, frozen=True, omit_defaults=True, kw_only=True):
     seq: Seq
     at: Moment
+    earlier_boot: bool = False
+    """It was measured before the device last started, so the clock of this session's `Hello` says nothing of its `at`.
+    Stamped as it is sent."""
 
 
 # -- up ---------------------------------------------------------------------------------------------------------------
@@ -70,6 +80,9 @@ class Hello(_Message, frozen=True, omit_defaults=True, kw_only=True):
     """New for each installation: a sequence numbers the items of one installation only."""
     next_seq: Seq
     """The number that the next new item will bear."""
+    oldest_seq: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """The lowest number that still waits in the outbox, or `next_seq` if none does; 0 if the agent does not say.
+    What is below will not come: a controller whose database was restored from a copy counts it as had."""
     agent_version: Code
     config_version: int = 0
     """Version of the desired settings in force; 0 if there are none."""
@@ -118,7 +131,7 @@ class Receipt(_Item, frozen=True, omit_defaults=True, kw_only=True):
 class Gap(_Item, frozen=True, omit_defaults=True, kw_only=True):
     """The outbox was full: the items in these ranges (both ends included) will never come."""
 
-    ranges: list[tuple[Seq, Seq]]
+    ranges: Annotated[list[tuple[Seq, Seq]], Meta(max_length=MAX_GAP_RANGES)]
     lost: dict[Code, int] = {}
     """How many went, by kind."""
 
