@@ -104,7 +104,7 @@ def enrol(
     body = msgspec.json.encode(request)
     proof = Ed25519PrivateKey.from_private_bytes(token.seed).sign(wire.ENROL_PURPOSE + body)
     enrolled = controller.ask(wire.ENROL_PATH, wire.Signed(body=body, proof=proof), wire.Enrolled)
-    _put_in_force(directory, slot, key, enrolled, token.enrol_url, previous="")
+    _put_in_force(directory, slot, key, enrolled, token.enrol_url, authority=controller.authority, previous="")
     return enrolled
 
 
@@ -130,7 +130,9 @@ def renew(directory: Path) -> wire.Enrolled:
     body = msgspec.json.encode(request)
     proof = old_key.sign(wire.RENEW_PURPOSE + body, ec.ECDSA(hashes.SHA256()))
     enrolled = controller.ask(wire.RENEW_PATH, wire.Signed(body=body, proof=proof), wire.Enrolled)
-    _put_in_force(directory, slot, key, enrolled, current.enrol_url, previous=current.slot)
+    _put_in_force(
+        directory, slot, key, enrolled, current.enrol_url, authority=controller.authority, previous=current.slot
+    )
     return enrolled
 
 
@@ -176,6 +178,7 @@ def _put_in_force(
     enrolled: wire.Enrolled,
     enrol_url: str,
     *,
+    authority: str,
     previous: str,
 ) -> None:
     try:
@@ -196,8 +199,8 @@ def _put_in_force(
     if not fits:
         raise EnrolmentFailed("The controller gave a certificate for another key.", EXIT_REFUSED)
     try:
-        # Both answers came over a connection that trusts this very authority.
-        _write(directory / slot / "authority.pem", enrolled.authority.encode())
+        # The one that the token names, and never a text that came with an answer.
+        _write(directory / slot / "authority.pem", authority.encode())
         _write(directory / slot / "device.pem", enrolled.chain.encode())
         _write_record(directory, record)
         (directory / slot / "pending").unlink(missing_ok=True)

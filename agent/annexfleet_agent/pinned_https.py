@@ -51,6 +51,7 @@ class PinnedController:
 
     def __init__(self, url: str, authority: str, clock_ahead_s: float | None = None) -> None:
         self._url = url
+        self.authority = authority
         self._clock_ahead_s = clock_ahead_s
         """How far this machine's clock is ahead of the controller's; None if nobody told."""
         self._context = ssl.create_default_context(cadata=authority)
@@ -74,7 +75,8 @@ class PinnedController:
                 "between, or the controller was set up anew: tell the administrator, and do not go on.",
                 EXIT_WRONG_AUTHORITY,
             )
-        return cls(url, answer.authority, time.time() - answer.time)
+        # Only the certificate that was checked: whatever else stood in the answer would be trusted just as well.
+        return cls(url, root.public_bytes(Encoding.PEM).decode(), time.time() - answer.time)
 
     def nonce(self) -> str:
         return _decoded(self._post(wire.NONCE_PATH, b""), wire.Nonce).nonce
