@@ -1,7 +1,8 @@
 """Finds a printer that its queue knows by service name only (`dnssd://Name._ipp._tcp.local/`): one-shot multicast DNS.
 
-RFC 6762 5.1: a question from an ordinary port is answered to that port.  Answers are hostile input: lengths are checked
-and names may not jump in circles.
+RFC 6762 5.1: a question from an ordinary port is answered to that port.  Answers are hostile input, for anybody on the
+network may give one: lengths are checked, names may not jump in circles, and no answer leads to this machine itself, to
+what only hears its neighbours, or out of a line of HTTP.
 """
 
 import re
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from annexfleet_agent.printers.failure import Failed
+from annexfleet_agent.printers.transport import is_plain
 
 _GROUP = ("224.0.0.251", 5353)
 _A, _TXT, _SRV, _IN_UNICAST = 1, 16, 33, 0x8001
@@ -42,7 +44,11 @@ def is_service(host: str) -> bool:
 
 
 def resolve(service: str, *, timeout_s: float, mono: Callable[[], float], group: tuple[str, int] = _GROUP) -> Found:
-    """Where the service is now.  Raises Failed `failed` if nobody on the network answers for it."""
+    """Where the service is now.
+
+    Raises Failed: `failed` if nobody on the network answers for it, `denied` if its host's name leads to an address
+    that an answer may not lead to.
+    """
     name = _labels(service)
     question = _question(name)
     deadline = mono() + timeout_s
@@ -53,8 +59,8 @@ def resolve(service: str, *, timeout_s: float, mono: Callable[[], float], group:
                 ear.sendto(question, group)
                 found = _heard(ear, name, min(mono() + _ASK_AGAIN_S, mono() + left_s), mono)
                 if found is not None:
-                    return found
-    except OSError as error:
+                    return found._replace(host=_looked_up(found.host))
+    except (OSError, UnicodeError) as error:
         raise Failed("failed", f"mDNS: {error}") from None
     raise Failed("failed", "nobody on this network answers for the service's name")
 
@@ -75,9 +81,25 @@ def parse(packet: bytes, name: tuple[str, ...]) -> Found | None:
                 addresses[record.name] = socket.inet_ntoa(data)
     except (IndexError, struct.error):
         return None
-    if not host or not port:
+    address = addresses.get(host, "")
+    found = Found(address or ".".join(host), port, path)
+    if not host or not port or not is_plain(found.host) or not is_plain(path):
         return None
-    return Found(addresses.get(host, ".".join(host)), port, path)
+    return None if address and not _may_be_asked(address) else found
+
+
+def _looked_up(host: str) -> str:
+    """The host's address; its name could be made to lead elsewhere afterwards."""
+    address = socket.gethostbyname(host)
+    if not _may_be_asked(address):
+        raise Failed("denied", f"mDNS: a printer at {address}")
+    return address
+
+
+def _may_be_asked(address: str) -> bool:
+    """Not this machine, not link-local, not multicast, broadcast or reserved."""
+    first, second, *_ = socket.inet_aton(address)
+    return first not in {0, 127} and first < 224 and (first, second) != (169, 254)
 
 
 def _heard(ear: socket.socket, name: tuple[str, ...], until: float, mono: Callable[[], float]) -> Found | None:

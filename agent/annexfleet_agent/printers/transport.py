@@ -42,11 +42,18 @@ class Endpoint(NamedTuple):
         return f"{'ipps' if self.tls else 'ipp'}://{host}:{self.port}{self.path}"
 
 
+def is_plain(text: str) -> bool:
+    """Whether a host or path can stand in a line of HTTP: an address of somebody else's choice must not add lines."""
+    return all(" " < character < "\x7f" for character in text)
+
+
 def post(endpoint: Endpoint, body: bytes, *, timeout_s: float, mono: Callable[[], float]) -> bytes:
     """The body of the answer to an IPP request.
 
     Raises Failed: `unreachable`, `timed_out`, `malformed`, `too_big`, `denied`, `unsupported` or `failed`.
     """
+    if not is_plain(endpoint.path) or not (endpoint.host.startswith("/") or is_plain(endpoint.host)):
+        raise Failed("unsupported", "an address with a blank or a letter that cannot be in it")
     try:
         status, answer = _exchange(endpoint, body, mono() + timeout_s, mono)
         if status == _UPGRADE_REQUIRED and not endpoint.tls:

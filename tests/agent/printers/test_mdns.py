@@ -26,7 +26,7 @@ def record(name, kind, data):
     return name + struct.pack(">HHIH", kind, 0x8001, 120, len(data)) + data
 
 
-def answer(port, *, text=b"\x06rp=ipp", address="127.0.0.1", flags=0x8400):
+def answer(port, *, text=b"\x06rp=ipp", address="192.0.2.42", flags=0x8400):
     pointer = b"\xc0\x0c"  # to the first record's name
     records = [
         record(
@@ -41,7 +41,7 @@ def answer(port, *, text=b"\x06rp=ipp", address="127.0.0.1", flags=0x8400):
 
 
 def test_an_answer_tells_host_port_and_path():
-    assert mdns.parse(answer(631), NAME) == mdns.Found("127.0.0.1", 631, "/ipp")
+    assert mdns.parse(answer(631), NAME) == mdns.Found("192.0.2.42", 631, "/ipp")
     assert mdns.parse(answer(631, text=b"\x00", address=""), NAME) == mdns.Found("hp42.local", 631, "/")
 
 
@@ -49,6 +49,31 @@ def test_what_is_no_answer_about_the_service_says_nothing():
     assert mdns.parse(answer(631, flags=0), NAME) is None
     assert mdns.parse(answer(631), ("other", "_ipp", "_tcp", "local")) is None
     assert mdns.parse(answer(0), NAME) is None
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "127.9.9.9", "0.0.0.0", "169.254.169.254", "224.0.0.251", "239.1.2.3", "255.255.255.255"]
+)
+def test_an_answer_that_leads_to_this_machine_or_to_no_single_one_says_nothing(address):
+    assert mdns.parse(answer(631, address=address), NAME) is None
+
+
+@pytest.mark.parametrize(
+    "path", [b"x HTTP/1.1\r\nHost: localhost\r\n\r\nPUT /", b"x y", b"x\x00", b"x\x7f", b"\xc3\xa4"]
+)
+def test_a_path_that_would_add_lines_to_a_request_says_nothing(path):
+    text = b"rp=" + path
+
+    assert mdns.parse(answer(631, text=bytes([len(text)]) + text), NAME) is None
+
+
+def test_a_name_without_an_address_may_not_lead_to_this_machine_either(monkeypatch):
+    monkeypatch.setattr(mdns, "_heard", lambda *_: mdns.Found("localhost", 631, "/ipp"))
+
+    with pytest.raises(Failed) as failed:
+        mdns.resolve(SERVICE, timeout_s=1, mono=time.monotonic, group=("127.0.0.1", 9))
+
+    assert failed.value.code == "denied"
 
 
 def test_a_name_that_jumps_in_circles_ends():
@@ -87,10 +112,11 @@ def test_a_service_is_found_and_its_printer_asked(monkeypatch):
             question, asker = responder.recvfrom(9000)
             asked.append(question)
             responder.sendto(b"noise", asker)
-            responder.sendto(answer(printer.port), asker)
+            responder.sendto(answer(printer.port, address="127.0.0.1"), asker)
 
         thread = threading.Thread(target=respond, daemon=True)
         thread.start()
+        monkeypatch.setattr(mdns, "_may_be_asked", lambda address: address == "127.0.0.1")
         monkeypatch.setattr(mdns.resolve, "__kwdefaults__", {"group": responder.getsockname()})
 
         seen = ask.printer(

@@ -132,3 +132,22 @@ def test_an_absent_unix_socket_is_unsupported(tmp_path):
 )
 def test_an_endpoint_has_a_uri(endpoint, uri):
     assert endpoint.uri == uri
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ("127.0.0.1", "/x HTTP/1.1\r\nHost: localhost\r\n\r\nPUT /"),
+        ("127.0.0.1", "/a b"),
+        ("127.0.0.1", "/\x7f"),
+        ("127.0.0.1", "/\u00e4"),
+        ("127.0.0.1\r\nX: y", "/"),
+        ("/run/cups.sock", "/a\nb"),
+    ],
+)
+def test_an_address_cannot_add_lines_to_a_request(host, path):
+    with serving(always(http(b"answer"))) as server, pytest.raises(Failed) as failed:
+        transport.post(Endpoint(host, server.port, path), b"ask", timeout_s=5, mono=time.monotonic)
+
+    assert failed.value.code == "unsupported"
+    assert server.requests == []
