@@ -5,14 +5,14 @@ same state.  `enrol` and `renew` have finer ones, see `enrolment`.
 """
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annexfleet_agent import lean  # noqa: F401  # before msgspec
+from annexfleet_agent import lean  # noqa: F401  # before all that imports a library
 from annexfleet_agent import settings as settings_
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from annexfleet_agent.collectors.report import Collector, Report
     from annexfleet_agent.settings import Settings
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
-def _run(settings: "Settings", path: Path | None) -> int:
+def _run(settings: "Settings", path: "Path | None") -> int:
     from annexfleet_agent import program, queues  # noqa: PLC0415
 
     for name in [name for name in sys.modules if name.startswith("tomllib")]:

@@ -7,12 +7,12 @@ The agent program runs one of these; the simulator runs hundreds in one process,
 
 import logging
 import os
-import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annexfleet_agent import __version__, desired, status
+from annexfleet_agent.chance import Chance, SystemChance
 from annexfleet_agent.collectors.report import Collector, Report
 from annexfleet_agent.digest import Digest
 from annexfleet_agent.identity import Identity
@@ -60,7 +60,7 @@ class AgentCore:
         inventory: Callable[[Sequence[dict[str, messages.Value]]], "Taken"] | None = None,
         renew: Callable[[], object] | None = None,
         retry_windows_s: Sequence[float] = RETRY_WINDOWS_S,
-        rng: random.Random | None = None,
+        rng: Chance | None = None,
     ) -> None:
         """Everything it touches comes from outside.
 
@@ -79,7 +79,7 @@ class AgentCore:
         self._boot_id = boot_id
         self._inventory = inventory
         self._renew = renew
-        self._rng = rng or random.Random()  # noqa: S311  # to spread load, not to hide anything
+        self._rng: Chance = rng or SystemChance()
         self._config = desired.load(state_dir)
         self._started_at = self._clock.now()
         self._clock_offset = self._clock.now() - self._clock.mono()

@@ -7,7 +7,6 @@ Not thread-safe: everything happens in the loop's thread.
 
 import errno
 import logging
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from annexfleet_agent import disk
+from annexfleet_agent.chance import new_id
 from annexfleet_agent.pending import ROW_OVERHEAD_BYTES, UNNUMBERED, Pending, joined, ranges_of, row_of, size_of
 from annexfleet_agent.protocol import messages
 
@@ -223,7 +223,7 @@ class Outbox:
             log.warning("the outbox was another device's, it begins anew owner=%s", meta["owner"])
             self._db.executescript("DELETE FROM item; DELETE FROM meta;")
             meta = {}
-        self._install_id = meta.get("install_id") or secrets.token_hex(5)
+        self._install_id = meta.get("install_id") or new_id(5)
         self._next_seq = int(meta.get("next_seq", "1"))
         self._lost: list[Pending] = []
         self._recount()
@@ -388,7 +388,7 @@ class Outbox:
         self._db.executemany(
             "UPDATE item SET seq = ? WHERE seq = ?", [(new, old) for new, old in enumerate(waiting, 1)]
         )
-        self._install_id = secrets.token_hex(5)
+        self._install_id = new_id(5)
         self._set("install_id", self._install_id)
         self._next_seq = len(waiting) + 1
         self._set("next_seq", str(self._next_seq))

@@ -5,7 +5,6 @@ What is imported here stays in memory for months, so it is little: see tests/age
 
 import logging
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from annexfleet_agent import collectors, identity, lean
+from annexfleet_agent.chance import new_id
 from annexfleet_agent.collectors import agent as agent_collector
 from annexfleet_agent.collectors import inventory
 from annexfleet_agent.collectors.report import Collector
@@ -171,4 +171,4 @@ def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", "")[:12]
     except OSError:
-        return secrets.token_hex(6)
+        return new_id(6)

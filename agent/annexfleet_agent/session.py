@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from annexfleet_agent import lean  # noqa: F401  # before paho
 from annexfleet_agent.loop import Loop, Timer
 from annexfleet_agent.protocol import messages, topics, wire
 
@@ -26,6 +25,7 @@ _NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME: chain and name are verified, the dates are not."""
 _CONNECT_STEP_S = 10.0
 _GOODBYE_S = 1.0
+_HUNG_UP = "the broker hung up before it let us in: most likely it does not accept this device's certificate"
 _UNANSWERED_MS = 60_000
 _PING_SLACK_S = 0.5
 """paho counts by a clock of its own."""
@@ -58,9 +58,19 @@ class Ears(Protocol):
         """The connection is over, also if it was never open.  `refused`: the broker does not want this device."""
 
 
-def tls_context(authority: Path, certificate: Path, key: Path, *, heed_dates: bool) -> ssl.SSLContext:
+class _Context(ssl.SSLContext):
+    """Remembers the last socket: paho leaves one whose handshake failed open until the garbage is collected."""
+
+    last: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+        self.last = super().wrap_socket(*args, **options)
+        return self.last
+
+
+def tls_context(authority: Path, certificate: Path, key: Path, *, heed_dates: bool) -> _Context:
     """Mutual TLS that trusts one authority only.  Raises OSError (also ssl.SSLError) for unusable files."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # not create_default_context: that loads the system's authorities
+    context = _Context(ssl.PROTOCOL_TLS_CLIENT)  # not create_default_context: that loads the system's authorities
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(authority)
     context.load_cert_chain(certificate, key)
@@ -71,7 +81,7 @@ def tls_context(authority: Path, certificate: Path, key: Path, *, heed_dates: bo
 
 def dial(
     address: Address,
-    context: ssl.SSLContext,
+    context: _Context,
     *,
     keepalive_s: int,
     session_id: str,
@@ -82,11 +92,20 @@ def dial(
         CallbackAPIVersion.VERSION2, client_id=address.device_id, protocol=MQTTv5, reconnect_on_failure=False
     )
     client.tls_set_context(context)
+    # With TLS 1.3 a refused certificate shows only as an error of the first read or write, which paho just logs.
+    troubles: list[str] = []
+    client.user_data_set(troubles)
+    client.on_log = lambda _client, _data, _level, text: troubles.append(text) if "on socket:" in text else None
     client.connect_timeout = connect_timeout_s
     client.will_set(
         topics.up(address.device_id, "gone"), wire.encode(messages.Gone(session_id=session_id, reason="lost")), qos=1
     )
-    client.connect(address.broker_host, address.broker_port, keepalive_s, clean_start=True)
+    try:
+        client.connect(address.broker_host, address.broker_port, keepalive_s, clean_start=True)
+    except OSError:
+        if context.last is not None:
+            context.last.close()
+        raise
     return client
 
 
@@ -110,6 +129,7 @@ class Session:
         self._telling = False
         self._over = False
         self._why = ""
+        self._silent = False
         self._refused = False
         self._let_in = False
         self._keepalive_s = keepalive_s
@@ -121,7 +141,7 @@ class Session:
         client.on_publish = self._on_publish
         client.on_disconnect = self._on_disconnect
         client.on_socket_close = self._on_socket_close
-        client.on_log = self._on_log
+        self._troubles: list[str] = client.user_data_get() or []
         client.suppress_exceptions = False
         self._begin()
 
@@ -158,7 +178,7 @@ class Session:
     def break_off(self, why: str) -> None:
         """Give up a connection that does not answer; `on_closed` is told."""
         if not self._over:
-            self._why = self._why or why
+            self._why, self._silent = self._why or why, True
             self._over_with()
 
     # -- paho on the loop
@@ -241,18 +261,12 @@ class Session:
         self._happened.append(self._if_on(lambda: self._ears.on_delivered(mid, reason.value)))
 
     def _on_disconnect(self, _client: Client, _data: object, _flags: object, reason: Any, _properties: object) -> None:
-        self._why = self._why or (f"the connection ended: {reason}" if self._let_in else f"closed at once: {reason}")
+        self._why = self._why or f"the connection ended: {reason}"
         self._happened.append(self._over_with)
         self._loop.soon(self._tell)
 
     def _on_socket_close(self, _client: Client, _data: object, sock: Any) -> None:
         self._loop.unwatch(sock)
-
-    def _on_log(self, _client: Client, _data: object, _level: int, text: str) -> None:
-        # Until we are let in: with TLS 1.3 a refused certificate shows only as an error of the first read.
-        if "[SSL:" in text:
-            self._why = text[text.index("[SSL:") :]
-            self._refused = True
 
     def _if_on(self, tell: Callable[[], object]) -> Callable[[], object]:
         return lambda: None if self._over else tell()
@@ -262,7 +276,12 @@ class Session:
             return
         self._over = True
         self._drop()
-        self._ears.on_closed(self._why or "the connection ended", refused=self._refused)
+        if not self._let_in and not self._silent and not self._refused:
+            # Whether we get to see the reason is a race between what we write and what the broker says.
+            seen = next((text for text in self._troubles if "[SSL:" in text), "")
+            self._why = seen or f"{_HUNG_UP} ({self._why or 'no reason given'})"
+            self._refused = True
+        self._ears.on_closed(self._why, refused=self._refused)
 
     def _drop(self) -> None:
         if self._misc is not None:

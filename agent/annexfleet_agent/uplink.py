@@ -6,8 +6,6 @@ that are not acknowledged; what stays unacknowledged too long is asked about (a 
 """
 
 import logging
-import random
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, get_args
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 from msgspec import Struct
 
 from annexfleet_agent import session, trouble
+from annexfleet_agent.chance import Chance, SystemChance, new_id
 from annexfleet_agent.drain import Drain
 from annexfleet_agent.identity import Identity
 from annexfleet_agent.loop import Loop, Outcome, Timer
@@ -75,7 +74,7 @@ class Uplink:
         on_ready: Callable[[], object],
         keepalive_s: int = 110,
         retry_windows_s: Sequence[float] = RETRY_WINDOWS_S,
-        rng: random.Random | None = None,
+        rng: Chance | None = None,
         on_status: Callable[[], object] = lambda: None,
     ) -> None:
         """`identity` is asked (in the worker) at each attempt, so that a renewed certificate is used.
@@ -95,7 +94,7 @@ class Uplink:
         self._on_status = on_status
         self._keepalive_s = keepalive_s
         self._windows_s = tuple(retry_windows_s)
-        self._rng = rng or random.Random()  # noqa: S311  # to spread load, not to hide anything
+        self._rng: Chance = rng or SystemChance()
         self._session: session.Session | None = None
         self._session_id = ""
         self._running = False
@@ -169,7 +168,7 @@ class Uplink:
             return
         self.status.attempts += 1
         self._set_state("connecting")
-        self._session_id = session_id = secrets.token_hex(6)
+        self._session_id = session_id = new_id(6)
         heed_dates, use_previous = self._heed_dates, self._use_previous
 
         def dial() -> "Client":
