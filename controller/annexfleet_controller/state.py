@@ -20,6 +20,9 @@ Presence = Literal["online", "silent", "never", "revoked"]
 SILENT_AFTER = timedelta(minutes=12)
 """Two beats of five minutes and some slack: past that a connection that claims to be up is not believed."""
 
+_LARGEST = 1e15
+"""A device that claims more is not believed: one of them must not spoil the sums of all."""
+
 _HALTED = frozenset({"stopped", "unreachable"})
 
 QUIET_CAUSES = frozenset({"sleep_or_warmup", "config_changed"})
@@ -38,7 +41,10 @@ class Reading(Struct, frozen=True):
 
     @property
     def number(self) -> float | None:
-        return float(self.value) if isinstance(self.value, int | float) else None
+        """None for a word, and for a number that nothing measured can be."""
+        if not isinstance(self.value, int | float) or not abs(self.value) <= _LARGEST:
+            return None
+        return float(self.value)
 
 
 class Missing(Struct, frozen=True):
@@ -217,12 +223,12 @@ def queues(known: Known) -> list[Queue]:
 
 
 def printer_identity(annex_id: str, device_id: str, printer: Printer) -> str:
-    """The same for every device that sees the same printer: by its own identity, else its address in that annex.
+    """The same for every device of an annex that sees the same printer: by its own identity, else by its address.
 
     24 hexadecimal characters, to stand in an address.
     """
-    if printer.uuid:
-        what = f"uuid {printer.uuid}"
+    if printer.uuid:  # only within the annex: a device elsewhere must not speak for a printer that it cannot see
+        what = f"uuid {annex_id} {printer.uuid}"
     elif ":" in printer.address:
         what = f"address {annex_id} {printer.address}"
     else:
@@ -262,26 +268,32 @@ def _printer(known: Known, subject: str, missing: str) -> Printer:
 
 
 def _level(known: Known, subject: str, of: Literal["supply", "tray"]) -> Level:
+    ratio = known.number(subject, f"{of}_level_ratio")
     return Level(
         name=subject.partition("/")[2],
         kind=known.word(subject, "supply_kind"),
         colour=known.word(subject, "supply_colour"),
-        ratio=known.number(subject, f"{of}_level_ratio"),
+        ratio=None if ratio is None else min(1.0, max(0.0, ratio)),
         media=known.word(subject, "tray_media"),
     )
 
 
 def _queue(known: Known, subject: str, missing: str) -> Queue:
     observed = known.number(subject, "queue_observed_at_seconds")
+
+    def amount(metric: str) -> float | None:
+        number = known.number(subject, metric)
+        return None if number is None or number < 0 else number
+
     return Queue(
         service=subject.removeprefix("queue:"),
-        waiting=known.number(subject, "queue_waiting_count"),
-        longest_wait_s=known.number(subject, "queue_longest_wait_seconds"),
-        average_wait_s=known.number(subject, "queue_average_wait_seconds"),
-        served_last_hour=known.number(subject, "queue_served_last_hour_count"),
-        abandoned_last_hour=known.number(subject, "queue_abandoned_last_hour_count"),
-        counters_open=known.number(subject, "queue_counters_open_count"),
-        counters_total=known.number(subject, "queue_counters_total_count"),
+        waiting=amount("queue_waiting_count"),
+        longest_wait_s=amount("queue_longest_wait_seconds"),
+        average_wait_s=amount("queue_average_wait_seconds"),
+        served_last_hour=amount("queue_served_last_hour_count"),
+        abandoned_last_hour=amount("queue_abandoned_last_hour_count"),
+        counters_open=amount("queue_counters_open_count"),
+        counters_total=amount("queue_counters_total_count"),
         observed_at=None if observed is None or not 0 <= observed < 4e10 else datetime.fromtimestamp(observed, UTC),
         stale=bool(known.number(subject, "queue_stale")),
         at=_newest(known, subject),

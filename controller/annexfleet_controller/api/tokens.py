@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from annexfleet_agent.protocol.enrolment import decode_token
 from annexfleet_controller.access.asked import Db, HomeOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.once import OnceOf
@@ -94,7 +95,8 @@ def _make(db: Session, new: NewToken, person: Person, *, home: Home, pin: str, n
         authority_pin=pin,
         now=now,
     )
-    token = tokens.listing(db, annex_ids=[annex.id])[0]
+    token = tokens.find(db, decode_token(text).id)
+    assert token is not None, "made in this very transaction"
     return _out(token).model_copy(update={"text": text})
 
 

@@ -1,6 +1,8 @@
 """Numbers, amounts and moments as people of a language write them, always with Western digits.
 
 Moments are shown in the annexes' own time zone, whose offset changes in Ramadan: zoneinfo knows.
+
+Numbers come from devices, so every function here has an answer for every number: what cannot be one is unknown.
 """
 
 from datetime import datetime, timedelta
@@ -12,6 +14,9 @@ from annexfleet_controller.i18n.catalogues import Language
 
 ZONE = ZoneInfo("Africa/Casablanca")
 
+LARGEST = 1e15
+"""Nothing that is measured is larger (a petabyte); beyond, a float no longer counts by ones."""
+
 _BYTE_STEPS = (
     (1e12, "digital-terabyte"),
     (1e9, "digital-gigabyte"),
@@ -20,8 +25,15 @@ _BYTE_STEPS = (
 )
 
 
+def is_plausible(value: float) -> bool:
+    """Whether it can be a measured number; not so are nan, the infinite and the boundless."""
+    return abs(value) <= LARGEST  # false for nan
+
+
 def number(language: Language, value: float, digits: int = 3) -> str:
     """A plain number with so many significant digits; whole numbers keep all of theirs."""
+    if not is_plausible(value):
+        return _unknown(language)
     if value == int(value) or abs(value) >= 10**digits:
         return numbers.format_decimal(round(value), locale=language.locale, numbering_system="latn")
     places = max(0, digits - len(str(int(abs(value)))))
@@ -32,12 +44,16 @@ def number(language: Language, value: float, digits: int = 3) -> str:
 
 def percent(language: Language, ratio: float) -> str:
     """A ratio from 0 to 1 as a percentage, with one decimal below 1 %."""
+    if not is_plausible(ratio):
+        return _unknown(language)
     shown = round(ratio, 3 if 0 < abs(ratio) < 0.01 else 2)
     return numbers.format_percent(shown, locale=language.locale, numbering_system="latn", decimal_quantization=False)
 
 
 def size(language: Language, value: float) -> str:
     """Bytes in decimal steps, as disks are sold."""
+    if not is_plausible(value):
+        return _unknown(language)
     for step, unit in _BYTE_STEPS:
         if abs(value) >= step:
             return _unit(language, value / step, unit)
@@ -50,6 +66,8 @@ def celsius(language: Language, value: float) -> str:
 
 def duration(language: Language, seconds: float) -> str:
     """A span of time in its two largest steps; parts of a second where it is short."""
+    if not is_plausible(seconds):
+        return _unknown(language)
     if abs(seconds) < 1:
         return _unit(language, seconds * 1000, "duration-millisecond")
     if abs(seconds) < 60:
@@ -81,7 +99,13 @@ def ago(language: Language, at: datetime, now: datetime) -> str:
     return dates.format_timedelta(-passed, add_direction=True, locale=language.locale, threshold=1.5)
 
 
+def _unknown(language: Language) -> str:
+    return language.name("word", "unknown")
+
+
 def _unit(language: Language, value: float, unit: str) -> str:
+    if not is_plausible(value):
+        return _unknown(language)
     places = 0 if abs(value) >= 100 or value == int(value) else 1
     shown = numbers.format_decimal(
         round(value, places), locale=language.locale, numbering_system="latn", decimal_quantization=False

@@ -20,12 +20,12 @@ def text(language: Language, metric: str, value: Value) -> str:
         )
     if isinstance(value, str):
         return word(language, metric, value)
-    if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  # not a number
+    if metric.endswith("_at_seconds") and value == value:  # noqa: PLR0124  # nan is unknown
+        return formats.moment(language, datetime.fromtimestamp(value, UTC)) if 0 <= value < _LATEST_S else "–"
+    if not formats.is_plausible(value):
         return language.name("word", "unknown")
     known = metrics.CATALOGUE.get(metric)
     unit = known.unit if known else _unit_of(metric)
-    if metric.endswith("_at_seconds"):
-        return formats.moment(language, datetime.fromtimestamp(value, UTC)) if 0 <= value < _LATEST_S else "–"
     if metric.endswith("_bits_per_second"):
         return language.gettext("%(amount)s Mbit/s") % {"amount": formats.number(language, value / 1e6)}
     return _amount(language, unit, value)
