@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from annexfleet_agent.collectors.report import Report
 from annexfleet_agent.pending import UNNUMBERED
-from annexfleet_agent.protocol.messages import Beat, Change, Numbers, Problems, Readings, Summary, Value
+from annexfleet_agent.protocol.messages import MOST, Beat, Change, Numbers, Problems, Readings, Summary, Value
 from annexfleet_agent.protocol.metrics import CATALOGUE, Metric
 
 log = logging.getLogger(__name__)
@@ -156,14 +156,15 @@ class Digest:
 
 
 def _fit(metric: Metric, value: Value) -> Value | None:
-    """The value as it may be sent; None for what says nothing (NaN, infinity, a word where a number belongs)."""
+    """The value as it may be sent; None for what says nothing (NaN, infinity and the like, a word for a number)."""
     if metric.kind == "states":
         return sorted({str(word)[:_LONGEST_WORD] for word in value})[:_MOST_WORDS] if isinstance(value, list) else None
     if metric.kind == "state":
         return value[:_LONGEST_WORD] if isinstance(value, str) else None
     if isinstance(value, bool):
         return int(value)
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    # So written that NaN does not pass.
+    return value if isinstance(value, int | float) and -MOST <= value <= MOST else None
 
 
 def _each(readings: Readings) -> Iterator[tuple[str, Metric, Value]]:

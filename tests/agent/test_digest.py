@@ -65,6 +65,8 @@ def test_a_number_that_only_moves_is_not_told(device):
         ("printers", "printer_state", "idle", "idle", False),
         ("printers", "printer_causes", ["media-jam", "cover-open"], ["cover-open", "media-jam"], False),
         ("printers", "printer_causes", ["media-jam"], [], True),
+        ("printers", "printer_pages_count", 48_000, 48_049, False),
+        ("printers", "printer_pages_count", 48_000, 48_050, True),
         ("uptime", "uptime_seconds", 10, 900_000, False),
         ("clock", "clock_synchronised", True, 1, False),
     ],
@@ -141,7 +143,7 @@ def test_the_whole_is_told_again_to_whom_it_is_new(device):
     assert device.report("cpu", {"cpu_count": 4, "cpu_used_ratio": 0.2}) is None
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "a word", None, ["words"]])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1.1e15, -(10**16), "a word", None, ["words"]])
 def test_what_is_no_number_is_dropped(device, value):
     change = device.report("cpu", {"cpu_used_ratio": value, "cpu_count": 4})
 

@@ -128,7 +128,7 @@ _ALL = (
     _m("printer_paused", "printers", "bool", "fact", "1 if the queue is stopped at the print server", usual=(0, 0), dead_band=0.5),
     _m("printer_jobs_count", "printers", "count", "gauge", "Documents that wait or print", usual=(0, 5), levels=(5.0, 10.0), level_slack=2),
     _m("printer_oldest_job_age_seconds", "printers", "seconds", "gauge", "Age of the oldest document that is not printed yet", usual=(0, 120), levels=(180.0,), level_slack=60, digits=3, decimals=0),
-    _m("printer_pages_count", "printers", "count", "fact", "Pages printed in the printer's life", dead_band=1, digits=9),
+    _m("printer_pages_count", "printers", "count", "fact", "Pages printed in the printer's life; told with what else moves, for themselves every 50", dead_band=50, digits=9),
     _m("printer_address", "printers", "word", "state", "host:port of a network printer, or usb, or local"),
     _m("printer_uuid", "printers", "word", "state", "The printer's own identity, where it has one"),
     _m("printer_model", "printers", "word", "state", "Make and model as the printer tells"),
