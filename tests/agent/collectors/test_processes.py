@@ -1,5 +1,6 @@
 """Processes worth knowing."""
 
+import shutil
 from types import SimpleNamespace
 
 import psutil
@@ -61,13 +62,49 @@ def test_no_names_no_work(tmp_path, monkeypatch):
     assert not processes.collector([]).collect().problems
 
 
+def test_a_name_is_asked_until_it_was_the_same_twice(tmp_path, monkeypatch):
+    asked = []
+    ask = psutil.Process.name
+    monkeypatch.setattr(psutil.Process, "name", lambda of: asked.append(of.pid) or ask(of))
+    write(tmp_path, process(1, "init"))
+    write(tmp_path, process(7, "sh"))
+    collector = processes.collector(["kiosk"])
+
+    before = collector.collect().readings["process:kiosk"]
+    write(tmp_path, process(7, "kiosk"))  # what was forked has become its program
+    after = [collector.collect().readings["process:kiosk"]["process_running"] for _ in range(4)]
+
+    assert before == {"process_running": 0}
+    assert after == [1, 1, 1, 1]
+    assert asked.count(1) == 2
+    assert asked.count(7) == 3
+
+
+def test_a_process_that_ended_is_gone_at_once(tmp_path):
+    write(tmp_path, process(1, "init"))
+    write(tmp_path, process(7, "kiosk"))
+    collector = processes.collector(["kiosk"])
+    for _ in range(3):
+        collector.collect()
+
+    shutil.rmtree(tmp_path / "proc/7")
+
+    assert collector.collect().readings == {"process:kiosk": {"process_running": 0}}
+
+
 def test_windows_names_end_with_exe(monkeypatch):
-    def one(pid, name, memory):
-        return SimpleNamespace(pid=pid, info={"name": name, "status": "running", "memory_info": memory})
+    names = {4: "System", 70: "kiosk.exe"}
+
+    class Process(SimpleNamespace):
+        def __init__(self, pid):
+            super().__init__(name=lambda: names[pid], status=lambda: "running", memory_info=self.memory_info)
+
+        def memory_info(self):
+            return SimpleNamespace(rss=1000)
 
     monkeypatch.setattr(psutil, "WINDOWS", True)
-    running = [one(4, "System", None), one(70, "kiosk.exe", SimpleNamespace(rss=1000))]
-    psutil_says(monkeypatch, process_iter=running)
+    monkeypatch.setattr(psutil, "Process", Process)
+    psutil_says(monkeypatch, pids=list(names))
 
     assert processes.collector(["kiosk", "spooler"]).collect().readings == {
         "process:kiosk": {"process_running": 1, "process_memory_bytes": 1000},
