@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Controller:
         self.acknowledges = acknowledges
         self.heard: list[tuple[str, messages.UpMessage]] = []
         self._received: dict[tuple[str, str], set[int]] = {}
-        self._install = ""
+        self._installs: dict[str, str] = {}
         self._client: Client = broker.controller_client()
         self._client.on_message = lambda _client, _data, message: self._on_message(message.topic, message.payload)
         self._subscribed = False
@@ -42,19 +42,19 @@ class Controller:
         message = wire.decode_up(sender.kind, payload)
         self.heard.append((sender.kind, message))
         if isinstance(message, messages.Hello):
-            self._install = message.install_id
-        key = (sender.device_id, self._install)
-        received = self._received.setdefault(key, set())
+            self._installs[sender.device_id] = message.install_id
+        install_id = self._installs.get(sender.device_id, "")
+        received = self._received.setdefault((sender.device_id, install_id), set())
         if isinstance(message, messages.Gap):
             for first, last in message.ranges:
                 received.update(range(first, last + 1))
         received.add(getattr(message, "seq", 0))
         if self.acknowledges:
-            self.tell(sender.device_id, messages.Ack(upto=self.mark(sender.device_id), install_id=self._install))
+            self.tell(sender.device_id, messages.Ack(upto=self.mark(sender.device_id), install_id=install_id))
 
     def mark(self, device_id: str) -> int:
         """Everything up to this number was received."""
-        received = self._received.get((device_id, self._install), set())
+        received = self._received.get((device_id, self._installs.get(device_id, "")), set())
         upto = 0
         while upto + 1 in received:
             upto += 1
@@ -69,6 +69,12 @@ class Controller:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.on_message = self._client.on_subscribe = None  # no circle, so that it is freed at once
+        del self._client
+
+    def goes_on_from(self, other: "Controller") -> None:
+        """Know what another one knew."""
+        self.heard, self._received, self._installs = other.heard, other._received, other._installs
 
 
 def write_state(directory: Path, broker: Broker, device: IssuedDevice, settings: str = "") -> Path:
@@ -122,6 +128,3 @@ def agent(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         timeout=60,
         check=False,
     )
-
-
-Happened = Callable[[], bool]
