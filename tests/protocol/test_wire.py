@@ -1,3 +1,4 @@
+import time
 import zlib
 from contextlib import suppress
 from typing import get_args
@@ -82,7 +83,7 @@ def test_a_bit_that_fell_over_is_malformed_or_still_a_message(message, where, va
         (b"\x01\xff\xff\xff", "not_deflate"),
         (_deflated(b'{"a":1}')[:-2], "not_deflate"),
         (_deflated(b'{"a":1}') + b"more", "not_deflate"),
-        (_deflated(b" " * (wire.MAX_INFLATED_BYTES + 1)), "inflates_too_far"),
+        (_deflated(b" " * (wire.max_inflated_bytes("gone") + 1)), "inflates_too_far"),
         (b'{"a":' * 33 + b"1" + b"}" * 33, "too_deep"),
         (b'{"seq":', "not_json"),
         (b"{}", "not_a_message"),
@@ -146,3 +147,53 @@ def test_a_gap_has_no_more_ranges_than_a_controller_keeps():
 
     assert _reason_or_none("gap", gap(messages.MAX_GAP_RANGES)) is None
     assert _reason_or_none("gap", gap(messages.MAX_GAP_RANGES + 1)) == "not_a_message"
+
+
+@pytest.mark.parametrize(
+    ("text", "outside"),
+    [
+        (rb'{"a[":"b","c":[1]}', b"{:,:[1]}"),
+        (rb'["\"[",2]', b"[,2]"),
+        (rb'["\\",[3]]', b"[,[3]]"),
+        (rb'["\\\"[",4]', b"[,4]"),
+        (rb'[5,"open [[[', b"[5,"),
+        (rb'[6,"\"', b"[6,"),
+    ],
+)
+def test_what_stands_outside_of_strings(text: bytes, outside: bytes):
+    assert wire._without_strings(text) == outside
+
+
+@pytest.mark.parametrize("filling", [b'"' + rb"\"" * 250_000, b'"' * 500_001, b"\\" * 500_000, b'"[' * 250_000])
+def test_hostile_strings_cost_no_more_than_their_length(filling: bytes):
+    """Where the time grew with the square of the length, these took minutes to hours."""
+    payload = wire.pack(b"[" * 40 + b"]" * 40 + filling)
+    assert len(payload) < 10_000
+
+    began = time.process_time()
+    assert _reason_or_none("inventory", payload)
+
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits", "too_long"),
+    [("beat", 60, 70), ("hello", 60, 70), ("change", 120, 130), ("inventory", 500, 520)],
+)
+def test_how_far_a_payload_may_inflate_depends_on_its_kind(kind, fits, too_long):
+    smallest = {
+        "beat": b'{"seq":1,"at":1,"seconds":300,"numbers":{}}',
+        "hello": b'{"clock":1,"session_id":"s","boot_id":"b","install_id":"i","next_seq":1,"agent_version":"0"}',
+        "change": b'{"seq":1,"at":1,"collector":"cpu","readings":{}}',
+        "inventory": b'{"seq":1,"at":1,"digest":"d"}',
+    }[kind]
+
+    assert _reason_or_none(kind, _deflated(smallest + b" " * fits * 1024)) is None
+    assert _reason_or_none(kind, _deflated(smallest + b" " * too_long * 1024)) == "inflates_too_far"
+
+
+def test_what_we_packed_ourselves_may_be_longer():
+    long = b"[" + b" " * 2 * wire.MAX_INFLATED_BYTES + b"]"
+
+    assert wire.unpack_own(wire.pack(long)) == long
+    assert wire.unpack_own(b"[]") == b"[]"
