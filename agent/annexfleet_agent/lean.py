@@ -37,7 +37,10 @@ def _import_without(wanted: str, *unwanted: str) -> None:
         importlib.import_module(wanted)
     finally:
         for name in put_off:
-            del sys.modules[name]
+            stands_in = sys.modules.pop(name)
+            package, _, child = name.rpartition(".")
+            if package in sys.modules and not hasattr(sys.modules[package], child):
+                setattr(sys.modules[package], child, stands_in)  # as an import would have done
 
 
 def _import_msgspec() -> None:
