@@ -1,7 +1,7 @@
 """The web application: pages for people, JSON for programs, and what goes around every answer."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -12,9 +12,11 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from fastapi.routing import iter_route_contexts
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope, Send
 
 from annexfleet_controller import api, web
 from annexfleet_controller.access import sessions
@@ -36,6 +38,7 @@ from annexfleet_controller.errors import (
     SignedOut,
     SignInRefused,
     TooManyAttempts,
+    TooManyStreams,
 )
 from annexfleet_controller.identity.tokens import TokenRefused
 from annexfleet_controller.settings import Home
@@ -56,6 +59,7 @@ _STATUS: tuple[tuple[type[AnnexfleetError], int], ...] = (
     (ForeignRequest, 403),
     (PasswordMustChange, 403),
     (TooManyAttempts, 429),
+    (TooManyStreams, 429),
     (PasswordWeak, 422),
     (Invalid, 422),
     (TokenRefused, 422),
@@ -76,12 +80,35 @@ _HEADERS = {
 }
 
 
+class _Web(FastAPI):
+    """Puts the headers on every answer, whoever gives it: also on one that no handler of ours made."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        wanted = dict(_HEADERS)
+        if not scope["path"].startswith("/static/"):
+            wanted["Cache-Control"] = "no-store"  # everything else is about now, and for one person
+        if sessions.is_https(self.state.home.settings):
+            wanted["Strict-Transport-Security"] = "max-age=31536000"
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in wanted.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await super().__call__(scope, receive, dressed)
+
+
 def create_web(home: Home, *, engine: Engine | None = None, clock: Clock = SYSTEM) -> FastAPI:
     """All pages and the API over plain HTTP, for this machine or the TLS proxy in front.
 
     The database must have its tables already (`store.migrate`).
     """
-    app = FastAPI(
+    app = _Web(
         title="annexfleet",
         version="1",
         description="What the devices of digital administrative annexes tell of themselves.",
@@ -100,10 +127,11 @@ def create_web(home: Home, *, engine: Engine | None = None, clock: Clock = SYSTE
         app.include_router(router)
     app.add_api_route("/api/v1/openapi.json", _openapi, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=render.STATIC), name="static")
-    app.middleware("http")(_with_headers)
     app.add_exception_handler(AnnexfleetError, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(DataError, _unstorable)
+    app.add_exception_handler(UnicodeEncodeError, _unstorable)
     app.add_exception_handler(OperationalError, _store_unavailable)
     app.add_exception_handler(Exception, _failed)
     _refuse_routes_without_policy(app)
@@ -145,15 +173,6 @@ def _refuse_routes_without_policy(app: FastAPI) -> None:
             raise RuntimeError(f"{method} {path} names no policy (access.door)")
 
 
-async def _with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    if sessions.is_https(request.app.state.home.settings):
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    return response
-
-
 # -- errors, told in the way of who asked
 
 
@@ -183,6 +202,12 @@ def _malformed(request: Request, error: Exception) -> Response:
     if _for_program(request):
         return problems.answer(422, "invalid", language_of(request), facts={"fields": fields})
     return problem_page.show(request, 422, "invalid")
+
+
+def _unstorable(request: Request, error: Exception) -> Response:
+    """Text that no database takes: a NUL, half of a surrogate pair."""
+    log.warning("request holds what cannot be stored path=%s error=%s", request.url.path, error)
+    return _told(request, 422, "invalid", headers={})
 
 
 def _store_unavailable(request: Request, error: Exception) -> Response:

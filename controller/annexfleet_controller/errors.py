@@ -63,6 +63,12 @@ class TooManyAttempts(AnnexfleetError):
     code = "too_many_attempts"
 
 
+class TooManyStreams(AnnexfleetError):
+    """So many live pages of one session, one person or all people are open that one more is refused."""
+
+    code = "too_many_streams"
+
+
 class PasswordMustChange(AnnexfleetError):
     """Signed in with a one-time password: a new one comes first."""
 

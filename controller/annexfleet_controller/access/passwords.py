@@ -2,12 +2,15 @@
 
 import re
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from annexfleet_controller.errors import PasswordWeak
+from annexfleet_controller.errors import PasswordWeak, TooManyAttempts
 
 SHORTEST = 12
 LONGEST = 200
@@ -19,20 +22,40 @@ _COMMON = re.compile(
     r"(password|motdepasse|azerty|qwerty|welcome|bienvenue|annexfleet|letmein|administrat|iloveyou|maroc|berkane)[\W\d_]*"
 )
 
+AT_ONCE = 2
+"""Each takes 64 MiB and a core for a tenth of a second."""
+WAITING = 8
+"""Who comes after those is sent away: else a crowd would take every thread of the pages."""
+
+_places = threading.BoundedSemaphore(AT_ONCE)
+_queue = threading.BoundedSemaphore(WAITING)
 _hasher = PasswordHasher()
 _nobody = _hasher.hash(secrets.token_urlsafe(16))
 
 Weakness = Literal["too_short", "too_long", "too_common", "holds_name"]
 
 
+@contextmanager
+def turn() -> Iterator[None]:
+    """Stand in the queue for a check.  Raises TooManyAttempts if it is full."""
+    if not _queue.acquire(blocking=False):
+        raise TooManyAttempts("too many sign-ins at once", wait_s=2)
+    try:
+        yield
+    finally:
+        _queue.release()
+
+
 def hashed(password: str) -> str:
-    return _hasher.hash(password)
+    with _places:
+        return _hasher.hash(password)
 
 
 def fits(password_hash: str | None, password: str) -> bool:
     """Whether the password is the one hashed.  None (nobody of that name) takes as long as a wrong password."""
     try:
-        return _hasher.verify(password_hash or _nobody, password[: LONGEST + 1]) and password_hash is not None
+        with _places:
+            return _hasher.verify(password_hash or _nobody, password[: LONGEST + 1]) and password_hash is not None
     except (VerificationError, InvalidHashError):
         return False
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import guessing, passwords, sessions
 from annexfleet_controller.access.roles import ROLES
@@ -69,27 +70,40 @@ def create_key(engine: Engine, user_name: str, key_name: str, *, now: datetime, 
 def sign_in(engine: Engine, name: str, password: str, *, address: str, now: datetime) -> str:
     """A new session's cookie.  Raises SignInRefused or TooManyAttempts (`wait_s` in the facts).
 
-    The password is checked between two transactions: it takes as long as hundreds of writes of ingest.
+    The password is checked between two transactions: it takes as long as hundreds of writes of ingest.  A try is
+    written down as failed before that, so that many at once count one another; success takes it back.
     """
-    name = name.strip()[:80]
-    with reading(engine) as db:
-        by_name, by_address, last = people.failures(db, name=name, address=address, since=now - guessing.WINDOW)
-        user = people.by_name(db, name)
-        user_id = user.id if user is not None and user.disabled_at is None else None
-        password_hash = user.password_hash if user is not None and user_id is not None else None
-    pause = guessing.wait(by_name=by_name, by_address=by_address, last=last, now=now)
+    name, address = name.strip()[:80], guessing.asker(address)
+    with passwords.turn():
+        with reading(engine) as db:
+            _demand_patience(db, name, address, now)
+        with writing(engine) as db:
+            people.one_sign_in_at_a_time(db)
+            _demand_patience(db, name, address, now)
+            people.add_failure(db, name=name, address=address, now=now)
+            user = people.by_name(db, name)
+            password_hash = user.password_hash if user is not None and user.disabled_at is None else None
+        right = passwords.fits(password_hash, password)
+        if right:
+            with writing(engine) as db:
+                user = people.by_name(db, name)
+                # Between the two transactions the person may have been disabled or got another password.
+                if user is not None and user.disabled_at is None and user.password_hash == password_hash:
+                    people.forget_failures(db, name, address=address)
+                    return sessions.open_for(db, user, now=now)
+    raise SignInRefused("name or password wrong")
+
+
+def _demand_patience(db: Session, name: str, address: str, now: datetime) -> None:
+    since = now - guessing.WINDOW
+    pause = guessing.wait(
+        by_both=guessing.Failed(*people.failures(db, name=name, address=address, since=since)),
+        by_name=guessing.Failed(*people.failures(db, name=name, since=since)),
+        by_address=guessing.Failed(*people.failures(db, address=address, since=since)),
+        now=now,
+    )
     if pause > timedelta(0):
         raise TooManyAttempts("too many failed sign-ins", wait_s=max(1, round(pause.total_seconds())))
-    right = passwords.fits(password_hash, password)
-    with writing(engine) as db:
-        user = people.by_name(db, name)
-        # Between the two transactions the person may have been disabled or got another password.
-        right = right and user is not None and user.disabled_at is None and user.password_hash == password_hash
-        if right and user is not None:
-            people.forget_failures(db, name)
-            return sessions.open_for(db, user, now=now)
-        people.add_failure(db, name=name, address=address, now=now)
-    raise SignInRefused("name or password wrong")
 
 
 def change_password(engine: Engine, name: str, old: str, new: str, *, address: str, now: datetime) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
-from pydantic import AwareDatetime, BaseModel, JsonValue
+from pydantic import BaseModel, JsonValue
 
 from annexfleet_agent.protocol import wire
 from annexfleet_controller import state
@@ -176,8 +176,8 @@ def show_series(
     now: Now,
     metric: Annotated[str, Query(max_length=160, examples=["cpu_used_ratio"])],
     subject: Annotated[str, Query(max_length=160, examples=["disk:/"])] = "",
-    since: Annotated[AwareDatetime | None, Query(description="By default, a day before `until`")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="By default, now")] = None,
+    since: Annotated[paging.Moment | None, Query(description="By default, a day before `until`")] = None,
+    until: Annotated[paging.Moment | None, Query(description="By default, now")] = None,
 ) -> SeriesOut:
     """One number over time."""
     row = fleet.device(db, person.scope, device_id)
@@ -215,7 +215,7 @@ def _before(cursor: str) -> tuple[datetime, int] | None:
         number = int(keys[1])
     except ValueError:
         raise Invalid("not a cursor", field="cursor") from None
-    if at.tzinfo is None:
+    if not paging.is_in_reach(at) or not 0 <= number <= paging.LARGEST_ID:
         raise Invalid("not a cursor", field="cursor")
     return at, number
 

@@ -19,6 +19,10 @@ from annexfleet_controller.store.tables.people import (
 from annexfleet_controller.store.tables.places import Annex
 
 
+_SIGN_IN_LOCK = 0x616E_6E65_7866
+"""Of PostgreSQL's advisory locks, the one for counting sign-ins."""
+
+
 def by_name(db: Session, name: str) -> User | None:
     return db.scalar(select(User).where(User.name == name))
 
@@ -146,12 +150,26 @@ def prune(db: Session, *, sessions_before: datetime, failures_before: datetime, 
 # -- guessing
 
 
-def failures(db: Session, *, name: str, address: str, since: datetime) -> tuple[int, int, datetime | None]:
-    """Failed sign-ins since then: under this name, from this address, and when the last of either was."""
-    recent = select(func.count(), func.max(SignInFailure.at)).where(SignInFailure.at > since)
-    by_name, last_by_name = db.execute(recent.where(SignInFailure.name == name)).one()
-    by_address, last_by_address = db.execute(recent.where(SignInFailure.address == address)).one()
-    return by_name, by_address, max(filter(None, (last_by_name, last_by_address)), default=None)
+def one_sign_in_at_a_time(db: Session) -> None:
+    """Let others wait until this transaction ends, so that what it counts cannot grow meanwhile.
+
+    On SQLite a writing transaction is alone anyway.
+    """
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(select(func.pg_advisory_xact_lock(_SIGN_IN_LOCK)))
+
+
+def failures(
+    db: Session, *, since: datetime, name: str | None = None, address: str | None = None
+) -> tuple[int, datetime | None]:
+    """How many sign-ins failed since then, under this name, from this address or both, and when the last one did."""
+    query = select(func.count(), func.max(SignInFailure.at)).where(SignInFailure.at > since)
+    if name is not None:
+        query = query.where(SignInFailure.name == name)
+    if address is not None:
+        query = query.where(SignInFailure.address == address)
+    count, last = db.execute(query).one()
+    return count, last
 
 
 def add_failure(db: Session, *, name: str, address: str, now: datetime) -> None:
@@ -159,9 +177,10 @@ def add_failure(db: Session, *, name: str, address: str, now: datetime) -> None:
     db.flush()
 
 
-def forget_failures(db: Session, name: str) -> None:
-    """After a success: the name is its owner's again; the address still counts what it guessed elsewhere."""
-    db.execute(delete(SignInFailure).where(SignInFailure.name == name))
+def forget_failures(db: Session, name: str, *, address: str | None = None) -> None:
+    """After a success: from that address alone, for who guesses elsewhere goes on counting.  Without one, all."""
+    forgotten = delete(SignInFailure).where(SignInFailure.name == name)
+    db.execute(forgotten.where(SignInFailure.address == address) if address is not None else forgotten)
 
 
 # -- keys of programs

@@ -106,7 +106,7 @@ def list_set_aside(
     person: Annotated[Person, Depends(Needs("see_set_aside"))],
     db: Db,
     page: Page,
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
 ) -> HTMLResponse:
     rows = fleet.set_aside(db, person.scope, before=before, limit=_SET_ASIDE_SHOWN + 1)
     shown = rows[:_SET_ASIDE_SHOWN]
