@@ -200,22 +200,30 @@ class AgentCore:
 
     def _heed_clock(self) -> None:
         """Correct what waits if the device's clock was set, and tell the controller the new time."""
+        if self._clock_was_set():
+            self.uplink.greet()
+
+    def _clock_was_set(self) -> bool:
+        """Whether it was since this was last asked; what waits is correct afterwards."""
         offset = self._clock.now() - self._clock.mono()
         step_s, self._clock_offset = offset - self._clock_offset, offset
-        if abs(step_s) > _CLOCK_STEP_S:
-            log.warning("the clock was set by_s=%.0f", step_s)
-            self._outbox.shift(step_s)
-            self.uplink.greet()
+        if abs(step_s) <= _CLOCK_STEP_S:
+            return False
+        log.warning("the clock was set by_s=%.0f", step_s)
+        self._outbox.shift(step_s)
+        return True
 
     # -- telling
 
     def _hello(self, session_id: str) -> messages.Hello:
+        self._clock_was_set()  # the controller takes what follows by the clock that this tells
         return messages.Hello(
             clock=self._clock.now(),
             session_id=session_id,
             boot_id=self._boot_id,
             install_id=self._outbox.install_id,
             next_seq=self._outbox.next_seq,
+            oldest_seq=self._outbox.oldest_seq(),
             agent_version=__version__,
             config_version=self.config_version(),
         )

@@ -11,7 +11,33 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+PAGE_BYTES = 4096
 _BYTES = 256 * 1024
+
+
+def connected(path: Path, *, most_pages: int) -> sqlite3.Connection:
+    """Open or create the outbox's file for this process alone.
+
+    Raises sqlite3.DatabaseError: it is locked by another, damaged, or there is no room.
+    """
+    db = sqlite3.connect(path, isolation_level=None, timeout=0.5)
+    try:
+        # Exclusive: a second agent is refused, and the log needs no shared memory file.
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -128")
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute("PRAGMA wal_autocheckpoint = 32")
+        db.execute(f"PRAGMA max_page_count = {most_pages}")
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(f"malformed: {verdict}")  # noqa: TRY301  # as SQLite itself would say it
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db
 
 
 def take_ballast(path: Path) -> bool:

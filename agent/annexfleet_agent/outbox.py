@@ -13,23 +13,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from annexfleet_agent import disk
 from annexfleet_agent.chance import new_id
-from annexfleet_agent.pending import ROW_OVERHEAD_BYTES, UNNUMBERED, Pending, joined, ranges_of, row_of, size_of
+from annexfleet_agent.pending import ROW_OVERHEAD_BYTES, Pending, gaps_of, row_of, size_of
 from annexfleet_agent.protocol import messages
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
-_PAGE_BYTES = 4096
-_WHOLE_PAGES_BYTES = 16 * _PAGE_BYTES
+_WHOLE_PAGES_BYTES = 16 * disk.PAGE_BYTES
 """Let go at once on a full disk: only whole pages can be used for something else."""
 _DELETE_AT_ONCE = 100
 """Rows a transaction, so that its log fits into the ballast."""
-_MOST_RANGES = 1000
-"""In one Gap: about 15 KB of JSON."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -57,7 +52,7 @@ class Outbox:
         self.max_bytes = max_bytes
         self.trouble = ""
         """A code for what is wrong with the outbox: empty, `began_anew` or `disk_full`."""
-        self._most_pages = max_bytes * 5 // 4 // _PAGE_BYTES + 64
+        self._most_pages = max_bytes * 5 // 4 // disk.PAGE_BYTES + 64
         self._boot_id = boot_id
         self._ballast = path.with_suffix(".ballast")
         self._owner = owner
@@ -82,6 +77,11 @@ class Outbox:
     def used_ratio(self) -> float:
         """How full it is, 0 to 1."""
         return min(1.0, self._used / self.max_bytes)
+
+    @property
+    def gaps(self) -> Sequence[int]:
+        """The numbers of the Gaps that wait; lowest first."""
+        return self._gaps
 
     # -- items
 
@@ -117,6 +117,11 @@ class Outbox:
         """For each collector, the number of the newest change that waits; lowest number first."""
         return sorted(self._newest.values())
 
+    def oldest_seq(self) -> int:
+        """The number of the oldest item, or the next new one's if nothing waits."""
+        oldest = self.first(1)
+        return oldest[0].seq if oldest else self._next_seq
+
     def oldest_at(self) -> float | None:
         """The moment of the oldest item, by the device's clock; None if nothing waits."""
         oldest = self.first(1)
@@ -134,7 +139,7 @@ class Outbox:
             return 0
         if upto >= self._next_seq:
             log.error("the controller knows more items than were numbered, a new installation begins upto=%s", upto)
-            self._attempt(self._renumber)
+            self.begin_anew()
             return 0
         before = self._count
         while self._attempt(lambda: self._delete_some(upto)):
@@ -142,6 +147,10 @@ class Outbox:
         if self._count < before:
             self._recover()
         return before - self._count
+
+    def begin_anew(self) -> None:
+        """Begin a new installation: what waits is kept and numbered afresh."""
+        self._attempt(self._renumber)
 
     def give_up(self, seq: int, at: float) -> None:
         """Replace an item that the controller cannot take by a Gap."""
@@ -199,20 +208,8 @@ class Outbox:
         self.trouble = "began_anew"
 
     def _open(self) -> None:
-        self._db = db = sqlite3.connect(self.path, isolation_level=None, timeout=0.5)
-        # Exclusive: a second agent is refused, and the log needs no shared memory file.
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA cache_size = -128")
-        db.execute("PRAGMA temp_store = MEMORY")
-        db.execute("PRAGMA wal_autocheckpoint = 32")
-        db.execute(f"PRAGMA max_page_count = {self._most_pages}")
-        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(f"malformed: {verdict}")
-        db.executescript(_SCHEMA)
+        self._db = disk.connected(self.path, most_pages=self._most_pages)
+        self._db.executescript(_SCHEMA)
         self._remember()
         self._recover()
 
@@ -240,6 +237,9 @@ class Outbox:
         self._newest: dict[str, int] = dict(
             self._db.execute("SELECT subject, max(seq) FROM item WHERE kind = 'change' GROUP BY subject")
         )
+        self._gaps: list[int] = [
+            seq for (seq,) in self._db.execute("SELECT seq FROM item WHERE kind = 'gap' ORDER BY seq")
+        ]
 
     # -- writing
 
@@ -308,6 +308,7 @@ class Outbox:
         self._count += len(rows)
         self._used += sum(map(size_of, rows))
         self._newest.update((row.subject, row.seq) for row in rows if row.kind == "change")
+        self._gaps += [row.seq for row in rows if row.kind == "gap"]
 
     def _delete_some(self, upto: int) -> int:
         rows = self._select("WHERE seq <= ? ORDER BY seq LIMIT ?", upto, _DELETE_AT_ONCE)
@@ -322,6 +323,8 @@ class Outbox:
         for row in rows:
             if self._newest.get(row.subject) == row.seq:
                 del self._newest[row.subject]
+            if row.kind == "gap":
+                self._gaps.remove(row.seq)
 
     def _evict(self, need: int, *, at: float) -> bool:
         """Let go of so many bytes, what is missed least first; whether anything went."""
@@ -340,12 +343,12 @@ class Outbox:
     def _least_missed_first(self) -> Iterator[Pending]:
         """Beats; then changes that a newer one supersedes; then the rest; receipts last; never a Gap."""
         newest = set(self._newest.values())
-        yield from self._each("kind = 'beat'")
-        yield from (row for row in self._each("kind = 'change'") if row.seq not in newest)
-        yield from (
-            row for row in self._each("kind IN ('change', 'inventory')") if row.kind != "change" or row.seq in newest
-        )
-        yield from self._each("kind = 'receipt'")
+        yield from self._each("WHERE kind = 'beat' ORDER BY seq")
+        yield from (row for row in self._each("WHERE kind = 'change' ORDER BY seq") if row.seq not in newest)
+        for row in self._each("WHERE kind IN ('change', 'inventory') ORDER BY seq"):
+            if row.kind != "change" or row.seq in newest:
+                yield row
+        yield from self._each("WHERE kind = 'receipt' ORDER BY seq")
 
     def _drop(self, rows: Sequence[Pending], at: float) -> None:
         self._db.executemany("DELETE FROM item WHERE seq = ?", [(row.seq,) for row in rows])
@@ -354,32 +357,21 @@ class Outbox:
         self._set("next_seq", str(self._next_seq))
 
     def _tell_gap(self, gone: Sequence[Pending], *, at: float) -> None:
-        """Store a Gap for these items.  It takes in the newest Gap that waits, so that they do not pile up.
+        """Store Gaps for these items.  They take in the newest Gap that waits, or all if that one is full.
 
-        It gets a new number even then: the old one may have been received already, and is never read again.
+        They get new numbers even then: an old one may have been received already, and is never read again.
         """
-        seqs = {row.seq for row in gone if row.kind != "gap"}
-        lost: dict[str, int] = {}
-        for row in gone:
-            lost[row.kind] = lost.get(row.kind, 0) + 1
-        ranges = ranges_of(seqs)
-        earlier = self._select("WHERE kind = 'gap' ORDER BY seq DESC LIMIT 1")
-        if earlier:
-            said = msgspec.json.decode(earlier[0].body)
-            if len(said["ranges"]) < _MOST_RANGES:
-                ranges = joined([*ranges, *map(tuple, said["ranges"]), (earlier[0].seq, earlier[0].seq)])
-                for kind, count in said.get("lost", {}).items():
-                    lost[kind] = lost.get(kind, 0) + count
-                self._db.execute("DELETE FROM item WHERE seq = ?", (earlier[0].seq,))
-                self._forget(earlier)
-        row = row_of(self._next_seq, messages.Gap(seq=UNNUMBERED, at=at, ranges=ranges, lost=lost))
-        self._next_seq += 1
-        self._db.execute(
-            "INSERT INTO item VALUES (?, ?, ?, ?, ?, ?)",
-            (row.seq, row.kind, row.subject, row.at, self._boot_id, row.body),
-        )
-        self._count += 1
-        self._used += size_of(row)
+        earlier: list[Pending] = []
+        rows: list[Pending] = []
+        for taken in (self._gaps[-1:], self._gaps):
+            earlier = [gap for gap in map(self.get, taken) if gap is not None]
+            rows = gaps_of(self._next_seq, gone, earlier, at=at)
+            if len(rows) == 1:
+                break
+        self._db.executemany("DELETE FROM item WHERE seq = ?", [(gap.seq,) for gap in earlier])
+        self._forget(earlier)
+        self._next_seq += len(rows)
+        self._store(rows)
 
     def _renumber(self) -> None:
         """Begin a new installation with what waits.  Gaps go: they speak of numbers of the old one."""
@@ -398,9 +390,8 @@ class Outbox:
     # -- reading
 
     def _select(self, where: str, *values: object) -> list[Pending]:
-        sql = f"SELECT seq, kind, subject, at, body FROM item {where}"  # noqa: S608  # written in this file
-        return [Pending(*row) for row in self._db.execute(sql, values)]
+        return list(self._each(where, *values))
 
-    def _each(self, where: str) -> Iterator[Pending]:
-        sql = f"SELECT seq, kind, subject, at, body FROM item WHERE {where} ORDER BY seq"  # noqa: S608
-        return (Pending(*row) for row in self._db.execute(sql))
+    def _each(self, where: str, *values: object) -> Iterator[Pending]:
+        sql = f"SELECT seq, kind, subject, at, body, boot <> ? FROM item {where}"  # noqa: S608  # written in this file
+        return (Pending(*row) for row in self._db.execute(sql, (self._boot_id, *values)))

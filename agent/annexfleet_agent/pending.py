@@ -1,5 +1,6 @@
 """Items as they wait in the outbox, and numbers as ranges."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,11 +22,16 @@ class Pending(NamedTuple):
     """Changes: the collector.  Else empty."""
     at: float
     body: bytes
-    """JSON of the message without `seq` and `at`."""
+    """JSON of the message without `seq`, `at` and `earlier_boot`."""
+    earlier_boot: bool = False
+    """It was put in before the device last started."""
 
     def payload(self) -> bytes:
         """As it goes on the wire."""
-        stamp = msgspec.json.encode({"seq": self.seq, "at": round(self.at, 3)})
+        fields: dict[str, float | bool] = {"seq": self.seq, "at": round(self.at, 3)}
+        if self.earlier_boot:
+            fields["earlier_boot"] = True
+        stamp = msgspec.json.encode(fields)
         return wire.pack(stamp[:-1] + (b"," if len(self.body) > 2 else b"") + self.body[1:])
 
 
@@ -43,9 +49,31 @@ def size_of(row: Pending) -> int:
     return len(row.body) + ROW_OVERHEAD_BYTES
 
 
-def ranges_of(seqs: set[int]) -> list[tuple[int, int]]:
-    """The numbers as ranges, both ends included."""
-    return joined([(seq, seq) for seq in seqs])
+def gaps_of(number: int, gone: Sequence[Pending], earlier: Iterable[Pending], *, at: float) -> list[Pending]:
+    """Gaps for these items, numbered from here on; they speak for the earlier Gaps, too, which may then go.
+
+    They are as few as the protocol's bound on ranges lets them be.
+    """
+    ranges = [(row.seq, row.seq) for row in gone]
+    lost: dict[str, int] = {}
+    for row in gone:
+        lost[row.kind] = lost.get(row.kind, 0) + 1
+    for gap in earlier:
+        said = msgspec.json.decode(gap.body)
+        ranges += [*map(tuple, said["ranges"]), (gap.seq, gap.seq)]
+        for kind, count in said.get("lost", {}).items():
+            lost[kind] = lost.get(kind, 0) + count
+    ranges = joined(ranges)
+    most = messages.MAX_GAP_RANGES
+    return [
+        row_of(
+            number + of,
+            messages.Gap(
+                seq=UNNUMBERED, at=at, ranges=ranges[of * most : (of + 1) * most], lost=lost if of == 0 else {}
+            ),
+        )
+        for of in range(-(-len(ranges) // most))
+    ]
 
 
 def joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:

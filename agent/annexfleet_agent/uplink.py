@@ -1,8 +1,8 @@
 """Keeps a session with the broker, drains the outbox through it, and hears what comes down.
 
 An item is gone from the outbox only when the controller's acknowledgement covers it.  What a broker says it took
-proves nothing.  After a connection the newest state goes first, the backlog after it with a bounded number of items
-that are not acknowledged; what stays unacknowledged too long is asked about (a new hello) and sent again.
+proves nothing.  Nothing goes before the controller has acknowledged the hello: only that tells whether our numbers are
+new to it.  What stays unacknowledged too long is asked about (a new hello) and sent again.  The order is the drain's.
 """
 
 import logging
@@ -40,6 +40,8 @@ _IN_FLIGHT = 16
 _ANSWER_S = 60.0
 """A broker that does not answer a publication in this time is dead."""
 _AFTER_NUDGE_S = 15.0
+_HELLO_AGAIN_S = 60.0
+"""A hello was heard and not acknowledged: the controller may have been busy with its database."""
 _NOBODY_WINDOW_S = (10.0, 60.0)
 """No controller is there: the next hello is sent somewhere in this time."""
 _KIND_OF: dict[str, topics.Down] = {kind: kind for kind in get_args(topics.Down)}
@@ -106,6 +108,7 @@ class Uplink:
         self._use_previous = False
         self._opened_at = 0.0
         self._ready = False
+        self._greeted_at = 0.0
         self._mids: dict[int, tuple[int, float]] = {}
         """Publications that the broker has not answered: their item (0: a hello) and since when."""
         self._drain = Drain(outbox, loop.clock)
@@ -137,6 +140,8 @@ class Uplink:
 
     def pump(self, *newest: int) -> None:
         """Something was put into the outbox; these numbers go before what waits longer."""
+        if self._drain.began_anew():  # its file was damaged
+            self._greet_anew()
         if self._ready:
             self._drain.prefer(*newest)
             self._send_what_may_go()
@@ -148,9 +153,12 @@ class Uplink:
         if self._greeting is not None:
             self._greeting.cancel()
             self._greeting = None
-        mid = self._session.publish("hello", wire.encode(self._hello(self._session_id)), qos=1)
+        hello = self._hello(self._session_id)
+        mid = self._session.publish("hello", wire.encode(hello), qos=1)
         if mid is not None:
             self._mids[mid] = (0, self._now())
+            self._greeted_at = self._now()
+            self._drain.told(hello)
 
     def live(self, sample: messages.Live) -> None:
         """Send a sample of a watched device; nobody minds if it is lost."""
@@ -264,10 +272,10 @@ class Uplink:
             self._nobody_listens()
         elif reason >= 0x80:
             self._note(f"the broker refused a message: reason 0x{reason:02x}")
-        elif seq == 0 and not self._ready:
-            self._ready = True
+            if seq == 0:
+                self._nobody_listens()
+        elif seq == 0:
             self._set_state("connected")
-            self._on_ready()
         self._send_what_may_go()
 
     def on_message(self, topic: str, payload: bytes) -> None:
@@ -292,8 +300,12 @@ class Uplink:
         self._ready = False
         self._drain.begin()
         self._set_state("nobody_listens")
-        if self._greeting is None or not self._greeting.waiting:
+        if not self._asks_later:
             self._greeting = self._loop.after(self._rng.uniform(*_NOBODY_WINDOW_S), self.greet)
+
+    @property
+    def _asks_later(self) -> bool:
+        return self._greeting is not None and self._greeting.waiting
 
     # -- draining
 
@@ -302,20 +314,24 @@ class Uplink:
             item = self._drain.next()
             if item is None:
                 return
-            self._send(item)
+            if not self._send(item):
+                return
 
-    def _send(self, item: Pending) -> None:
+    def _send(self, item: Pending) -> bool:
+        """Whether the next one may go: not while the line is lost and only the news of it is still under way."""
         payload = item.payload()
         if len(payload) > wire.MAX_PAYLOAD_BYTES:
             log.error("an item is too big to be sent and is given up seq=%s kind=%s", item.seq, item.kind)
+            self._drain.sent(item)  # or it would be next for ever on a disk that is too full to give it up
             self._outbox.give_up(item.seq, self._loop.clock.now())
-            return
+            return True
         assert self._session is not None
         mid = self._session.publish(item.kind, payload, qos=1)  # type: ignore[arg-type]
         if mid is None:
-            return
+            return False
         self._mids[mid] = (item.seq, self._now())
         self._drain.sent(item)
+        return True
 
     def _acked(self, ack: messages.Ack) -> None:
         became = self._drain.acked(ack)
@@ -324,11 +340,19 @@ class Uplink:
             return
         self.status.last_ack_at = self._loop.clock.now()
         self.status.acked_upto = ack.upto
-        if became == "began_anew":  # the controller has to hear of it before it takes anything
-            self._ready = False
-            self.greet()
+        if became == "began_anew":
+            self._greet_anew()
+        elif not self._ready and self._session is not None and not self._asks_later:
+            self._ready = True
+            self._set_state("connected")
+            self._on_ready()
         self._send_what_may_go()
         self._on_status()
+
+    def _greet_anew(self) -> None:
+        """The controller has to hear of a new installation before it takes anything."""
+        self._ready = False
+        self.greet()
 
     # -- time passes
 
@@ -338,6 +362,8 @@ class Uplink:
         if any(self._now() - since > _ANSWER_S for _seq, since in self._mids.values()):
             self._break_off("the broker does not answer any more")
             return
+        if not self._ready and not self._asks_later and self._now() - self._greeted_at > _HELLO_AGAIN_S:
+            self.greet()
         if not self._ready or not self._drain.is_overdue():
             self._nudged = False
         elif not self._nudged:

@@ -236,6 +236,27 @@ def test_when_the_clock_is_set_what_waits_is_corrected_and_the_controller_told(m
     assert len(sent(now, "hello")) == 2
 
 
+def test_a_clock_that_was_set_just_before_the_connection_is_heeded_before_the_hello(machine):
+    machine.turn(40)
+    before = [item.at for item in machine.outbox.first(10)]
+
+    machine.clock.set_wall(86_400.0)
+    now = machine.connect()
+
+    assert [item.at for item in machine.outbox.first(len(before))] == [at + 86_400 for at in before]
+    assert [hello.clock for hello in sent(now, "hello")] == [machine.clock.now()]
+
+
+def test_a_hello_tells_the_oldest_item_that_waits(machine):
+    machine.turn(40)
+    machine.outbox.ack(1)
+    assert machine.outbox.count > 0
+
+    hello = sent(machine.connect(), "hello")[0]
+
+    assert hello.oldest_seq == 2 < hello.next_seq
+
+
 def test_a_device_that_slept_did_not_have_its_clock_set(machine):
     machine.turn(40)
     before = [item.at for item in machine.outbox.first(10)]

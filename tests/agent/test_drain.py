@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from tests.agent.clocks import TurnedClock
 
@@ -5,7 +7,7 @@ from annexfleet_agent import drain as drain_
 from annexfleet_agent.drain import CREDIT, Drain
 from annexfleet_agent.outbox import Outbox
 from annexfleet_agent.pending import UNNUMBERED
-from annexfleet_agent.protocol import messages
+from annexfleet_agent.protocol import messages, wire
 
 
 @pytest.fixture
@@ -172,3 +174,130 @@ def test_an_item_let_go_meanwhile_is_skipped(outbox, drain):
     outbox.ack(1)
 
     assert send_all(drain) == [2]
+
+
+class Controller:
+    """Counts as received what it is sent and what Gaps tell."""
+
+    def __init__(self):
+        self.had, self.stored = set(), set()
+
+    def take(self, item):
+        self.had.add(item.seq)
+        self.stored.add(item.seq)
+        if item.kind == "gap":
+            for first, last in wire.decode_up("gap", item.payload()).ranges:
+                self.had.update(range(first, last + 1))
+
+    @property
+    def mark(self):
+        return next(seq for seq in itertools.count(1) if seq not in self.had) - 1
+
+
+def test_a_gap_behind_more_than_the_credit_does_not_stop_the_drain(tmp_path, clock):
+    outbox = Outbox(tmp_path / "full.db", max_bytes=400_000, boot_id="boot")
+    while not outbox.gaps or outbox.next_seq < 12_000:
+        outbox.put(*[*beats(1), change()] * 50)
+    assert outbox.first(1)[0].seq > 1
+    assert outbox.gaps[0] > outbox.first(CREDIT + 1)[-1].seq
+    waiting = {item.seq for item in outbox.first(100_000)}
+    drain, controller = Drain(outbox, clock), Controller()
+
+    for _ in range(len(waiting) // CREDIT + 2):
+        while (item := drain.next()) is not None:
+            drain.sent(item)
+            controller.take(item)
+        drain.acked(ack(outbox, controller.mark))
+
+    assert outbox.count == 0
+    assert controller.stored == waiting
+    outbox.close()
+
+
+def test_a_gap_goes_before_everything_at_the_begin_and_when_it_is_made(outbox, drain):
+    outbox.put(*beats(CREDIT + 50))
+    outbox.give_up(3, at=1)
+    drain.prefer(*outbox.put(change()))
+    gap = outbox.gaps[0]
+    assert send_all(drain)[:4] == [gap, gap + 1, 1, 2]
+
+    outbox.give_up(7, at=1)
+
+    assert send_all(drain) == [*outbox.gaps]
+
+
+def test_nothing_is_given_up_while_a_gap_was_not_heard(outbox, drain, clock):
+    outbox.put(*beats(3))
+    outbox.give_up(2, at=1)
+    for _ in range(2 * drain_.STUCK_SENDS):
+        drain.begin()
+        drain.sent(outbox.get(1))
+        clock.turn(150)
+        drain.acked(ack(outbox, 0))
+
+    assert [item.seq for item in outbox.first(9)] == [1, 3, 4]
+
+
+def test_what_could_not_be_sent_is_next_again(outbox, drain):
+    drain.prefer(*outbox.put(*beats(2)))
+
+    assert [drain.next().seq, drain.next().seq] == [1, 1]
+    drain.begin()
+    assert [drain.next().seq, drain.next().seq] == [1, 1]
+
+
+# -- an outbox that was put back from an older copy
+
+
+def test_an_acknowledgement_of_what_was_never_sent_proves_an_older_copy(outbox, clock):
+    """The controller had 60 of this installation; the copy ends at 50, and 15 items were put in before it connected."""
+    outbox.put(*beats(50))
+    drain = Drain(outbox, clock)
+    outbox.put(*[change() for _ in range(15)])
+    before = outbox.install_id
+
+    assert drain.acked(ack(outbox, 60)) == "began_anew"
+
+    assert outbox.install_id != before
+    assert outbox.count == 65
+    assert send_all(drain) == list(range(1, 66))
+
+
+@pytest.mark.parametrize("upto", [0, 50, 52])
+def test_an_acknowledgement_of_what_may_have_been_sent_proves_nothing(outbox, clock, upto):
+    outbox.put(*beats(50))
+    drain = Drain(outbox, clock)
+    outbox.put(*beats(15))
+    drain.sent(outbox.get(52))
+    drain.begin()
+
+    assert drain.acked(ack(outbox, upto)) == "taken"
+    assert outbox.count == 65 - upto
+
+
+def test_a_controller_that_counts_what_does_not_wait_as_had_proves_nothing(outbox, clock):
+    """What was let go before the first connection is below the oldest item of the hello."""
+    drain = Drain(outbox, clock)
+    outbox.put(*beats(5))
+    outbox.give_up(1, at=1)
+    outbox.give_up(2, at=1)
+    drain.told(
+        messages.Hello(
+            clock=1, session_id="s", boot_id="b", install_id="i", next_seq=outbox.next_seq, agent_version="0",
+            oldest_seq=outbox.oldest_seq(),
+        )
+    )  # fmt: skip
+
+    assert drain.acked(ack(outbox, 2)) == "taken"
+
+
+def test_an_outbox_that_began_anew_by_itself_is_noticed_once(outbox, drain):
+    outbox.put(*beats(2))
+    assert send_all(drain) == [1, 2]
+    assert not drain.began_anew()
+
+    outbox.begin_anew()
+
+    assert drain.began_anew()
+    assert not drain.began_anew()
+    assert send_all(drain) == [1, 2]

@@ -103,6 +103,26 @@ def test_a_restart_changes_nothing(path):
     outbox.close()
 
 
+def test_what_was_put_in_before_the_device_started_says_so(path):
+    outbox = opened(path, boot_id="before")
+    outbox.put(beat())
+    outbox.close()
+    outbox = opened(path, boot_id="now")
+    outbox.put(beat())
+
+    assert [wire.decode_up("beat", item.payload()).earlier_boot for item in outbox.first(10)] == [True, False]
+    outbox.close()
+
+
+def test_the_oldest_number_is_the_next_new_one_if_nothing_waits(outbox):
+    assert outbox.oldest_seq() == 1
+    outbox.put(beat(), beat(), beat())
+    outbox.ack(1)
+    assert outbox.oldest_seq() == 2
+    outbox.ack(3)
+    assert outbox.oldest_seq() == 4
+
+
 def test_the_newest_change_of_each_collector_is_known(outbox):
     outbox.put(change(collector="cpu"), change(collector="disk"), change(collector="cpu"), beat())
 
@@ -181,6 +201,28 @@ def test_what_went_is_told_by_one_gap_with_counts(path):
     gap = wire.decode_up("gap", gaps[0].payload())
     assert gap.lost == {"beat": stored - (outbox.count - 1)}
     assert accounted_for(outbox) == set(range(1, outbox.next_seq))
+    outbox.close()
+
+
+def test_gaps_are_as_few_as_hold_the_ranges_that_the_protocol_takes(path):
+    """Every second item is let go, so that nothing can be joined; then the rest, so that all can."""
+    outbox = opened(path, max_bytes=MB)
+    while outbox.used_ratio < 0.9:
+        outbox.put(*[change(), beat()] * 50)
+    most = 0
+    while any(kind == "beat" for _, kind in waiting(outbox)):
+        outbox.put(*[change()] * 100)
+        assert accounted_for(outbox) == set(range(1, outbox.next_seq))
+        assert list(outbox.gaps) == [seq for seq, kind in waiting(outbox) if kind == "gap"]
+        most = max(most, len(outbox.gaps))
+    assert most > 2
+
+    for _ in range(200):
+        outbox.put(*[change()] * 100)
+
+    assert accounted_for(outbox) == set(range(1, outbox.next_seq))
+    assert len(outbox.gaps) <= 2
+    assert outbox.used_ratio <= 1
     outbox.close()
 
 

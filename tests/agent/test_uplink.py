@@ -43,6 +43,7 @@ class Device:
                 boot_id="boot",
                 install_id=self.outbox.install_id,
                 next_seq=self.outbox.next_seq,
+                oldest_seq=self.outbox.oldest_seq(),
                 agent_version="0",
             ),
             on_config=self.configs.append,
@@ -150,6 +151,52 @@ def test_a_hello_goes_first_and_items_only_when_somebody_heard_it(device):
     assert [qos for _, _, qos in now.said] == [1, 1, 1]
 
 
+def test_nothing_goes_before_the_controller_acknowledged_the_hello(device):
+    """Somebody else may have taken it; and only the answer tells whether our numbers are new to the controller."""
+    device.outbox.put(beat())
+    now = device.connect()
+    now.acknowledges = False
+
+    now.answer()
+    device.put(change())
+    device.uplink.live(messages.Live(at=1, readings={}))
+    assert (now.kinds(), device.ready) == (["hello"], 0)
+
+    now.hear(messages.Ack(upto=0, install_id=device.outbox.install_id))
+    assert now.kinds() == ["hello", "beat", "change"]
+    assert device.ready == 1
+
+
+def test_a_hello_that_is_not_acknowledged_is_said_again(device):
+    device.outbox.put(beat())
+    now = device.connect()
+    now.acknowledges = False
+    now.answer()
+
+    device.turn(59)
+    assert now.kinds() == ["hello"]
+    device.turn(20)
+    assert now.kinds() == ["hello", "hello"]
+
+    now.acknowledges = True
+    now.answer()
+    assert now.kinds() == ["hello", "hello", "beat"]
+
+
+def test_a_hello_that_the_broker_refuses_is_said_again(device):
+    device.outbox.put(beat())
+    now = device.connect()
+
+    now.answer(0x97)
+    assert device.uplink.status.state == "nobody_listens"
+    assert "0x97" in device.uplink.status.problem
+    device.turn(61)
+
+    assert now.kinds() == ["hello", "hello"]
+    now.delivered(2)
+    assert now.kinds() == ["hello", "hello", "beat"]
+
+
 def test_while_no_controller_is_there_only_hellos_are_sent(device):
     device.outbox.put(beat())
     now = device.connect()
@@ -161,7 +208,7 @@ def test_while_no_controller_is_there_only_hellos_are_sent(device):
     assert set(now.kinds()) == {"hello"}
     assert len(now.kinds()) == 2
 
-    now.ears.on_delivered(2, 0)
+    now.delivered(2, 0)
     assert now.kinds()[2:] == ["beat", "change"]
     assert device.uplink.status.state == "connected"
 
@@ -170,12 +217,12 @@ def test_a_controller_that_goes_away_is_asked_for_before_anything_is_sent_again(
     device.outbox.put(beat())
     now = device.connect_and_greet()
 
-    now.ears.on_delivered(2, session.NO_SUBSCRIBER)
+    now.delivered(2, session.NO_SUBSCRIBER)
     device.put(change())
     assert now.kinds() == ["hello", "beat"]
 
     device.turn(61)
-    now.ears.on_delivered(3, 0)
+    now.delivered(3, 0)
     assert now.kinds() == ["hello", "beat", "hello", "beat", "change"]
 
 
@@ -216,7 +263,7 @@ def test_no_more_publications_are_under_way_than_the_broker_takes(device):
     now = device.connect_and_greet()
     assert len(now.seqs()) == 16
 
-    now.ears.on_delivered(2, 0)
+    now.delivered(2, 0)
     assert len(now.seqs()) == 17
 
 
@@ -264,8 +311,8 @@ def test_an_item_too_big_for_the_wire_becomes_a_gap(device):
 
     device.put(messages.Inventory(seq=UNNUMBERED, at=1, digest="d", packages=huge), beat())
 
-    assert now.kinds() == ["hello", "beat", "gap"]
-    assert now.said[-1][1].ranges == [(1, 1)]
+    assert now.kinds() == ["hello", "gap", "beat"]
+    assert now.said[1][1].ranges == [(1, 1)]
 
 
 def test_when_the_outbox_begins_anew_the_controller_hears_of_it_first(device):
@@ -279,6 +326,62 @@ def test_when_the_outbox_begins_anew_the_controller_hears_of_it_first(device):
 
     now.answer()
     assert now.kinds()[-1] == "beat"
+
+
+def test_a_copy_put_back_loses_nothing_that_was_put_in_before_it_connected(tmp_path, monkeypatch):
+    """The controller had 60 items; the copy ends at 50, and 15 new ones would bear numbers it knows."""
+    copied = Outbox(tmp_path / "outbox.db", max_bytes=2_000_000, boot_id="boot")
+    copied.put(*[beat()] * 50)
+    copied.close()
+    device = Device(tmp_path, monkeypatch)
+    device.outbox.put(*[change() for _ in range(15)])
+    before = device.outbox.install_id
+    device.uplink.start()
+
+    now = device.connect()
+    now.mark = 60
+    now.answer()
+
+    assert now.kinds() == ["hello", "hello"]
+    assert now.said[1][1].install_id != before
+    now.mark = 0
+    now.answer()
+    assert device.outbox.count == 65
+    assert now.seqs()[:1] == [1]
+    device.uplink.stop()
+    device.outbox.close()
+    device.loop.close()
+
+
+def test_when_the_outbox_began_anew_by_itself_a_hello_goes_first(device):
+    now = device.connect_and_greet()
+    device.put(beat())
+
+    device.outbox.begin_anew()
+    device.put(change())
+    assert now.kinds() == ["hello", "beat", "hello"]
+
+    now.answer()
+    assert now.kinds()[3:] == ["beat", "change"]
+
+
+def test_a_line_that_is_lost_takes_nothing_more(device):
+    """The session knows it already, and its end is still to be told."""
+    device.outbox.put(*[beat()] * 50)
+    now = device.connect()
+    asked = []
+    publish = now.publish
+
+    def lost(kind, payload, *, qos):
+        asked.append(kind)
+
+    now.publish = lost
+    now.answer()
+    assert asked == ["beat"]
+
+    now.publish = publish
+    device.uplink.pump()
+    assert now.seqs()[0] == 1
 
 
 def test_live_samples_are_sent_only_while_somebody_hears_us_and_lightly(device):
@@ -336,11 +439,13 @@ def test_settings_and_commands_are_handed_on(device):
 def test_an_acknowledgement_of_another_installation_changes_nothing(device):
     now = device.connect_and_greet()
     device.put(beat())
+    heard_at = device.uplink.status.last_ack_at
+    device.clock.turn(5)
 
     now.hear(messages.Ack(upto=1, install_id="another"))
 
     assert device.outbox.count == 1
-    assert device.uplink.status.last_ack_at is None
+    assert device.uplink.status.last_ack_at == heard_at
 
 
 # -- connecting again
@@ -355,7 +460,7 @@ def test_attempts_are_spread_over_the_whole_of_a_growing_window(tmp_path, monkey
         device.uplink.status.attempts = 0
         began = device.attempts()
         device.until(lambda began=began: device.attempts() > began)
-        for number, waited in waits.items():
+        for waited in waits.values():
             since, count = device.clock.mono(), device.attempts()
             device.until(lambda count=count: device.attempts() > count)
             waited.append(device.clock.mono() - since)

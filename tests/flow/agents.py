@@ -14,7 +14,7 @@ from annexfleet_agent.protocol import messages, topics, wire
 
 
 class Controller:
-    """Stands in for the controller: hears every device, remembers, and acknowledges if told to.
+    """Stands in for the controller: hears every device, remembers, and acknowledges; items only if told to.
 
     Runs in paho's own thread, as the real one runs in another process.
     """
@@ -49,7 +49,7 @@ class Controller:
             for first, last in message.ranges:
                 received.update(range(first, last + 1))
         received.add(getattr(message, "seq", 0))
-        if self.acknowledges:
+        if self.acknowledges or isinstance(message, messages.Hello):
             self.tell(sender.device_id, messages.Ack(upto=self.mark(sender.device_id), install_id=install_id))
 
     def mark(self, device_id: str) -> int:
