@@ -21,6 +21,9 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
+_STANDARD_INPUT = "-"
+_LONGEST_TOKEN = 10_000
+
 
 def main(argv: list[str] | None = None) -> int:
     """Do what the arguments say; the exit code."""
@@ -57,12 +60,20 @@ def _enrol(settings: "Settings", arguments: "argparse.Namespace") -> int:
     from annexfleet_agent import enrolment  # noqa: PLC0415
 
     return enrolment.main_enrol(
-        arguments.token,
+        arguments.token if arguments.token != _STANDARD_INPUT else _token(),
         state_dir=settings.state_dir,
         name=arguments.name,
         role=arguments.role,
         again=arguments.again,
     )
+
+
+def _token() -> str:
+    """What stands on standard input, a line of it if a person types."""
+    if sys.stdin.isatty():
+        print("Token: ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline(_LONGEST_TOKEN)
+    return sys.stdin.read(_LONGEST_TOKEN)
 
 
 def _renew(settings: "Settings", _arguments: "argparse.Namespace") -> int:
@@ -176,7 +187,12 @@ def _parser() -> "argparse.ArgumentParser":
     commands.add_parser("run", help="measure and report until stopped")
 
     enrol = commands.add_parser("enrol", help="get this device's certificate with a token")
-    enrol.add_argument("token")
+    enrol.add_argument(
+        "token",
+        metavar="TOKEN",
+        help="or - to read it from standard input, which is better: every user of this machine sees the arguments of "
+        "a running program",
+    )
     enrol.add_argument("--name", default="", help="what people will see; the machine's name if left out")
     enrol.add_argument("--role", default="", help="counter, kiosk, tablet or server; the token's if left out")
     enrol.add_argument("--again", action="store_true", help="even if this device has an identity")

@@ -112,7 +112,9 @@ def renew(directory: Path) -> wire.Enrolled:
     """Have a new key certified under the same name, by proof of the old one.  Raises EnrolmentFailed."""
     current = _current(directory)
     if current is None:
-        raise EnrolmentFailed("This machine is not enrolled: use `annexfleet-agent enrol TOKEN`.", EXIT_ALREADY)
+        raise EnrolmentFailed(
+            "This machine is not enrolled: use `annexfleet-agent enrol -` and paste a token.", EXIT_ALREADY
+        )
     try:
         held = identity.pair(directory, current.slot)
         authority = held.authority.read_text(encoding="ascii")

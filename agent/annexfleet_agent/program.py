@@ -49,7 +49,7 @@ def run(settings: Settings, settings_path: Path | None) -> int:
         return EXIT_NOT_ENROLLED
     if found is None:
         log.error(
-            "this device is not enrolled, %s holds nothing: ask for a token and run `annexfleet-agent enrol <token>`",
+            "this device is not enrolled, %s holds nothing: run `annexfleet-agent enrol -` and paste a token",
             settings.identity_dir,
         )
         return EXIT_NOT_ENROLLED

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -6,7 +7,7 @@ import sys
 import pytest
 
 from annexfleet_agent import __main__ as cli
-from annexfleet_agent import program, status
+from annexfleet_agent import enrolment, program, status
 from annexfleet_agent.settings import PATH_VARIABLE
 from annexfleet_agent.status import Status
 
@@ -27,6 +28,7 @@ def run(*arguments):
         text=True,
         timeout=120,
         check=False,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -34,8 +36,28 @@ def test_a_device_without_identity_is_told_how_to_get_one(file):
     done = run("--settings", file, "run")
 
     assert done.returncode == program.EXIT_NOT_ENROLLED
-    assert "annexfleet-agent enrol <token>" in done.stderr
+    assert "annexfleet-agent enrol -" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "typed", "token"), [("-", "aft1.abc\n", "aft1.abc"), ("aft1.abc", "", "aft1.abc")]
+)
+def test_a_token_is_read_from_standard_input_or_the_arguments(file, monkeypatch, argument, typed, token):
+    given = []
+    monkeypatch.setattr(enrolment, "main_enrol", lambda text, **_: given.append(text.strip()) or 0)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+
+    assert cli.main(["--settings", str(file), "enrol", argument]) == 0
+
+    assert given == [token]
+
+
+def test_nothing_on_standard_input_is_no_token(file):
+    done = run("--settings", file, "enrol", "-")
+
+    assert done.returncode == 2
+    assert "not a whole token" in done.stderr
 
 
 def test_a_broken_identity_is_named(file, tmp_path):
