@@ -27,6 +27,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Plain HTTP for a browser on this machine, or for the TLS proxy in front."""
     public_url: str = ""
     """The address that people type, where a proxy stands in front; https:// makes cookies Secure."""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses or networks of proxies in front, with commas: their word (X-Forwarded-For) on who asks is believed.
+    If it is not set, all who come through a proxy elsewhere count as one where guessing is slowed down."""
     enrol_host: str = "0.0.0.0"  # noqa: S104  # devices come from outside; the listener answers enrolment only
     enrol_port: Port = 8443
     broker_host: str = "127.0.0.1"

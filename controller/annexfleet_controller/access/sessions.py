@@ -70,15 +70,20 @@ def by_key(engine: Engine, key: str, *, now: datetime) -> Person | None:
         return _person(db, user, via="key", secret_digest=row.digest)
 
 
-def still_open(engine: Engine, persons: Collection[Person], settings: Settings, *, now: datetime) -> set[str]:
-    """Digests of those of these persons' sessions and keys that still open something."""
+def still_open(engine: Engine, persons: Collection[Person], settings: Settings, *, now: datetime) -> dict[str, Person]:
+    """Those of these persons whose session or key still opens something, by its digest, with today's scope and role."""
     created_after, used_after = _limits(settings, now)
     with reading(engine) as db:
         by_session = {p.digest for p in persons if p.via == "session"}
-        alive = (
-            people.alive(db, by_session, created_after=created_after, used_after=used_after) if by_session else set()
-        )
-        return alive | {p.digest for p in persons if p.via == "key" and people.key_owner(db, p.digest, now)}
+        rows = people.alive(db, by_session, created_after=created_after, used_after=used_after) if by_session else []
+        found = {
+            row.digest: _person(db, user, via="session", secret_digest=row.digest, csrf_token=row.csrf_token)
+            for row, user in rows
+        }
+        for person in persons:
+            if person.via == "key" and (owner := people.key_owner(db, person.digest, now)) is not None:
+                found[person.digest] = _person(db, owner[1], via="key", secret_digest=person.digest)
+        return found
 
 
 def _limits(settings: Settings, now: datetime) -> tuple[datetime, datetime]:

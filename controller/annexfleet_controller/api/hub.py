@@ -19,6 +19,7 @@ from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller.access import sessions
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.clock import Clock
+from annexfleet_controller.errors import TooManyStreams
 from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import language
 from annexfleet_controller.i18n.direction import plain
@@ -37,6 +38,10 @@ STOP_AFTER_S = 4.0
 """A page that is only loaded anew does not stop the watch."""
 CHECK_SESSIONS_S = 10.0
 QUEUE_LENGTH = 256
+MOST_OF_A_SESSION = 8
+"""A browser opens six connections to one address; a person has more than one browser."""
+MOST_OF_A_PERSON = 20
+MOST = 2000
 
 _KINDS = {"b": "beat", "c": "change", "l": "live", "h": "hello", "g": "gone"}
 
@@ -68,11 +73,18 @@ class Event(msgspec.Struct, frozen=True):
             data = {"device": self.device_id, "annex": self.annex_id, "at": self.at, "kinds": self.kinds}
             if self.values:
                 data["values"] = [
-                    (subject, metric, value, plain(readings.text(words, metric, value)))
+                    (plain(subject), plain(metric), _plain(value), plain(readings.text(words, metric, value)))
                     for subject, metric, value in self.values
                 ]
         lines.append(f"data: {msgspec.json.encode(data).decode()}")
         return ("\n".join(lines) + "\n\n").encode()
+
+
+def _plain(value: Value) -> Value:
+    """A device's words without marks that steer; the page's keys are cleaned the same way."""
+    if isinstance(value, list):
+        return [plain(word) for word in value]
+    return plain(value) if isinstance(value, str) else value
 
 
 REFRESH = Event("refresh")
@@ -148,9 +160,16 @@ class Hub:
         return len(self._listeners)
 
     def add(self, listener: Listener) -> None:
+        """Raises TooManyStreams."""
         with self._lock:
+            of_session = sum(other.person.digest == listener.person.digest for other in self._listeners)
+            of_person = sum(other.person.user_id == listener.person.user_id for other in self._listeners)
+            if of_session >= MOST_OF_A_SESSION or of_person >= MOST_OF_A_PERSON or len(self._listeners) >= MOST:
+                raise TooManyStreams
             self._listeners.add(listener)
-            if self._thread is None:
+            if self._stopping.is_set():
+                listener.post([END])
+            if self._thread is None and not self._stopping.is_set():
                 self._thread = threading.Thread(target=self._run, name="live-hub", daemon=True)
                 self._thread.start()
         self._wake.set()
@@ -160,14 +179,18 @@ class Hub:
             self._listeners.discard(listener)
         self._wake.set()
 
-    def stop(self) -> None:
-        """End the thread and every stream."""
+    def end_streams(self) -> None:
+        """End every stream, and those that come from now on; waits for nothing."""
         self._stopping.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5)
         for listener in self._copy():
             listener.post([END])
+
+    def stop(self) -> None:
+        """End every stream and the thread."""
+        self.end_streams()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
 
     def since(self, listener: Listener, last_id: int) -> list[Event]:
         """What this listener missed since that event; a refresh where nobody can tell."""
@@ -296,5 +319,8 @@ class Hub:
         persons = {listener.person.digest: listener.person for listener in listeners}
         alive = sessions.still_open(self._engine, persons.values(), self._settings, now=self._clock.now())
         for listener in listeners:
-            if listener.person.digest not in alive:
+            person = alive.get(listener.person.digest)
+            if person is None or not person.may("look"):
                 listener.post([REFRESH, END])
+            else:
+                listener.person = person  # with the annexes that are theirs now

@@ -10,15 +10,23 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from annexfleet_controller.cli import exits, lock, supervise
 from annexfleet_controller.cli.exits import NotReady, PortTaken
 from annexfleet_controller.cli.opened import opened_engine
 from annexfleet_controller.settings import Home
 
+if TYPE_CHECKING:
+    from annexfleet_controller.cli import listening
+
 log = logging.getLogger(__name__)
 
 PARTS = ("web", "enrol", "ingest", "work")
+
+ENROL_AT_ONCE = 512
+ENROL_OF_AN_ADDRESS = 32
+"""An annex stands behind one address; each of its devices has one connection for a second."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -102,40 +110,32 @@ def is_free(host: str, port: int) -> bool:
 
 def _web(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.app import create_web
+    from annexfleet_controller.cli import listening
 
-    return _listen(create_web(home), home.settings.web_host, home.settings.web_port, "web")
+    settings = home.settings
+    app = create_web(home)
+    config = listening.config(app, settings.web_host, settings.web_port, trusted_proxies=settings.trusted_proxies)
+    return _listen(listening.Listener(config, app.state.hub.end_streams), "web")
 
 
 def _enrol(home: Home, args: argparse.Namespace) -> int:
+    from annexfleet_controller.cli import listening
     from annexfleet_controller.identity import authority
     from annexfleet_controller.identity.enrol_app import create_enrol
 
     certificate, key = authority.service_files(home)
-    app = create_enrol(home)
-    settings = home.settings
-    return _listen(app, settings.enrol_host, settings.enrol_port, "enrol", certificate=certificate, key=key)
+    config = listening.config(
+        create_enrol(home), home.settings.enrol_host, home.settings.enrol_port, certificate=certificate, key=key,
+        most_at_once=ENROL_AT_ONCE, most_of_an_address=ENROL_OF_AN_ADDRESS,
+    )  # fmt: skip
+    return _listen(listening.Listener(config), "enrol")
 
 
-def _listen(
-    app: object, host: str, port: int, name: str, *, certificate: Path | None = None, key: Path | None = None
-) -> int:
-    import uvicorn
-
+def _listen(listener: "listening.Listener", name: str) -> int:
+    host, port = listener.config.host, listener.config.port
     if not is_free(host, port):
         raise PortTaken(f"Port {port} is taken by another program; {name}_port in controller.toml chooses another one.")
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]  # FastAPI is imported lazily
-        host=host,
-        port=port,
-        log_config=None,  # the root logger has a handler already
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=2,  # pages that follow events would hold it for ever
-        ssl_certfile=certificate,
-        ssl_keyfile=str(key) if key else None,
-        limit_concurrency=None if certificate is None else 64,
-    )
-    uvicorn.Server(config).run()
+    listener.run()
     return exits.DONE
 
 

@@ -1,23 +1,24 @@
 """A reading's value in words: by the unit that its metric has in the protocol's catalogue."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from annexfleet_agent.protocol import metrics
 from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller.i18n import formats
 from annexfleet_controller.i18n.catalogues import Language
 
+_LONGEST_AMOUNT = 15
 _LATEST_S = 4e10  # what the protocol admits as a moment
 
 
 def text(language: Language, metric: str, value: Value) -> str:
     """What a person reads; raw words of a device come back as they are, for the template to escape."""
     if isinstance(value, list):
-        return (
-            language.gettext("none")
-            if not value
-            else language.gettext(", ").join(word(language, metric, item) for item in value)
-        )
+        if not value:
+            return language.gettext("none")
+        in_words = _drive if metric == "drives" else partial(word, metric=metric)
+        return language.gettext(", ").join(in_words(language, value=item) for item in value)
     if isinstance(value, str):
         return word(language, metric, value)
     if metric.endswith("_at_seconds") and value == value:  # noqa: PLR0124  # nan is unknown
@@ -39,6 +40,15 @@ def word(language: Language, metric: str, value: str) -> str:
     if known is not None and (value in known.words or metric in {"supply_kind", "supply_colour"}):
         return language.name("word", value)
     return value
+
+
+def _drive(language: Language, value: str) -> str:
+    """`name bytes model` of the inventory, as disks are sold."""
+    name, _, rest = value.partition(" ")
+    amount, _, model = rest.partition(" ")
+    if not amount.isdecimal() or len(amount) > _LONGEST_AMOUNT:
+        return value
+    return " ".join(filter(None, (name, formats.size(language, int(amount)), model)))
 
 
 def _amount(language: Language, unit: str, value: float) -> str:  # noqa: PLR0911  # a table of units

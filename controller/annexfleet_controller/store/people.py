@@ -18,7 +18,6 @@ from annexfleet_controller.store.tables.people import (
 )
 from annexfleet_controller.store.tables.places import Annex
 
-
 _SIGN_IN_LOCK = 0x616E_6E65_7866
 """Of PostgreSQL's advisory locks, the one for counting sign-ins."""
 
@@ -113,10 +112,12 @@ def session(
     return db.execute(query).first()
 
 
-def alive(db: Session, digests: Collection[str], *, created_after: datetime, used_after: datetime) -> set[str]:
-    """Which of these sessions still open something."""
+def alive(
+    db: Session, digests: Collection[str], *, created_after: datetime, used_after: datetime
+) -> list[tuple[SessionRow, User]]:
+    """Those of these sessions that still open something, with whose they are."""
     query = (
-        select(SessionRow.digest)
+        select(SessionRow, User)
         .join(User, User.id == SessionRow.user_id)
         .where(
             SessionRow.digest.in_(digests),
@@ -125,7 +126,7 @@ def alive(db: Session, digests: Collection[str], *, created_after: datetime, use
             User.disabled_at.is_(None),
         )
     )
-    return set(db.scalars(query))
+    return [(row, user) for row, user in db.execute(query)]
 
 
 def touch_session(db: Session, digest: str, now: datetime) -> None:

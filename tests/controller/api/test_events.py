@@ -23,6 +23,7 @@ from annexfleet_controller.api.hub import Event, Hub, Listener
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.store import pulses, watches
 from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.tables.people import UserAnnex
 
 PATIENCE_S = 10.0
 
@@ -250,10 +251,10 @@ def test_an_open_page_costs_no_thread(served: Served):
     following(served)
     before = {thread.name for thread in threading.enumerate() if "hub" in thread.name or "AnyIO" in thread.name}
 
-    more = [served.stream() for _ in range(20)]
+    more = [served.stream() for _ in range(15)]
 
     after = {thread.name for thread in threading.enumerate() if "hub" in thread.name or "AnyIO" in thread.name}
-    assert len(served.site.app.state.hub) == 21
+    assert len(served.site.app.state.hub) == 16
     assert len(after) - len(before) <= 5  # workers that opened them one after another, not one a page
     for stream in (one, *more):
         stream.close()
@@ -274,3 +275,74 @@ def test_a_page_that_does_not_read_is_let_go_and_told_to_ask_anew(site: Site):
         return [listener.queue.get_nowait().name for _ in range(listener.queue.qsize())]
 
     assert asyncio.run(slow()) == ["refresh", "end"]
+
+
+@pytest.mark.parametrize("limit", ["MOST_OF_A_SESSION", "MOST_OF_A_PERSON", "MOST"])
+def test_more_streams_than_are_allowed_are_refused_until_one_ends(
+    served: Served, monkeypatch: pytest.MonkeyPatch, limit: str
+):
+    monkeypatch.setattr(hub_module, limit, 2)
+    hub: Hub = served.site.app.state.hub
+    cookie = served.site.signed_in("operator").cookies["annexfleet"]
+
+    def another() -> Stream:
+        if limit == "MOST_OF_A_SESSION":
+            return Stream(f"{served.address}/api/v1/events", {"Cookie": f"annexfleet={cookie}"})
+        return served.stream()
+
+    streams = [another(), another()]
+    refused = another()
+
+    assert [stream.status for stream in (*streams, refused)] == [200, 200, 429]
+    refused.close()
+    streams[0].close()
+    eventually(lambda: len(hub) == 1)
+    streams[0] = another()
+    assert streams[0].status == 200
+    for stream in streams:
+        stream.close()
+
+
+def test_a_stream_follows_the_annexes_that_are_a_persons_now(served: Served, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub_module, "CHECK_SESSIONS_S", 0.1)
+    stream = served.stream(annex="berkane-1")
+    following(served)
+    hub: Hub = served.site.app.state.hub
+
+    with writing(served.site.engine) as db:
+        db.query(UserAnnex).update({UserAnnex.annex_id: "berkane-2"})
+    eventually(lambda: all(listener.person.scope.covers("berkane-2") for listener in hub._copy()))
+    served.happens(1, "c")
+    served.happens(3, "c")
+    eventually(lambda: stream.events)
+
+    assert [event["data"]["device"] for event in stream.events] == [device_id(3)]
+    stream.close()
+
+
+def test_streams_end_at_once_when_the_controller_stops(served: Served):
+    streams = [served.stream(), served.stream()]
+    following(served)
+
+    served.site.app.state.hub.end_streams()
+
+    eventually(lambda: all(stream.ended() for stream in streams))
+    late = served.stream()
+    eventually(late.ended)
+
+
+@pytest.mark.parametrize("last", ["99999999999999999999", "٣", "-1", "x"])
+def test_an_event_that_never_was_is_no_failure(served: Served, last: str):
+    stream = served.stream(**{"Last-Event-ID": last.encode().decode("latin1")})
+
+    assert stream.status == 200
+    stream.close()
+
+
+def test_words_in_events_cannot_turn_the_text_around_them():
+    values = (("net:\u202eevil", "network_name", "ok \u202egnp.live\u202c"), ("", "names", ["a\u2066b"]))
+
+    data = Event("device", 1, "d", "a", values=values).encoded("fr").decode()
+
+    assert not any(mark in data for mark in "\u202e\u202c\u2066")
+    assert '"net:evil","network_name","ok gnp.live"' in data

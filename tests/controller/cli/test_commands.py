@@ -5,13 +5,18 @@ import socket
 import sqlite3
 import tarfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.controller.fleet import device_id
+from tests.controller.web import places
 
 from annexfleet_agent.protocol import enrolment
 from annexfleet_controller.__main__ import main
 from annexfleet_controller.cli import exits, lock
+from annexfleet_controller.identity import revocation
+from annexfleet_controller.store.database import open_database, writing
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -80,6 +85,7 @@ def test_a_key_is_for_a_program(run: Run):
         (("user", "create", "a b", "--role", "admin"), "name"),
         (("token", "create", "--annex", "nowhere"), ""),
         (("token", "revoke", "nothing"), "nothing"),
+        (("device", "revoke", "d-nobody"), "d-nobody"),
         (("annex", "create", "x-1", "--name-fr", "x", "--name-ar", "x", "--time-zone", "Moon/Sea"), "Moon/Sea"),
         (("restore", "/nowhere.tar"), "nowhere"),
     ],
@@ -126,6 +132,36 @@ def test_wrong_settings_name_their_key(run: Run, tmp_path: Path):
 
     assert code == exits.SETTINGS
     assert "web_port" in complaint
+
+
+def test_a_device_is_listed_and_shut_out(run: Run, annex: str, tmp_path: Path):
+    engine = open_database(f"sqlite:///{tmp_path / 'home/controller.db'}")
+    with writing(engine) as db:
+        places.device(db, 1, annex, now=datetime.now(UTC), name="guichet-1")
+    engine.dispose()
+    assert "guichet-1" in run("device", "list")[1]
+
+    code, said, _ = run("device", "revoke", device_id(1))
+
+    assert (code, f"Device {device_id(1)} is revoked" in said) == (exits.DONE, True)
+    assert "guichet-1" not in run("device", "list")[1]
+    assert "guichet-1" in run("device", "list", "--revoked", "--annex", annex)[1]
+
+
+@pytest.mark.parametrize("error", [revocation.NotHeeded("it lets it in"), revocation.NotKicked("no answer")])
+def test_a_broker_that_does_not_heed_is_said_with_what_to_do(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(revocation, "revoke", fail)
+
+    code, _, complaint = run("device", "revoke", "d-1")
+
+    assert code == exits.FAILED
+    assert "Restart the broker" in complaint
+    assert str(error) in complaint
 
 
 def test_a_second_serve_on_the_same_home_is_refused(run: Run, tmp_path: Path):

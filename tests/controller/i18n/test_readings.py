@@ -38,6 +38,10 @@ def spaces(text: str) -> str:
         ("something_new_bytes", 3e6, "3 Mo"),
         ("something_new", 3.14159, "3,14"),
         ("cpu_used_ratio", float("nan"), "inconnu"),
+        ("disk_free_bytes", float("inf"), "inconnu"),
+        ("queue_waiting_count", 10**400, "inconnu"),
+        ("drives", ["vda 274877906944", "sda 1000204886016 Samsung SSD"], "vda 275 Go, sda 1 To Samsung SSD"),
+        ("drives", ["vda unknown", "x", "y 99999999999999999999"], "vda unknown, x, y 99999999999999999999"),
     ],
 )
 def test_a_reading_in_words(metric: str, value: object, expected: str):

@@ -4,16 +4,17 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlencode
 
-import msgspec
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
 from msgspec import Struct
 
 from annexfleet_agent.protocol import metrics, wire
+from annexfleet_agent.protocol.messages import Change
 from annexfleet_controller import state
 from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.direction import isolated
 from annexfleet_controller.store import annexes, fleet
@@ -40,6 +41,17 @@ _SHOWN_FIRST = (
 _CHARTS = 4
 _OWN_SECTIONS = frozenset({"printers", "queues"})
 """Collectors whose readings have a section of their own on the page."""
+
+
+_EVENTS = 20
+_EVENTS_READ = 80
+"""A start takes about twenty rows and is shown as one line."""
+_MOVED = 4
+_LONGEST_VALUE = 60
+_A_START = timedelta(minutes=2)
+"""Collectors report for the first time one after another, the slow ones last."""
+_NEW = timedelta(minutes=10)
+"""Two beats: until then an empty chart is no wonder."""
 
 
 class Line(Struct, frozen=True):
@@ -85,13 +97,22 @@ class Choice(Struct, frozen=True):
     chosen: bool
 
 
+class Moved(Struct, frozen=True):
+    """One reading that moved."""
+
+    label: str
+    about: str
+    value: str
+    """In words; empty where the reading went away."""
+
+
 class Event(Struct, frozen=True):
-    """One line of the device's past."""
+    """One line of the device's past; the kind `start` stands for all first reports after one."""
 
     at: datetime
     kind: str
     collector: str
-    moved: list[str]
+    moved: list[Moved]
 
 
 @router.get("/devices/{device_id}")
@@ -122,7 +143,8 @@ def show(
         printers=fleet.printers([row], known),
         queues=fleet.queues([row], known),
         inventory=state.inventory(fleet.inventory(db, row.number)),
-        past=[_event(happened, language) for happened in fleet.changes(db, row.number, limit=20)],
+        past=past(fleet.changes(db, row.number, limit=_EVENTS_READ), language),
+        is_new=now - row.enrolled_at < _NEW,
         charts=charts(told, language, device_id, chart),
         choices=choices(told, language, chart),
         spans=list(SPANS),
@@ -226,17 +248,37 @@ def _line(reading: state.Reading, language: Language) -> Line:
     )
 
 
-class _Because(msgspec.Struct):
-    because: list[str] = []
+def past(happened: list[fleet.Happened], language: Language) -> list[Event]:
+    """What happened, the newest first.  A start, at which every collector reports once, is one line."""
+    events: list[Event] = []
+    start: datetime | None = None
+    """Of the newest report of the start that is being told."""
+    for one in happened:
+        change = _change(one.payload) if one.kind == "change" else None
+        if change is None or change.because:
+            moved = [] if change is None else _moved(change, language)
+            events.append(Event(one.at, one.kind, one.collector, moved))
+        elif start is None or start - one.at > _A_START:
+            start = one.at
+            events.append(Event(one.at, "start", "", []))
+    return events[:_EVENTS]
 
 
-def _event(happened: fleet.Happened, language: Language) -> Event:
-    moved: list[str] = []
-    if happened.kind == "change":
-        try:
-            because = msgspec.json.decode(wire.unpack(happened.payload), type=_Because).because
-        except (wire.Malformed, msgspec.DecodeError):
-            because = []
-        names = dict.fromkeys(reason.rpartition(" ")[2] for reason in because)
-        moved = [language.name("metric", name) for name in names][:4]
-    return Event(happened.at, happened.kind, happened.collector, moved)
+def _change(payload: bytes) -> Change | None:
+    try:
+        found = wire.decode_up("change", payload)
+    except wire.Malformed:
+        return None
+    return found if isinstance(found, Change) else None
+
+
+def _moved(change: Change, language: Language) -> list[Moved]:
+    """The readings that moved, with their values; those of a level or a state say most."""
+    found: dict[tuple[str, str], Moved] = {}
+    for reason in change.because:
+        subject, _, metric = reason.rpartition(" ")
+        value = change.readings.get(subject, {}).get(metric)
+        text = "" if value is None else readings.text(language, metric, value)
+        text = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+        found.setdefault((subject, metric), Moved(language.name("metric", metric), about(subject), text))
+    return list(found.values())[:_MOVED]

@@ -41,11 +41,13 @@
 
   function follow() {
     const source = new EventSource(address);
-    source.onopen = () => say(true);
+    let stood = false;
+    source.onopen = () => { stood = true; say(true); };
     source.onerror = () => {
       say(false);
-      // The browser tries again by itself, unless it was refused: then the session is over, and the server says where to go.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 3000);
+      if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+      // It was refused.  If it stood before, the session is over, and the server says where to go; else too many are open.
+      setTimeout(() => location.reload(), stood ? 3000 : 60000);
     };
     source.addEventListener("refresh", () => refresh(0));
     source.addEventListener("device", (event) => {
