@@ -32,7 +32,7 @@ def collector() -> Collector:
                 report.put("", _METRIC, max(celsius))
         return report
 
-    return Collector(name="temperature", collect=collect)
+    return Collector(name="temperature", collect=collect, period_s=60)
 
 
 def _near(sensors: Mapping[str, Sequence[Any]], names: tuple[str, ...]) -> list[float]:

@@ -78,7 +78,12 @@ def ask(server: transport.Endpoint, *, timeout_s: float, now: Callable[[], float
     printers = [printer for printer in answer.of(ipp.PRINTER) if device.text(printer, "printer-name")]
     if not printers:
         return Spool()
-    jobs, jobs_failed = _jobs(server, printers, timeout_s=timeout_s, now=now, mono=mono)
+    jobs: dict[str, Jobs] | None = {}
+    jobs_failed = None
+    if any(
+        device.number(printer, "queued-job-count") != 0 for printer in printers
+    ):  # else there is nothing to ask about
+        jobs, jobs_failed = _jobs(server, printers, timeout_s=timeout_s, now=now, mono=mono)
     return Spool(queues=[_queue(printer, jobs) for printer in printers], jobs_failed=jobs_failed)
 
 
