@@ -79,5 +79,5 @@ def test_without_dates_the_name_and_the_authority_are_still_verified(server, tmp
         shake_hands(port, files, heed_dates=False, name="elsewhere.example")
     with broker_home() as home:
         (tmp_path / "foreign").write_bytes(authorities.ensure(home).root_pem)
-    with pytest.raises(ssl.SSLCertVerificationError, match="self-signed|unable to get"):
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"self-signed|unable to get"):
         shake_hands(port, {**files, "authority": tmp_path / "foreign"}, heed_dates=False)
