@@ -32,6 +32,13 @@ def test_the_compose_file_publishes_what_devices_need():
     assert (ROOT / controller["build"]["dockerfile"]).exists()
 
 
+def test_the_compose_file_trusts_the_hosts_end_of_its_own_network_and_nobody_else():
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+    (network,) = compose["networks"]["annexfleet"]["ipam"]["config"]
+
+    assert compose["services"]["controller"]["environment"]["ANNEXFLEET_TRUSTED_PROXIES"] == network["gateway"]
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 @pytest.mark.parametrize("unit", sorted(path.name for path in (DEPLOY / "systemd").glob("*.service")))
 def test_a_unit_is_understood_by_systemd(unit: str):

@@ -20,7 +20,7 @@ LONGEST_WAIT = timedelta(minutes=15)
 class Failed(NamedTuple):
     """How often it failed within the window, and when it did last."""
 
-    count: int = 0
+    times: int = 0
     last: datetime | None = None
 
 
@@ -32,7 +32,7 @@ def wait(*, by_both: Failed, by_name: Failed, by_address: Failed, now: datetime)
 
 
 def _wait(failed: Failed, free: int, now: datetime) -> timedelta:
-    over = failed.count - free
+    over = failed.times - free
     if over < 0 or failed.last is None:
         return timedelta(0)
     pause = min(timedelta(seconds=2 ** min(over, 20)), LONGEST_WAIT)

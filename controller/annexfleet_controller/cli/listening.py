@@ -102,8 +102,8 @@ def config(
     most_of_an_address: int | None = None,
 ) -> uvicorn.Config:
     """Settings of a listener; without trusted proxies nobody's word on who asks is believed."""
-    asyncio.constants.SSL_HANDSHAKE_TIMEOUT = HANDSHAKE_WITHIN_S  # type: ignore[misc]  # uvicorn has no setting for it
-    limits = {"most_of_an_address": most_of_an_address, "_open": Counter()}
+    asyncio.constants.SSL_HANDSHAKE_TIMEOUT = HANDSHAKE_WITHIN_S  # uvicorn has no setting for it
+    limits: dict[str, Any] = {"most_of_an_address": most_of_an_address, "_open": Counter()}
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # FastAPI is imported lazily
         host=host,

@@ -12,7 +12,7 @@ _LONGEST_AMOUNT = 15
 _LATEST_S = 4e10  # what the protocol admits as a moment
 
 
-def text(language: Language, metric: str, value: Value) -> str:
+def text(language: Language, metric: str, value: Value) -> str:  # noqa: PLR0911  # a case each
     """What a person reads; raw words of a device come back as they are, for the template to escape."""
     if isinstance(value, list):
         if not value:
