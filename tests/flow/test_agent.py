@@ -20,7 +20,8 @@ from annexfleet_agent.pending import UNNUMBERED
 from annexfleet_agent.protocol import messages
 from annexfleet_agent.settings import load
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
+"""Only polled: a machine under load may take its time."""
 MOST_RSS_KIB = 28 * 1024
 """The bar for the whole agent, connected."""
 
@@ -221,7 +222,7 @@ def test_the_program_reports_stays_small_and_ends_in_order(loop, broker, tmp_pat
     )
 
     with running_agent(file) as process:
-        until(lambda: len(controller.of("beat")) >= 3, deadline_s=40)
+        until(lambda: len(controller.of("beat")) >= 3)
         rss_kib = int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())[1])
         shown = agent("--settings", file, "status")
         process.send_signal(signal.SIGTERM)
