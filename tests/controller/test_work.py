@@ -105,7 +105,7 @@ def connect(worker: Worker, number: int, heard_s_ago: float, *, beat_s: float = 
         known = {k.number: k for k in states.lock(db, [d.id for d in db.scalars(select(Device))]).values()}[number]
         states.write_connections(db, [known._replace(connected=True, session_id="s", heard_at=heard_at)])
         payload = wire.encode(Beat(seq=1, at=0, seconds=beat_s, numbers={}))
-        states.write_beats(db, [(number, heard_at, heard_at, payload)])
+        states.write_beats(db, [(number, heard_at, 1, heard_at, payload)])
 
 
 def ingest_listens(worker: Worker, *, since_s_ago: float = 86_400, alive_s_ago: float = 1) -> None:
@@ -162,7 +162,7 @@ def reaches(worker: Worker, number: int, *addresses: str) -> None:
     readings = {f"printer:p{n}": {"printer_address": address} for n, address in enumerate(addresses)}
     payload = wire.encode(Change(seq=1, at=0, collector="printers", readings=readings))
     with writing(worker.engine) as db:
-        parts.replace(db, [(number, "printers", NOW.timestamp(), payload)])
+        parts.replace(db, [(number, "printers", "i", 1, NOW.timestamp(), payload)])
 
 
 def test_a_printer_is_left_to_one_device_and_another_takes_over_when_it_goes(worker: Worker):

@@ -67,7 +67,7 @@ class Downlink:
     def _greet(self, device_ids: set[str]) -> None:
         """A device said hello: it may lack settings, and it forgot that it was watched."""
         with reading(self._engine) as db:
-            wished = configs.newer_than_devices_have(db, device_ids=device_ids)
+            wished = configs.not_in_force(db, device_ids=device_ids)
             watched = watches.watched(db, device_ids, now=self._clock.now())
         self._send_configs(wished)
         if watched:
@@ -76,7 +76,7 @@ class Downlink:
 
     def _send_changed_configs(self) -> None:
         with reading(self._engine) as db:
-            changed = configs.newer_than_devices_have(db, since=self._clock.now() - _OVERLAP)
+            changed = configs.not_in_force(db, since=self._clock.now() - _OVERLAP)
         self._send_configs([wish for wish in changed if self._told.get(wish.device_id) != wish.version])
         self._told = {wish.device_id: wish.version for wish in changed}
 

@@ -48,6 +48,10 @@ class Figures:
         now = self._clock.now().timestamp()
         self._values["ingest_connected_at_seconds"] = self._values["ingest_alive_at_seconds"] = now
 
+    def dropped(self, why: str) -> None:
+        """A message was not even decoded."""
+        self._step(f"ingest_dropped_{why}")
+
     def broker_away(self) -> None:
         self._step("ingest_broker_failures")
 

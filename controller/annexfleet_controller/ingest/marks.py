@@ -5,12 +5,16 @@ below.
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from annexfleet_agent.protocol.messages import MAX_GAP_RANGES
 from annexfleet_controller.store.marks import Ranges
 
 MAX_RANGES = 1000
 """More holes are not kept.  An item that would open one more is refused; it comes again when others have closed."""
+MAX_RANGES_WITH_GAP = MAX_RANGES + MAX_GAP_RANGES + 1
+"""A gap may open more, for it speaks of items that never come; or else the holes below would never close."""
 
 
 class Mark(NamedTuple):
@@ -21,14 +25,25 @@ class Mark(NamedTuple):
 
 
 def advance(mark: Mark, seq: int) -> tuple[Mark, bool]:
-    """The mark with this item, and whether the item is fresh: neither had before nor refused for too many holes."""
+    """The mark with this item, and whether the item is fresh: neither had before nor refused for too many holes.
+
+    An item that opens no hole is never refused, however many there are.
+    """
     upto, ahead = mark
     if not ahead and seq == upto + 1:  # nearly always
         return Mark(seq), True
     if covers(mark, seq):
         return mark, False
     moved = fill(mark, seq, seq)
-    return (mark, False) if len(moved.ahead) > MAX_RANGES else (moved, True)
+    return (mark, False) if len(moved.ahead) > max(MAX_RANGES, len(ahead)) else (moved, True)
+
+
+def advance_with_gap(mark: Mark, seq: int, ranges: Iterable[tuple[int, int]]) -> tuple[Mark, bool]:
+    """The same for the item that tells a gap: all its ranges count as had, or it is refused as a whole."""
+    if covers(mark, seq):
+        return mark, False
+    moved = fill_all(mark, [(seq, seq), *ranges])
+    return (mark, False) if len(moved.ahead) > max(MAX_RANGES_WITH_GAP, len(mark.ahead)) else (moved, True)
 
 
 def covers(mark: Mark, seq: int) -> bool:
@@ -52,3 +67,17 @@ def fill(mark: Mark, first: int, last: int) -> Mark:
     if first <= upto + 1:
         return Mark(max(upto, last), ahead[right:])
     return Mark(upto, (*ahead[:left], (first, last), *ahead[right:]))
+
+
+def fill_all(mark: Mark, ranges: Iterable[tuple[int, int]]) -> Mark:
+    """The mark with all of these ranges, in whichever order, in one pass; one whose end is before its start is none."""
+    upto = mark.upto
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted([*mark.ahead, *(of for of in ranges if of[0] <= of[1])]):
+        if first <= upto + 1:
+            upto = max(upto, last)
+        elif merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(last, merged[-1][1]))
+        else:
+            merged.append((first, last))
+    return Mark(upto, tuple(merged))

@@ -25,7 +25,8 @@ from sqlalchemy import Engine
 from annexfleet_agent.protocol import topics
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.errors import SettingsWrong
-from annexfleet_controller.ingest.decode import Received
+from annexfleet_controller.ingest.budget import Budgets
+from annexfleet_controller.ingest.decode import Aside, Heard, Received, decode
 from annexfleet_controller.ingest.downlink import Downlink
 from annexfleet_controller.ingest.figures import Figures
 from annexfleet_controller.ingest.writer import DatabaseFailing, write
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 USER = "svc-controller"
 MOST_MESSAGES = 4000
 """In one batch; more gains nothing, and a batch is what a restart repeats."""
-MOST_BYTES = 8 * 1024 * 1024
+MOST_BYTES = 16 * 1024 * 1024
+"""Of JSON, before it was deflated; a full batch of beats has half of it."""
 LINGER_S = 0.05
 """From a batch's first message to its commit, if it does not fill up before."""
 KEEPALIVE_S = 60
@@ -75,13 +77,16 @@ class Subscriber:
         self._password = password
         self._filter = f"$share/ingest/{topics.EVERY_UP}" if shared else topics.EVERY_UP
         self._clock = clock
-        self._batch: list[Received] = []
+        self._batch: list[Heard | Aside] = []
         self._batch_bytes = 0
+        self._came = 0
+        """Messages that the broker handed over, whether they were kept or not."""
         self._listening = False
         self._misc_at = 0.0
         self._client = self._new_client()
         self._downlink = Downlink(engine, self._publish, clock)
         self._figures = Figures(engine, clock)
+        self._budgets = Budgets()
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
@@ -161,9 +166,21 @@ class Subscriber:
             topic = message.topic
         except UnicodeDecodeError:
             topic = ""  # no topic of ours; it is set aside
-        payload = bytes(message.payload)
-        self._batch.append(Received(topic, payload, self._clock.now().timestamp()))
-        self._batch_bytes += len(payload)
+        self._came += 1
+        if message.retain:
+            self._figures.dropped("retained")  # of long ago; the broker keeps nothing, so this is not one of ours
+            return
+        sender, now = topics.sender(topic), self._clock.mono()
+        if sender and not self._budgets.admits(sender.device_id, now):
+            self._figures.dropped("over_budget")
+            if count := self._budgets.to_say(sender.device_id, now):
+                log.warning("device says too much, some of it is dropped device=%s count=%s", sender.device_id, count)
+            return
+        decoded = decode(Received(topic, bytes(message.payload), self._clock.now().timestamp()))
+        if sender:
+            self._budgets.spend(sender.device_id, decoded.weight)
+        self._batch.append(decoded)
+        self._batch_bytes += decoded.weight
 
     def _leave(self) -> None:
         self._listening = False
@@ -181,11 +198,13 @@ class Subscriber:
         """Hear messages until the batch is full, the first has waited long enough, or nothing comes."""
         client, clock = self._client, self._clock
         deadline = clock.mono() + _TICK_S
-        while (connection := client.socket()) is not None:
+        while True:
             now = clock.mono()
             if now - self._misc_at >= 1.0:
                 self._misc_at = now
-                client.loop_misc()
+                client.loop_misc()  # which closes the socket if the broker no longer answers
+            if (connection := client.socket()) is None:
+                return
             writable = [connection] if client.want_write() else []
             readable, writable, _ = select.select([connection], writable, [], max(0.0, deadline - now))
             if writable:
@@ -199,12 +218,12 @@ class Subscriber:
                 return
 
     def _read(self) -> bool:
-        """Read while messages come; whether any came."""
+        """Read while messages come, until the batch is full; whether any came."""
         before = len(self._batch)
         for _ in range(MOST_MESSAGES):
-            had = len(self._batch)
+            had = self._came
             self._client.loop_read()
-            if len(self._batch) == had:
+            if self._came == had or self._batch_bytes >= MOST_BYTES:
                 break
         return len(self._batch) > before
 

@@ -10,8 +10,10 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
+from sqlalchemy.orm import Session
 
-from annexfleet_controller.ingest.decode import Aside, Heard, Received, decode
+from annexfleet_agent.protocol.messages import Hello
+from annexfleet_controller.ingest.decode import Aside, Heard
 from annexfleet_controller.ingest.marks import Mark
 from annexfleet_controller.ingest.settle import Settled, settle
 from annexfleet_controller.store import changes, history, parts, pulses, set_aside, states
@@ -21,23 +23,19 @@ from annexfleet_controller.store.database import writing
 log = logging.getLogger(__name__)
 
 ASIDE_KEPT_PER_DEVICE = 20
-"""A batch keeps no more undecodable messages of one device; the others are only counted."""
+"""No more undecodable messages of one device are kept a day (UTC); the others are only counted."""
 
 
 class DatabaseFailing(Exception):
     """The database cannot write now: it is locked, full, read-only, away or not migrated.  Trying again may help."""
 
 
-def write(engine: Engine, batch: Sequence[Received], now: datetime) -> Settled:
+def write(engine: Engine, batch: Sequence[Heard | Aside], now: datetime) -> Settled:
     """Commit a batch and give what came of it.  Raises DatabaseFailing.
 
     A message that the database itself refuses is found by halving the batch, and set aside: one device's oddity must
     not hold up the others.
     """
-    return _write(engine, [decode(received) for received in batch], now)
-
-
-def _write(engine: Engine, batch: list[Heard | Aside], now: datetime) -> Settled:
     try:
         return _transaction(engine, batch, now)
     except (OperationalError, InterfaceError, InternalError, ProgrammingError) as error:
@@ -48,7 +46,7 @@ def _write(engine: Engine, batch: list[Heard | Aside], now: datetime) -> Settled
         # The fence between messages: whatever one of them brings about, the others go through.
         if len(batch) > 1:
             middle = len(batch) // 2
-            return _joined(_write(engine, batch[:middle], now), _write(engine, batch[middle:], now))
+            return _joined(write(engine, batch[:middle], now), write(engine, batch[middle:], now))
         only = batch[0]
         if isinstance(only, Aside):
             log.exception("message dropped, not even its reason can be stored device=%s", only.device_id)
@@ -56,40 +54,50 @@ def _write(engine: Engine, batch: list[Heard | Aside], now: datetime) -> Settled
         log.exception("message set aside, the database refuses it device=%s kind=%s", only.device_id, only.kind)
         topic = f"{only.device_id} {only.kind}"
         seq = getattr(only.message, "seq", 0)
-        aside = Aside(only.device_id, topic, only.payload, only.at, "not_storable", type(error).__name__, seq)
-        return _write(engine, [aside], now)
+        aside = Aside(
+            only.device_id, topic, only.payload, only.at, "not_storable", type(error).__name__, seq, only.weight
+        )
+        return write(engine, [aside], now)
 
 
-def _transaction(engine: Engine, batch: list[Heard | Aside], now: datetime) -> Settled:
+def _transaction(engine: Engine, batch: Sequence[Heard | Aside], now: datetime) -> Settled:
     with writing(engine) as db:
         known = states.lock(db, {message.device_id for message in batch})
         numbers = [device.number for device in known.values()]
-        had = {key: Mark(*mark) for key, mark in marks_store.of(db, numbers).items()}
+        others = [
+            (known[message.device_id].number, message.message.install_id)
+            for message in batch
+            if isinstance(message, Heard) and isinstance(message.message, Hello) and message.device_id in known
+        ]
+        had = {key: Mark(*mark) for key, mark in marks_store.of(db, numbers, others=others).items()}
         settled = settle(batch, known, had)
         heard = settled.heard
         history.add(db, settled.history)
         changes.add(db, settled.changes)
         parts.replace(db, [(number, name, *part) for (number, name), part in sorted(settled.parts.items())])
         states.write_connections(db, settled.connections.values())
-        states.write_beats(db, [(n, heard[n], at, payload) for n, (at, payload) in settled.beats.items()])
+        states.write_beats(db, [(n, heard[n], *beat) for n, beat in settled.beats.items()])
         states.write_heard(db, [(n, at) for n, at in heard.items() if n not in settled.beats])
         states.write_inventories(db, [(n, *of) for n, of in settled.inventories.items()])
         states.write_live(db, [(n, *of) for n, of in settled.live.items()])
-        marks_store.write(db, [(*key, *mark) for key, mark in settled.marks.items()])
-        set_aside.add(db, _few_each(settled.set_aside))
+        marks_store.write(db, [(*key, *mark) for key, mark in settled.marks.items()], now=now)
+        marks_store.keep_newest(db, settled.new_installs.items())
+        if settled.set_aside:
+            _keep_few(db, settled.set_aside, now)
         pulses.add(db, settled.pulses, now=now)
     return settled
 
 
-def _few_each(asides: list[Aside]) -> list[tuple[str, str, float, str, str, bytes]]:
-    kept: dict[str, int] = {}
+def _keep_few(db: Session, asides: list[Aside], now: datetime) -> None:
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    kept = set_aside.count_each(db, {aside.device_id for aside in asides}, since=today)
     rows = []
     for aside in asides:
         kept[aside.device_id] = kept.get(aside.device_id, 0) + 1
         if kept[aside.device_id] <= ASIDE_KEPT_PER_DEVICE:
             log.info("message set aside device=%s reason=%s", aside.device_id or aside.topic, aside.reason)
             rows.append((aside.device_id, aside.topic, aside.at, aside.reason, aside.detail, aside.payload))
-    return rows
+    set_aside.add(db, rows)
 
 
 def _joined(first: Settled, second: Settled) -> Settled:

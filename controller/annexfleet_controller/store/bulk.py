@@ -38,19 +38,26 @@ def insert(db: Session, of: type[DeclarativeBase], columns: Sequence[str], rows:
 
 
 def upsert(
-    db: Session, of: type[DeclarativeBase], key: Sequence[str], columns: Sequence[str], rows: Rows, *, newer: str = ""
+    db: Session,
+    of: type[DeclarativeBase],
+    key: Sequence[str],
+    columns: Sequence[str],
+    rows: Rows,
+    *,
+    newer: str = "",
+    within: str = "",
 ) -> None:
     """New rows, or new values where the key exists already.
 
     `columns` begin with those of the key.  With `newer`, a row is replaced only by one whose column of that name is at
-    least as great.
+    least as great; with `within`, or whose column of that name is another.
     """
     if not rows:
         return
     if _is_postgresql(db):
-        _once(db, _postgresql_upsert(of, tuple(key), tuple(columns), newer), _transposed(rows))
+        _once(db, _postgresql_upsert(of, tuple(key), tuple(columns), newer, within), _transposed(rows))
     else:
-        _many(db, _sqlite_upsert(of, tuple(key), tuple(columns), newer), rows)
+        _many(db, _sqlite_upsert(of, tuple(key), tuple(columns), newer, within), rows)
 
 
 def insert_missing(
@@ -122,8 +129,10 @@ def _sqlite_insert(of: type[DeclarativeBase], columns: tuple[str, ...]) -> str:
 
 
 @cache
-def _sqlite_upsert(of: type[DeclarativeBase], key: tuple[str, ...], columns: tuple[str, ...], newer: str) -> str:
-    return f"{_sqlite_insert(of, columns)} {_on_conflict(of, key, columns, newer)}"
+def _sqlite_upsert(
+    of: type[DeclarativeBase], key: tuple[str, ...], columns: tuple[str, ...], newer: str, within: str
+) -> str:
+    return f"{_sqlite_insert(of, columns)} {_on_conflict(of, key, columns, newer, within)}"
 
 
 @cache
@@ -139,10 +148,12 @@ def _copy(of: type[DeclarativeBase], columns: tuple[str, ...]) -> str:
 
 
 @cache
-def _postgresql_upsert(of: type[DeclarativeBase], key: tuple[str, ...], columns: tuple[str, ...], newer: str) -> str:
+def _postgresql_upsert(
+    of: type[DeclarativeBase], key: tuple[str, ...], columns: tuple[str, ...], newer: str, within: str
+) -> str:
     return (
         f"INSERT INTO {_name(of)} ({', '.join(columns)}) SELECT * FROM {_unnest(of, columns)} "  # noqa: S608
-        f"{_on_conflict(of, key, columns, newer)}"
+        f"{_on_conflict(of, key, columns, newer, within)}"
     )
 
 
@@ -154,9 +165,13 @@ def _postgresql_update(of: type[DeclarativeBase], columns: tuple[str, ...]) -> s
     return f"UPDATE {_name(of)} AS t SET {sets} FROM {values} WHERE t.{key} = v.{key}"  # noqa: S608
 
 
-def _on_conflict(of: type[DeclarativeBase], key: tuple[str, ...], columns: tuple[str, ...], newer: str) -> str:
+def _on_conflict(
+    of: type[DeclarativeBase], key: tuple[str, ...], columns: tuple[str, ...], newer: str, within: str
+) -> str:
     sets = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
     only = f" WHERE excluded.{newer} >= {_name(of)}.{newer}" if newer else ""
+    if within:
+        only += f" OR excluded.{within} <> {_name(of)}.{within}"
     return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}{only}"
 
 

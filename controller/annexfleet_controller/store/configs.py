@@ -13,6 +13,9 @@ from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import DeviceState
 from annexfleet_controller.store.tables.talk import DesiredConfig
 
+MOST_VERSION = 2**30
+"""No higher version is believed of a device or given to it, so that none overflows a column."""
+
 _NONE = DesiredSettings()
 
 
@@ -40,26 +43,30 @@ def put(db: Session, device_number: int, settings: DesiredSettings, *, now: date
     """Wish for these settings; gives their version, which is the old one if nothing changes."""
     text = msgspec.json.encode(settings).decode()
     row = db.get(DesiredConfig, device_number, with_for_update=True)
+    if row is not None and row.settings == text:
+        return row.version
+    # Above what the device says it has: ours may be a database that was restored from an older copy.
+    has = db.scalar(select(DeviceState.config_version).where(DeviceState.device_number == device_number)) or 0
+    version = min(MOST_VERSION, max(row.version if row else 0, has) + 1)
     if row is None:
-        # The version follows what the device says it has, so that one that was enrolled anew is told again.
-        has = db.scalar(select(DeviceState.config_version).where(DeviceState.device_number == device_number)) or 0
-        row = DesiredConfig(device_number=device_number, version=has + 1, settings=text, updated_at=now)
+        row = DesiredConfig(device_number=device_number, version=version, settings=text, updated_at=now)
         db.add(row)
-    elif row.settings != text:
-        row.version, row.settings, row.updated_at = row.version + 1, text, now
+    else:
+        row.version, row.settings, row.updated_at = version, text, now
     db.flush()
-    return row.version
+    return version
 
 
-def newer_than_devices_have(
-    db: Session, *, device_ids: Iterable[str] = (), since: datetime | None = None
-) -> list[Desired]:
-    """What has to be sent: of these devices, or of all whose settings changed since this moment and are connected."""
+def not_in_force(db: Session, *, device_ids: Iterable[str] = (), since: datetime | None = None) -> list[Desired]:
+    """What has to be sent: of these devices, or of all whose settings changed since this moment and are connected.
+
+    A device that says it has a higher version is sent ours too: it was told that by a database which is no more.
+    """
     statement = (
         select(Device.id, DesiredConfig.version, DesiredConfig.settings)
         .join(DesiredConfig, DesiredConfig.device_number == Device.number)
         .join(DeviceState, DeviceState.device_number == Device.number)
-        .where(DesiredConfig.version > DeviceState.config_version, Device.revoked_at.is_(None))
+        .where(DesiredConfig.version != DeviceState.config_version, Device.revoked_at.is_(None))
         .order_by(Device.number)
     )
     if since is None:

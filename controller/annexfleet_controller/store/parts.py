@@ -10,11 +10,15 @@ from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import DevicePart, DeviceState
 
 
-def replace(db: Session, parts: Iterable[tuple[int, str, float, bytes]]) -> None:
-    """(device number, collector, at, payload); an older report never replaces a newer one."""
-    columns = ("device_number", "collector", "at", "payload")
-    rows = [(number, collector, bulk.micros(at), payload) for number, collector, at, payload in parts]
-    bulk.upsert(db, DevicePart, columns[:2], columns, rows, newer="at")
+def replace(db: Session, parts: Iterable[tuple[int, str, str, int, float, bytes]]) -> None:
+    """(device number, collector, installation, number of the item, at, payload).
+
+    Of one installation, an item with a lower number never replaces one with a higher.  Another installation's always
+    does: the caller writes for that of the device's last hello.
+    """
+    columns = ("device_number", "collector", "install_id", "seq", "at", "payload")
+    rows = [(n, collector, install, seq, bulk.micros(at), payload) for n, collector, install, seq, at, payload in parts]
+    bulk.upsert(db, DevicePart, columns[:2], columns, rows, newer="seq", within="install_id")
 
 
 def of_collector(db: Session, collector: str) -> list[tuple[int, str, bool, bytes]]:

@@ -1,6 +1,6 @@
 """Messages that could not be decoded, kept for whoever looks for the reason."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from sqlalchemy import delete, func, select
@@ -31,6 +31,14 @@ def newest(db: Session, *, device_id: str = "", limit: int = 50) -> list[SetAsid
 def count(db: Session) -> int:
     """How many are kept."""
     return db.scalar(select(func.count()).select_from(SetAside)) or 0
+
+
+def count_each(db: Session, device_ids: Collection[str], *, since: datetime) -> dict[str, int]:
+    """How many are kept of these devices since then; a device of which there are none is left out."""
+    counted = select(SetAside.device_id, func.count()).where(
+        SetAside.device_id.in_(device_ids), SetAside.received_at >= since
+    )
+    return dict(iter(db.execute(counted.group_by(SetAside.device_id))))
 
 
 def prune(db: Session, *, before: datetime, at_most: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, delete, exists, func, select, type_coerce, update
 from sqlalchemy.orm import Session
@@ -27,8 +27,8 @@ class Known(NamedTuple):
     connected_at: float
     gone_at: float
     heard_at: float
-    beat_at: float
-    inventory_at: float
+    beat_seq: int
+    inventory_seq: int
 
 
 class Silent(NamedTuple):
@@ -54,8 +54,8 @@ _KNOWN = (
     type_coerce(DeviceState.connected_at, BigInteger),
     type_coerce(DeviceState.gone_at, BigInteger),
     type_coerce(DeviceState.heard_at, BigInteger),
-    type_coerce(DeviceState.beat_at, BigInteger),
-    type_coerce(DeviceState.inventory_at, BigInteger),
+    DeviceState.beat_seq,
+    DeviceState.inventory_seq,
 )
 
 
@@ -76,7 +76,7 @@ def lock(db: Session, device_ids: Collection[str]) -> dict[str, Known]:
         .order_by(Device.number)
         .with_for_update(of=DeviceState)
     )
-    return {row[1]: Known(*row[:9], *[(moment or 0) / 1e6 for moment in row[9:]]) for row in rows}
+    return {row[1]: Known(*row[:9], *map(_seconds, row[9:12]), *row[12:]) for row in rows}  # type: ignore[arg-type]
 
 
 def begin(db: Session, device_numbers: Iterable[int]) -> None:
@@ -95,7 +95,9 @@ _BLANK: tuple[tuple[str, object], ...] = (
     ("agent_version", ""),
     ("config_version", 0),
     ("clock_offset_s", 0.0),
+    ("beat_seq", 0),
     ("inventory_digest", ""),
+    ("inventory_seq", 0),
 )
 
 
@@ -103,9 +105,9 @@ def write_connections(db: Session, devices: Iterable[Known]) -> None:
     """What is known of the connections of devices that this transaction has locked."""
     columns = (
         "device_number", "connected", "session_id", "boot_id", "install_id", "agent_version", "config_version",
-        "clock_offset_s", "connected_at", "gone_at", "heard_at",
+        "clock_offset_s", "connected_at", "gone_at", "heard_at", "beat_seq", "inventory_seq",
     )  # fmt: skip
-    rows = [(d.number, *d[2:9], _micros(d.connected_at), _micros(d.gone_at), _micros(d.heard_at)) for d in devices]
+    rows = [(d.number, *d[2:9], *map(_micros, d[9:12]), *d[12:]) for d in devices]
     bulk.update(db, DeviceState, columns, rows)
 
 
@@ -115,21 +117,27 @@ def write_heard(db: Session, heard: Iterable[tuple[int, float]]) -> None:
     bulk.update(db, DeviceState, columns, [(number, bulk.micros(at)) for number, at in heard])
 
 
-def write_beats(db: Session, beats: Iterable[tuple[int, float, float, bytes]]) -> None:
-    """(device number, heard at, beat at, payload); the caller knows that these beats are newer than what is there."""
-    columns = ("device_number", "heard_at", "beat_at", "beat")
-    rows = [(number, bulk.micros(heard_at), bulk.micros(at), payload) for number, heard_at, at, payload in beats]
+def write_beats(db: Session, beats: Iterable[tuple[int, float, int, float, bytes]]) -> None:
+    """(device number, heard at, number of the beat, beat at, payload).
+
+    The caller knows that these beats are newer than what is there.
+    """
+    columns = ("device_number", "heard_at", "beat_seq", "beat_at", "beat")
+    rows = [
+        (number, bulk.micros(heard_at), seq, bulk.micros(at), payload) for number, heard_at, seq, at, payload in beats
+    ]
     bulk.update(db, DeviceState, columns, rows)
 
 
-def write_inventories(db: Session, inventories: Iterable[tuple[int, float, str, bytes]]) -> None:
-    """(device number, at, digest, payload)."""
-    rows = [(number, bulk.micros(at), digest, payload) for number, at, digest, payload in inventories]
-    state_columns = ("device_number", "inventory_at", "inventory_digest")
-    bulk.update(db, DeviceState, state_columns, [row[:3] for row in rows])
+def write_inventories(db: Session, inventories: Iterable[tuple[int, int, float, str, bytes]]) -> None:
+    """(device number, number of the item, at, digest, payload); newer than what is there."""
+    rows = [(number, seq, bulk.micros(at), digest, payload) for number, seq, at, digest, payload in inventories]
+    state_columns = ("device_number", "inventory_seq", "inventory_at", "inventory_digest")
+    bulk.update(db, DeviceState, state_columns, [row[:4] for row in rows])
     columns = ("device_number", "at", "payload")
-    newest = [(number, at, payload) for number, at, _, payload in rows]
-    bulk.upsert(db, DeviceInventory, columns[:1], columns, newest, newer="at")
+    bulk.upsert(
+        db, DeviceInventory, columns[:1], columns, [(number, at, payload) for number, _, at, _, payload in rows]
+    )
 
 
 def write_live(db: Session, samples: Iterable[tuple[int, float, bytes]]) -> None:
@@ -169,6 +177,10 @@ def prune_live(db: Session, *, before: datetime) -> None:
 def count_connected(db: Session) -> int:
     """How many devices count as connected."""
     return db.scalar(select(func.count()).select_from(DeviceState).where(DeviceState.connected)) or 0
+
+
+def _seconds(micros: Any) -> float:
+    return micros / 1e6 if micros else 0.0
 
 
 def _micros(seconds: float) -> int | None:

@@ -35,7 +35,7 @@ def test_big_messages_are_fewer(size: int, expected: int):
     budgets = Budgets()
 
     assert heard(budgets, 1000, at=0, size=size) == expected
-    assert heard(budgets, 1000, at=10, size=size) == pytest.approx(10 * SHORT.bytes_per_second / size, abs=2)
+    assert heard(budgets, 1000, at=4, size=size) == pytest.approx(4 * SHORT.bytes_per_second / size, abs=2)
 
 
 def test_over_a_day_a_device_stores_no_more_than_the_long_allowance():

@@ -23,10 +23,10 @@ from annexfleet_agent.protocol.messages import (
     UpMessage,
 )
 from annexfleet_controller.ingest import writer
-from annexfleet_controller.ingest.decode import Received
+from annexfleet_controller.ingest.decode import Received, decode
 from annexfleet_controller.ingest.settle import Settled
 from annexfleet_controller.ingest.writer import DatabaseFailing, write
-from annexfleet_controller.store import states
+from annexfleet_controller.store import configs, marks, states
 from annexfleet_controller.store.database import open_database, reading, writing
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import (
@@ -73,7 +73,7 @@ def change(seq: int, *, at: float = NOW, collector: str = "disk", value: float =
 
 
 def hear(engine: Engine, *said: tuple[str, UpMessage], at: float = NOW) -> Settled:
-    batch = [Received(topics.up(id_, wire.kind_of(m)), wire.encode(m), at) for id_, m in said]
+    batch = [decode(Received(topics.up(id_, wire.kind_of(m)), wire.encode(m), at)) for id_, m in said]
     return write(engine, batch, datetime.fromtimestamp(at, UTC))
 
 
@@ -153,6 +153,45 @@ def test_a_new_installation_numbers_from_one_again(fleet: Engine):
     assert mark(fleet) == (2, "[]")
 
 
+def test_a_database_that_was_restored_from_a_copy_does_not_wait_for_what_it_acknowledged_before(fleet: Engine):
+    hear(fleet, (D1, hello()), *((D1, beat(n)) for n in range(1, 41)))
+    greeting = msgspec.structs.replace(hello(session="s2"), oldest_seq=101, next_seq=102)
+
+    settled = hear(fleet, (D1, greeting), (D1, beat(101)))
+
+    assert [d.upto for d in settled.due] == [101]
+    assert mark(fleet) == (101, "[]")
+
+
+@pytest.mark.parametrize(("oldest", "upto"), [(0, 2), (1, 2), (2, 2), (99, 2)])
+def test_an_agent_that_has_everything_still_moves_no_mark(fleet: Engine, oldest: int, upto: int):
+    hear(fleet, (D1, hello()), (D1, beat(1)), (D1, beat(2)))
+
+    hear(fleet, (D1, msgspec.structs.replace(hello(), oldest_seq=oldest, next_seq=3)))
+
+    assert mark(fleet) == (upto, "[]")
+
+
+def test_a_device_with_a_new_installation_at_every_hello_leaves_a_few_marks(fleet: Engine):
+    hear(fleet, (D1, hello()), (D1, beat(1)))
+    for n in range(30):
+        hear(fleet, *((D1, hello(session=f"s{n}-{k}", install=f"i{n}-{k}")) for k in range(3)), at=NOW + n)
+
+    kept = {row.install_id for row in rows(fleet, Mark)}
+    assert len(kept) == marks.KEPT
+    assert {"i29-0", "i29-1", "i29-2", "i28-0"} <= kept
+
+
+def test_an_installation_that_comes_back_is_remembered(fleet: Engine):
+    hear(fleet, (D1, hello()), (D1, beat(1)), (D1, beat(2)))
+    hear(fleet, (D1, hello(session="s2", install="i2")), (D1, beat(1)), at=NOW + 1)
+
+    settled = hear(fleet, (D1, hello(session="s3", install="i1")), (D1, beat(2)), at=NOW + 2)
+
+    assert settled.counts["repeated"] == 1
+    assert [(d.install_id, d.upto) for d in settled.due] == [("i1", 2)]
+
+
 def test_an_item_before_any_hello_is_not_stored_and_not_acknowledged(fleet: Engine):
     settled = hear(fleet, (D1, beat(1)))
 
@@ -161,14 +200,44 @@ def test_an_item_before_any_hello_is_not_stored_and_not_acknowledged(fleet: Engi
     assert settled.counts["dropped_before_hello"] == 1
 
 
-def test_an_older_report_never_replaces_a_newer_one(fleet: Engine):
-    hear(fleet, (D1, hello()), (D1, beat(1, at=NOW)), (D1, change(2, at=NOW)))
+def inventory(seq: int, digest: str, *, at: float = NOW) -> Inventory:
+    return Inventory(seq=seq, at=at, digest=digest)
 
-    hear(fleet, (D1, beat(3, at=NOW - 600, cpu=0.1)), (D1, change(4, at=NOW - 600, value=0.1)))
 
-    assert state(fleet).beat == wire.encode(beat(1))
-    assert rows(fleet, DevicePart)[0].payload == wire.encode(change(2))
+def test_an_older_report_never_replaces_a_newer_one_whatever_their_clocks_say(fleet: Engine):
+    newer = [beat(7, at=NOW - 999, cpu=0.7), change(8, at=NOW - 999), inventory(9, "new", at=NOW - 999)]
+    older = [beat(1, cpu=0.1), change(2, value=0.1), inventory(3, "old")]
+    hear(fleet, (D1, hello()), *((D1, message) for message in newer))
+
+    hear(fleet, *((D1, message) for message in older))
+
+    assert state(fleet).beat == wire.encode(newer[0])
+    assert rows(fleet, DevicePart)[0].payload == wire.encode(newer[1])
+    assert state(fleet).inventory_digest == "new"
+    assert rows(fleet, DeviceInventory)[0].payload == wire.encode(newer[2])
     assert len(rows(fleet, History)) == 2
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_another_installation_is_newer_whatever_its_numbers_are(fleet: Engine, at_once: bool):
+    before = [(D1, hello()), (D1, beat(70)), (D1, change(80)), (D1, inventory(90, "old"))]
+    new = [beat(1, at=NOW - 999, cpu=0.1), change(2, at=NOW - 999, value=0.1), inventory(3, "new", at=NOW - 999)]
+    after = [(D1, hello(session="s2", install="i2")), *((D1, message) for message in new)]
+
+    for batch in [[*before, *after]] if at_once else [before, after[:1], after[1:]]:
+        hear(fleet, *batch)
+
+    assert state(fleet).beat == wire.encode(new[0])
+    assert rows(fleet, DevicePart)[0].payload == wire.encode(new[1])
+    assert state(fleet).inventory_digest == "new"
+
+
+def test_a_new_installation_that_says_hello_right_after_a_beat_of_the_old_one_is_heard_as_newer(fleet: Engine):
+    hear(fleet, (D1, hello()), (D1, beat(70)), (D1, hello(session="s2", install="i2")))
+
+    hear(fleet, (D1, beat(1, cpu=0.1)))
+
+    assert state(fleet).beat == wire.encode(beat(1, cpu=0.1))
 
 
 def test_within_a_batch_too_the_newest_report_wins(fleet: Engine):
@@ -199,6 +268,27 @@ def test_moments_are_told_by_our_clock(fleet: Engine, device_clock: float, item_
     hear(fleet, (D1, hello(clock=device_clock)), (D1, beat(1, at=item_at)))
 
     assert rows(fleet, History)[0].at.timestamp() == pytest.approx(expected, abs=0.01)
+
+
+def test_what_was_measured_before_the_last_start_is_not_corrected_by_the_present_clock(fleet: Engine):
+    hear(fleet, (D1, hello(clock=NOW - 86_400)))
+    old = msgspec.structs.replace(beat(1, at=NOW - 5000), earlier_boot=True)
+
+    hear(fleet, (D1, old), (D1, beat(2, at=NOW - 86_400)))
+
+    assert [h.at.timestamp() for h in rows(fleet, History)] == [NOW - 5000, NOW]
+
+
+def test_a_hello_that_waited_on_its_way_does_not_make_the_clock_wrong_for_long(fleet: Engine):
+    hear(fleet, (D1, hello(clock=NOW)), at=NOW + 40)
+    assert state(fleet).clock_offset_s == 40
+
+    hear(fleet, (D1, beat(1, at=NOW + 300)), at=NOW + 300.5)
+
+    assert state(fleet).clock_offset_s == 0.5
+    assert rows(fleet, History)[0].at.timestamp() == NOW + 300
+    hear(fleet, (D1, beat(2, at=NOW + 200)), at=NOW + 600)
+    assert state(fleet).clock_offset_s == 0.5
 
 
 def test_unknown_and_revoked_devices_are_dropped_and_counted(fleet: Engine):
@@ -278,7 +368,7 @@ def test_the_version_of_settings_in_force_follows_the_agents_own_report(fleet: E
 
 
 def garbage(engine: Engine, topic: str, payload: bytes) -> Settled:
-    return write(engine, [Received(topic, payload, NOW)], datetime.fromtimestamp(NOW, UTC))
+    return write(engine, [decode(Received(topic, payload, NOW))], datetime.fromtimestamp(NOW, UTC))
 
 
 @pytest.mark.parametrize(
@@ -322,14 +412,16 @@ def test_a_topic_that_is_none_of_ours_is_set_aside(fleet: Engine):
     assert [(s.device_id, s.reason) for s in rows(fleet, SetAside)] == [("", "unknown_topic")]
 
 
-def test_a_device_cannot_fill_the_store_with_garbage_of_one_batch(fleet: Engine):
+def test_a_device_cannot_fill_the_store_with_garbage(fleet: Engine):
     hear(fleet, (D1, hello()))
-    batch = [Received(topics.up(D1, "beat"), b"junk", NOW)] * 500
+    for day, batches in ((0, 3), (1, 1)):
+        for _ in range(batches):
+            at = NOW + day * 86_400
+            batch = [decode(Received(topics.up(D1, "beat"), b"junk", at))] * 500
+            settled = write(fleet, batch, datetime.fromtimestamp(at, UTC))
 
-    settled = write(fleet, batch, datetime.fromtimestamp(NOW, UTC))
-
-    assert len(rows(fleet, SetAside)) == writer.ASIDE_KEPT_PER_DEVICE
-    assert settled.counts["set_aside"] == 500
+        assert len(rows(fleet, SetAside)) == (day + 1) * writer.ASIDE_KEPT_PER_DEVICE
+        assert settled.counts["set_aside"] == 500
 
 
 @pytest.mark.parametrize(
@@ -351,7 +443,7 @@ def test_numbers_out_of_all_proportion_do_no_harm(fleet: Engine):
 
     garbage(fleet, topics.up(D1, "hello"), sane.replace(b"12345", b"9" * 40))
 
-    assert state(fleet).config_version == 2**31 - 1
+    assert state(fleet).config_version == configs.MOST_VERSION
 
 
 def test_a_message_that_the_database_refuses_does_not_hold_up_the_others(

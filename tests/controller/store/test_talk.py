@@ -95,20 +95,20 @@ def test_settings_get_a_new_version_only_when_they_change(fleet: Engine):
         assert configs.put(db, 1, DesiredSettings(), now=NOW) == 2
 
     with reading(fleet) as db:
-        assert configs.newer_than_devices_have(db, device_ids=[D1]) == [configs.Desired(D1, 2, DesiredSettings())]
-        assert configs.newer_than_devices_have(db, device_ids=[device_id(2)]) == []
+        assert configs.not_in_force(db, device_ids=[D1]) == [configs.Desired(D1, 2, DesiredSettings())]
+        assert configs.not_in_force(db, device_ids=[device_id(2)]) == []
 
 
 def test_settings_are_pressed_upon_connected_devices_only(fleet: Engine):
     with writing(fleet) as db:
         configs.put(db, 1, DesiredSettings(beat_period_s=60), now=NOW)
-        assert configs.newer_than_devices_have(db, since=s(-1)) == []
+        assert configs.not_in_force(db, since=s(-1)) == []
 
         known = states.lock(db, [D1])[D1]
         states.write_connections(db, [known._replace(connected=True)])
 
-        assert [wish.version for wish in configs.newer_than_devices_have(db, since=s(-1))] == [1]
-        assert configs.newer_than_devices_have(db, since=s(1)) == []
+        assert [wish.version for wish in configs.not_in_force(db, since=s(-1))] == [1]
+        assert configs.not_in_force(db, since=s(1)) == []
 
 
 def test_a_version_is_never_below_what_the_device_has(fleet: Engine):
@@ -220,3 +220,16 @@ def test_a_job_whose_worker_died_is_taken_over_and_the_dead_one_notices(fleet: E
         assert not jobs.keep(db, "sweep", "a", now=s(62), lease=LEASE)
         assert jobs.keep(db, "sweep", "b", now=s(62), lease=LEASE)
     assert not claim(fleet, "c", s(100))
+
+
+@pytest.mark.parametrize("had", [9, 2**40, configs.MOST_VERSION])
+def test_settings_reach_a_device_that_says_it_has_a_higher_version(fleet: Engine, had: int):
+    """Its last ones came from a database that was restored from an older copy since; or it lies, to its own harm."""
+    had = min(had, configs.MOST_VERSION)
+    with writing(fleet) as db:
+        configs.put(db, 1, DesiredSettings(beat_period_s=60), now=NOW)
+        known = states.lock(db, [D1])[D1]
+        states.write_connections(db, [known._replace(connected=True, config_version=had)])
+
+        assert [wish.version for wish in configs.not_in_force(db, device_ids=[D1])] == [1]
+        assert configs.put(db, 1, DesiredSettings(beat_period_s=90), now=NOW) == min(had + 1, configs.MOST_VERSION)

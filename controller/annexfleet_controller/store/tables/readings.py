@@ -34,8 +34,12 @@ class DeviceState(Base):
     """End of the newest beat."""
     beat: Mapped[bytes | None] = mapped_column(LargeBinary)
     """The newest beat as it came (protocol.wire)."""
+    beat_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Its number; 0 if it is of an installation before `install_id`, so that any of this one is newer."""
     inventory_digest: Mapped[str] = mapped_column(String(64), default="")
     inventory_at: Mapped[datetime | None]
+    inventory_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    """As `beat_seq`."""
 
 
 class DeviceInventory(Base):
@@ -61,7 +65,10 @@ class DevicePart(Base):
     device_number: Mapped[int] = mapped_column(ForeignKey("device.number"), primary_key=True, autoincrement=False)
     collector: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[datetime]
-    """When it was so, by our clock.  An older report never replaces a newer one."""
+    """When it was so, by our clock."""
+    install_id: Mapped[str] = mapped_column(String(64), default="")
+    seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    """Of the `Change`.  Within an installation the higher number is newer, whatever the clocks say."""
     payload: Mapped[bytes] = mapped_column(LargeBinary)
     """The `Change` as it came (protocol.wire)."""
 
@@ -112,6 +119,8 @@ class Mark(Base):
     upto: Mapped[int] = mapped_column(BigInteger, default=0)
     ahead: Mapped[str] = mapped_column(Text, default="[]")
     """JSON: ranges beyond `upto` that are committed too, `[[first, last], ...]`, rising, never touching."""
+    moved_at: Mapped[datetime]
+    """When something of it was last heard; of one device only the newest few are kept."""
 
 
 class LiveSample(Base):

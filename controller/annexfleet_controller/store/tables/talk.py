@@ -10,7 +10,7 @@ from annexfleet_controller.store.tables.readings import RowId
 
 
 class DesiredConfig(Base):
-    """The newest settings meant for a device; sent at each hello that reports an older version."""
+    """The newest settings meant for a device; sent at each hello that reports another version."""
 
     __tablename__ = "desired_config"
 
