@@ -1,4 +1,4 @@
-"""The periodic jobs: folding and forgetting history, devices that fell silent, who asks which printer.
+"""The periodic jobs: folding and forgetting history, certificates, devices that fell silent, who asks which printer.
 
 Several workers may run; a lease decides who does a job.  Every job works in small transactions, so that ingest never
 waits long for its place, and each can be cut off anywhere and done again.
@@ -13,13 +13,14 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Beat, Change, Gone
 from annexfleet_controller.clock import SYSTEM, Clock
+from annexfleet_controller.identity import upkeep
 from annexfleet_controller.ingest import probing
-from annexfleet_controller.settings import Home, Settings
+from annexfleet_controller.settings import Home
 from annexfleet_controller.store import (
     changes,
     configs,
@@ -65,7 +66,7 @@ def run(home: Home, stop: threading.Event) -> None:
     """Do what is due until `stop` is set."""
     engine = open_database(home.database_url)
     try:
-        worker = Worker(engine, home.settings, stop=stop)
+        worker = Worker(engine, home, stop=stop)
         while not stop.wait(_LOOK_EVERY_S):
             worker.do_what_is_due()
     finally:
@@ -76,14 +77,16 @@ class Worker:
     """One of perhaps several that share the jobs."""
 
     def __init__(
-        self, engine: Engine, settings: Settings, *, clock: Clock = SYSTEM, stop: threading.Event | None = None
+        self, engine: Engine, home: Home, *, clock: Clock = SYSTEM, stop: threading.Event | None = None
     ) -> None:
         self.engine = engine
-        self.settings = settings
+        self.home = home
+        self.settings = home.settings
         self.clock = clock
         self.name = f"worker-{secrets.token_hex(6)}"
         self._stop = stop or threading.Event()
         self._doing = ""
+        self._complained: set[tuple[str, int]] = set()
 
     def do_what_is_due(self) -> list[str]:
         """Do every job that is due and that no other worker holds; gives their names."""
@@ -103,6 +106,12 @@ class Worker:
             if not jobs.keep(db, self._doing, self.name, now=self.clock.now(), lease=_LEASE):
                 raise LeaseLost(self._doing)
         return not self._stop.is_set()
+
+    def complain_once(self, what: str, device_number: int, error: Exception) -> None:
+        """Log an error the first time it is about this device."""
+        if (what, device_number) not in self._complained:
+            self._complained.add((what, device_number))
+            log.error("%s device_number=%s", what, device_number, exc_info=error)
 
     def _claim(self, job: Job) -> bool:
         now = self.clock.now()
@@ -157,7 +166,14 @@ def _fold(worker: Worker, of: int, into: int, until: datetime) -> None:
         left = _ROWS_AT_ONCE
         with writing(worker.engine) as db:
             for number in devices:
-                left -= history.fold(db, number, of=of, into=into, until=until, at_most=left)
+                # The fence between devices: what one of them told must not keep the others' history from being folded.
+                try:
+                    with db.begin_nested():
+                        left -= history.fold(db, number, of=of, into=into, until=until, at_most=left)
+                except SQLAlchemyError:
+                    raise
+                except Exception as error:
+                    worker.complain_once("history of a device cannot be folded", number, error)
                 if left <= 0:
                     break  # this device may have more: it comes first again
                 after = number
@@ -251,9 +267,21 @@ def assign_probers(worker: Worker) -> None:
     for number, elsewhere in probing.assign_probers(reaches, told).items():
         if elsewhere == told.get(number, frozenset()):
             continue
-        with writing(worker.engine) as db:
-            wish = msgspec.structs.replace(configs.of(db, number), printers_probed_elsewhere=sorted(elsewhere))
-            configs.put(db, number, wish, now=now)
+        try:
+            with writing(worker.engine) as db:
+                wish = msgspec.structs.replace(configs.of(db, number), printers_probed_elsewhere=sorted(elsewhere))
+                configs.put(db, number, wish, now=now)
+        except (DataError, ValueError) as error:  # what this device told does not fit; the others' wishes do
+            worker.complain_once("settings of a device cannot be stored", number, error)
+
+
+def tend_certificates(worker: Worker) -> None:
+    """The list of revoked certificates, without which the broker lets nobody in after 30 days, and our own certificate.
+
+    A worker whose home has no authority has nothing to tend: the authority is made where the broker is set up.
+    """
+    if worker.home.authority_dir.exists():
+        upkeep.tend(worker.home, worker.engine, clock=worker.clock)
 
 
 def _addresses(payload: bytes) -> set[str]:
@@ -285,6 +313,7 @@ def _floor(moment: datetime, size_s: int) -> datetime:
 JOBS = (
     Job("fold_history", timedelta(hours=1), fold_history),
     Job("forget_old", timedelta(hours=1), forget_old),
+    Job("tend_certificates", timedelta(hours=1), tend_certificates),
     Job("forget_what_passed", timedelta(minutes=1), forget_what_passed),
     Job("notice_silence", timedelta(seconds=30), notice_silence),
     Job("assign_probers", timedelta(seconds=30), assign_probers),

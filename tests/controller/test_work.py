@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -9,7 +10,8 @@ from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Beat, Change, DesiredSettings
 from annexfleet_controller import work
 from annexfleet_controller.clock import Clock
-from annexfleet_controller.settings import Settings
+from annexfleet_controller.identity import authority
+from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import changes, configs, figures, history, parts, set_aside, states
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.devices import Device
@@ -30,12 +32,12 @@ class TurnedClock(Clock):
 
 
 @pytest.fixture
-def worker(engine: Engine) -> Worker:
+def worker(engine: Engine, tmp_path: Path) -> Worker:
     add_annex(engine)
     add_devices(engine, 4)
     with writing(engine) as db:
         states.begin(db, [1, 2, 3, 4])
-    return Worker(engine, Settings(), clock=TurnedClock())
+    return Worker(engine, Home(tmp_path, Settings()), clock=TurnedClock())
 
 
 def run(worker: Worker, job) -> None:
@@ -75,7 +77,8 @@ def test_beats_become_hours_after_a_week_and_days_after_a_season(worker: Worker)
 
 def test_days_are_forgotten_in_the_end(worker: Worker):
     beats_every_hour(worker, days=10)
-    short = Worker(worker.engine, Settings(keep_beats_days=1, keep_hours_days=2, keep_days_days=4), clock=worker.clock)
+    kept = Settings(keep_beats_days=1, keep_hours_days=2, keep_days_days=4)
+    short = Worker(worker.engine, Home(worker.home.path, kept), clock=worker.clock)
 
     run(short, work.fold_history)
 
@@ -94,6 +97,56 @@ def test_changes_and_messages_set_aside_are_kept_as_long_as_the_settings_say(wor
     run(worker, work.forget_old)
 
     assert count(worker, ChangeRow) == count(worker, SetAside) == 1
+
+
+def test_a_device_whose_history_cannot_be_folded_does_not_stop_the_others(worker: Worker, caplog):
+    beats_every_hour(worker, days=9)
+    with writing(worker.engine) as db:
+        history.add(db, [(1, (NOW - timedelta(days=9)).timestamp(), b"spoiled")])
+
+    for _ in range(2):
+        run(worker, work.fold_history)
+
+    assert count(worker, History, History.resolution_s == 0, History.device_number != 1) == 2 * 7 * 24
+    assert caplog.text.count("cannot be folded device_number=1") == 1
+
+
+def test_an_hour_full_of_other_names_in_each_beat_is_folded_all_the_same(worker: Worker):
+    at = (NOW - timedelta(days=9)).timestamp()
+    with writing(worker.engine) as db:
+        for n in range(30):
+            names = {f"{'x' * 100}{n * 7919}:{k}": {f"{'y' * 60}{n}:{k}": 0.1 * n} for k in range(100)}
+            history.add(db, [(1, at - n, wire.encode(Beat(seq=1, at=0, seconds=1, numbers=names)))])
+
+    for late in range(2):
+        with writing(worker.engine) as db:
+            history.add(db, [(1, at - late, wire.encode(Beat(seq=1, at=0, seconds=1, numbers={})))])
+        run(worker, work.fold_history)
+
+    assert count(worker, History, History.resolution_s == 0) == 0
+    with reading(worker.engine) as db:
+        (hour,) = db.scalars(select(History))
+        assert len(hour.payload) < 64 * 1024
+
+
+# -- certificates
+
+
+def test_the_list_of_revoked_certificates_is_renewed_as_time_goes_by(worker: Worker):
+    authority.ensure(worker.home, clock=worker.clock)
+    worker.do_what_is_due()
+    first = authority.load(worker.home).crl_path.read_bytes()
+
+    worker.clock.at += timedelta(days=2)
+    worker.do_what_is_due()
+
+    assert authority.load(worker.home).crl_path.read_bytes() != first
+
+
+def test_a_worker_without_an_authority_makes_none(worker: Worker):
+    run(worker, work.tend_certificates)
+
+    assert not worker.home.authority_dir.exists()
 
 
 # -- silence
@@ -187,11 +240,29 @@ def test_a_printer_is_left_to_one_device_and_another_takes_over_when_it_goes(wor
         assert configs.of(db, 2) == DesiredSettings(beat_period_s=60, printers_probed_elsewhere=[])
 
 
+def test_a_device_that_claims_settings_of_a_huge_version_gets_its_probers_and_so_do_the_others(worker: Worker):
+    for number in (1, 2, 3):
+        connect(worker, number, 1)
+        reaches(worker, number, "10.0.0.9:631")
+    with writing(worker.engine) as db:
+        known = {k.number: k for k in states.lock(db, [d.id for d in db.scalars(select(Device))]).values()}
+        states.write_connections(db, [known[2]._replace(config_version=2**31 - 1)])
+
+    run(worker, work.assign_probers)
+
+    with reading(worker.engine) as db:
+        told = configs.of_all(db)
+    assert {number: wish.printers_probed_elsewhere for number, wish in told.items()} == {
+        2: ["10.0.0.9:631"],
+        3: ["10.0.0.9:631"],
+    }
+
+
 # -- leases
 
 
 def test_what_is_due_is_done_once_by_whoever_comes_first(worker: Worker):
-    other = Worker(worker.engine, Settings(), clock=worker.clock)
+    other = Worker(worker.engine, worker.home, clock=worker.clock)
 
     assert worker.do_what_is_due() == [job.name for job in work.JOBS]
     assert other.do_what_is_due() == []

@@ -1,11 +1,14 @@
 """The subscriber on a real broker: what devices hear, and what happens when broker or database fail."""
 
+import os
+import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
@@ -28,7 +31,7 @@ from annexfleet_agent.protocol.messages import (
     UpMessage,
 )
 from annexfleet_controller.errors import SettingsWrong
-from annexfleet_controller.ingest import subscriber
+from annexfleet_controller.ingest import budget, subscriber
 from annexfleet_controller.ingest.subscriber import Subscriber
 from annexfleet_controller.store import configs, figures, watches
 from annexfleet_controller.store.database import reading, writing
@@ -308,6 +311,41 @@ def test_a_database_that_fails_for_long_makes_ingest_leave_so_that_devices_keep_
         eventually(lambda: ours._listening)
         device.say(change(2))
         eventually(lambda: device.has(ack(2)))
+
+
+def test_a_broker_that_hangs_does_not_end_ingest(
+    plain_broker: Broker, fleet: Engine, device: Device, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(subscriber, "KEEPALIVE_S", 1)
+    with listening(plain_broker, fleet) as ours:
+        os.kill(plain_broker.pid, signal.SIGSTOP)
+        try:
+            eventually(lambda: not ours._listening)
+        finally:
+            os.kill(plain_broker.pid, signal.SIGCONT)
+
+        eventually(lambda: ours._listening)
+
+
+def test_what_a_device_says_over_its_budget_is_dropped_counted_and_not_acknowledged(
+    plain_broker: Broker,
+    fleet: Engine,
+    device: Device,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(budget, "SHORT", budget.Allowance(3, 0.0, 1e6, 1e6))
+    monkeypatch.setattr(budget, "_Left", partial(budget._Left, short_messages=3))
+    with listening(plain_broker, fleet):
+        device.hello()
+        for seq in range(1, 9):
+            device.say(change(seq))
+        eventually(lambda: device.has(ack(2)))
+        eventually(lambda: "device says too much" in caplog.text)
+
+    assert stored(fleet, ChangeRow) == 3
+    with reading(fleet) as db:
+        assert figures.read(db)["ingest_dropped_over_budget"][0] == 6
 
 
 def test_a_broker_that_was_never_set_up_is_named(plain_broker: Broker):

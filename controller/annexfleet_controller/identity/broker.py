@@ -49,6 +49,8 @@ acl_file {directory}/acl
 
 # a wire, not a store
 persistence false
+# What is retained would be told again at each start of ingest, as if it were new.
+retain_available false
 # The wire's limit is 64 KiB; oversize packets cost the sender its connection.
 max_packet_size 131072
 max_inflight_messages 1000
@@ -77,7 +79,7 @@ listener 0 {socket}
 
 _RIGHTS = f"""\
 # What is not allowed here is refused.  SUBACK says "granted" all the same: nothing is delivered.
-pattern write af/v1/d/%u/up/#
+pattern write af/v1/d/%u/up/+
 pattern read af/v1/d/%u/down/#
 
 user {CONTROLLER}
