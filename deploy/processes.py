@@ -40,18 +40,19 @@ def find(run_dir: Path, name: str) -> psutil.Process | None:
     return process
 
 
-def stop(run_dir: Path, name: str) -> bool:
-    """Stop it and everything it started; whether there was something to stop."""
-    process = find(run_dir, name)
-    if process is not None:
-        family = [process, *process.children(recursive=True)]
+def stop(run_dir: Path, *names: str) -> list[str]:
+    """Stop these together, with everything they started; the names of those that ran."""
+    running = {name: process for name in names if (process := find(run_dir, name)) is not None}
+    family = [member for process in running.values() for member in (process, *process.children(recursive=True))]
+    for process in running.values():
         process.terminate()
-        _, left = psutil.wait_procs(family, timeout=STOP_WITHIN_S)
-        for stubborn in left:
-            stubborn.kill()
-        psutil.wait_procs(left, timeout=STOP_WITHIN_S)
-    _file(run_dir, name).unlink(missing_ok=True)
-    return process is not None
+    _, left = psutil.wait_procs(family, timeout=STOP_WITHIN_S)
+    for stubborn in left:
+        stubborn.kill()
+    psutil.wait_procs(left, timeout=STOP_WITHIN_S)
+    for name in names:
+        _file(run_dir, name).unlink(missing_ok=True)
+    return list(running)
 
 
 def _file(run_dir: Path, name: str) -> Path:

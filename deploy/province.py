@@ -37,8 +37,8 @@ WITHIN_S = 60.0
 DEMO_WITHIN_S = 90.0
 DEMO_DEVICES = 40
 DEMO = ("simulate", "--annexes", "3", "--devices", str(DEMO_DEVICES), "--history-days", "7", "--hour", "open")
-NAMES = ("simulate", "agent", "serve")
-"""In the order in which they are stopped."""
+STOPPED = (("simulate", "agent"), ("serve",))
+"""What is stopped together, in order: devices say that they go while somebody listens."""
 PORTS = {"web_port": "web_host", "enrol_port": "enrol_host", "broker_port": "broker_host"}
 CUPS = Path("/run/cups/cups.sock")
 
@@ -276,7 +276,7 @@ def stay(home: Home) -> int:
 
 
 def down(home: Home) -> int:
-    stopped = [name for name in NAMES if processes.stop(home.path / "run", name)]
+    stopped = [name for together in STOPPED for name in processes.stop(home.path / "run", *together)]
     print(f"Stopped: {', '.join(stopped)}." if stopped else f"Nothing is running on {home.path}.", flush=True)
     return 0
 
