@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from annexfleet_agent.outbox import UNNUMBERED, Outbox
+from annexfleet_agent.outbox import Outbox
+from annexfleet_agent.pending import UNNUMBERED
 from annexfleet_agent.protocol import topics, wire
 from annexfleet_agent.protocol.messages import Ack, Beat, Change, Hello, Summary
 
