@@ -1,18 +1,16 @@
 """Numbers, amounts and moments as people of a language write them, always with Western digits.
 
-Moments are shown in the annexes' own time zone, whose offset changes in Ramadan: zoneinfo knows.
+Moments are shown in the annexes' own time zone, whose offset changes: zones.py knows.
 
 Numbers come from devices, so every function here has an answer for every number: what cannot be one is unknown.
 """
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
 from babel import dates, numbers, units
 
 from annexfleet_controller.i18n.catalogues import Language
-
-ZONE = ZoneInfo("Africa/Casablanca")
+from annexfleet_controller.zones import PROVINCE
 
 LARGEST = 1e15
 """Nothing that is measured is larger (a petabyte); beyond, a float no longer counts by ones."""
@@ -84,11 +82,11 @@ def duration(language: Language, seconds: float) -> str:
 
 
 def moment(language: Language, at: datetime) -> str:
-    return dates.format_datetime(at, "medium", tzinfo=ZONE, locale=language.locale)
+    return dates.format_datetime(at, "medium", tzinfo=PROVINCE, locale=language.locale)
 
 
 def day(language: Language, at: datetime) -> str:
-    return dates.format_date(at.astimezone(ZONE), "long", locale=language.locale)
+    return dates.format_date(at.astimezone(PROVINCE), "long", locale=language.locale)
 
 
 def ago(language: Language, at: datetime, now: datetime) -> str:

@@ -3,11 +3,11 @@
 from collections import deque
 from datetime import UTC, datetime
 from random import Random
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct, field
 
-ZONE = ZoneInfo("Africa/Casablanca")
+from annexfleet_controller.zones import PROVINCE
+
 TOWN_FR = "Berkane"
 TOWN_AR = "بركان"
 NUMBERS = (1, 2, 5)
@@ -122,7 +122,7 @@ class Province(Struct):
         return [machine for annex in self.annexes for machine in annex.machines]
 
     def local(self) -> datetime:
-        return datetime.fromtimestamp(self.now, UTC).astimezone(ZONE)
+        return datetime.fromtimestamp(self.now, UTC).astimezone(PROVINCE)
 
 
 def build(annexes: int, devices: int, *, now: float, seed: int = 1) -> Province:

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from annexfleet_controller.errors import SettingsWrong
 from annexfleet_controller.simulate import day, troubles
-from annexfleet_controller.simulate.province import ZONE, Province
+from annexfleet_controller.simulate.province import Province
+from annexfleet_controller.zones import PROVINCE
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def beginning(hour: str, now: datetime) -> datetime:
     `hour` is empty (now), HH:MM, or `open`: now if the annexes are open, else at a time when they are.
     Raises SettingsWrong.
     """
-    local = now.astimezone(ZONE)
+    local = now.astimezone(PROVINCE)
     if not hour or (hour == "open" and day.is_open(local)):
         return now
     try:

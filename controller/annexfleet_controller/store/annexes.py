@@ -3,13 +3,12 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 from sqlalchemy import Integer, and_, case, cast, func, select
 from sqlalchemy.orm import Session
 
-from annexfleet_controller import state
+from annexfleet_controller import state, zones
 from annexfleet_controller.errors import AnnexExists, AnnexUnknown, Invalid
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.devices import Device
@@ -102,7 +101,7 @@ def like(search: str) -> str:
 
 def is_time_zone(name: str) -> bool:
     try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a name may also be a directory, or no name at all
+        zones.zone(name)
+    except ValueError:
         return False
     return True

@@ -33,7 +33,7 @@ def spaces(text: str) -> str:
         ("printer_causes", [], "aucun"),
         ("printer_model", "HP stopped", "HP stopped"),
         ("portal_failed_stage", "tls", "chiffrement"),
-        ("booted_at_seconds", NOW.timestamp(), "23 nov. 2026, 09:00:00"),
+        ("booted_at_seconds", NOW.timestamp(), "23 nov. 2026, 08:00:00"),
         ("booted_at_seconds", 9e15, "–"),
         ("something_new_bytes", 3e6, "3 Mo"),
         ("something_new", 3.14159, "3,14"),
@@ -63,8 +63,10 @@ def test_digits_are_western_in_every_language(code: str):
 
 
 def test_moments_are_those_of_morocco_whose_clock_moves_for_ramadan():
-    # Morocco is an hour ahead of UTC, except in Ramadan, which lasts from 18 February to 19 March in 2026.
+    # Until September 2026 Morocco was an hour ahead of UTC, except in Ramadan: 18 February to 19 March in 2026.
     in_ramadan = datetime(2026, 3, 1, 8, tzinfo=UTC)
+    in_summer = datetime(2026, 6, 1, 8, tzinfo=UTC)
 
-    assert "09:00" in formats.moment(language("fr"), NOW)
+    assert "08:00" in formats.moment(language("fr"), NOW)
+    assert "09:00" in formats.moment(language("fr"), in_summer)
     assert "08:00" in formats.moment(language("fr"), in_ramadan)

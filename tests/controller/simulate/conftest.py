@@ -6,8 +6,8 @@ import pytest
 
 from annexfleet_controller.simulate.province import Province, build
 
-MONDAY_NOON = datetime(2026, 11, 23, 11, 0, tzinfo=UTC).timestamp()
-"""12:00 in the province: it is one hour ahead of UTC outside Ramadan."""
+MONDAY_NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC).timestamp()
+"""12:00 in the province, which keeps UTC since September 2026."""
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from tests.controller.simulate.conftest import MONDAY_NOON
 
 from annexfleet_controller.simulate import day
-from annexfleet_controller.simulate.province import ZONE, Province
+from annexfleet_controller.simulate.province import Province
+from annexfleet_controller.zones import PROVINCE
 
 NIGHT = datetime(2026, 11, 23, 2, 0, tzinfo=UTC).timestamp()
 
@@ -14,11 +15,11 @@ NIGHT = datetime(2026, 11, 23, 2, 0, tzinfo=UTC).timestamp()
 @pytest.mark.parametrize(
     ("moment", "is_open"),
     [
-        (datetime(2026, 11, 23, 8, 29, tzinfo=ZONE), False),
-        (datetime(2026, 11, 23, 8, 30, tzinfo=ZONE), True),
-        (datetime(2026, 11, 23, 16, 29, tzinfo=ZONE), True),
-        (datetime(2026, 11, 23, 16, 30, tzinfo=ZONE), False),
-        (datetime(2026, 11, 22, 11, 0, tzinfo=ZONE), False),  # a Sunday
+        (datetime(2026, 11, 23, 8, 29, tzinfo=PROVINCE), False),
+        (datetime(2026, 11, 23, 8, 30, tzinfo=PROVINCE), True),
+        (datetime(2026, 11, 23, 16, 29, tzinfo=PROVINCE), True),
+        (datetime(2026, 11, 23, 16, 30, tzinfo=PROVINCE), False),
+        (datetime(2026, 11, 22, 11, 0, tzinfo=PROVINCE), False),  # a Sunday
     ],
 )
 def test_opening_hours(moment: datetime, is_open: bool):

@@ -8,7 +8,8 @@ from annexfleet_agent.protocol.messages import Beat, Change
 from annexfleet_controller.errors import SettingsWrong
 from annexfleet_controller.simulate import past, world
 from annexfleet_controller.simulate.measured import View
-from annexfleet_controller.simulate.province import ZONE, build
+from annexfleet_controller.simulate.province import build
+from annexfleet_controller.zones import PROVINCE
 
 NOW = datetime(2026, 11, 23, 11, 0, tzinfo=UTC)
 
@@ -40,9 +41,9 @@ def test_the_last_day_is_told_finely_and_the_days_before_coarsely():
     ],
 )
 def test_the_day_begins_where_it_is_asked_to(hour: str, now: str, expected: str):
-    begins = world.beginning(hour, datetime.fromisoformat(now).replace(tzinfo=ZONE))
+    begins = world.beginning(hour, datetime.fromisoformat(now).replace(tzinfo=PROVINCE))
 
-    assert begins.astimezone(ZONE).strftime("%Y-%m-%d %H:%M") == expected
+    assert begins.astimezone(PROVINCE).strftime("%Y-%m-%d %H:%M") == expected
 
 
 @pytest.mark.parametrize("hour", ["noon", "25:00", "1000"])
