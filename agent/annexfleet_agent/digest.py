@@ -22,6 +22,9 @@ _MOST_WORDS = 64
 _MOST_REASONS = 40
 """More than these moves in one pass are a storm, and naming each helps nobody."""
 
+_GAUGES = frozenset(name for name, metric in CATALOGUE.items() if metric.kind == "gauge")
+_NEVER_TOLD_AT_ONCE = frozenset(name for name in _GAUGES if not CATALOGUE[name].levels)
+
 _Key = tuple[str, str]
 
 
@@ -64,13 +67,14 @@ class Digest:
     def take(self, collector: str, report: Report, *, at: float, mono: float) -> Change | None:
         """Take in one pass of one collector; the change that has to be told, if any."""
         readings = self._cleaned(collector, report.readings)
-        problems = report.codes()
+        problems = report.codes() if report.problems else {}
         self._now[collector] = (readings, problems)
         if self._beat_began is None:
             self._beat_began = mono
-        for subject, metric, value in _each(readings):
-            if metric.kind == "gauge" and isinstance(value, int | float):
-                self._add_to_course((subject, metric.name), value)
+        for subject, of in readings.items():
+            for name, value in of.items():
+                if name in _GAUGES:
+                    self._add_to_course((subject, name), value)  # type: ignore[arg-type]  # `_fit` saw to it
         return self._tell(collector, at)
 
     def beat(self, *, at: float, mono: float) -> Beat | None:
@@ -174,16 +178,22 @@ def _each(readings: Readings) -> Iterator[tuple[str, Metric, Value]]:
 
 
 def _moves(told: _Told, readings: Readings, problems: Problems) -> set[str]:
-    """What differs from what was told, as `subject metric`."""
+    """What differs from what was told, as `subject metric`.  It runs for every reading of every pass."""
     moved: set[str] = set()
-    for subject, metric, value in _each(readings):
-        before = told.readings.get(subject, {}).get(metric.name)
-        if before is None or _has_moved(metric, before, value) or _has_crossed(metric, told, subject, value):
-            moved.add(f"{subject} {metric.name}")
-    for subject, metric, _value in _each(told.readings):
-        if metric.name not in readings.get(subject, {}):
-            moved.add(f"{subject} {metric.name}")
-    for subject in {*problems, *told.problems}:
+    for subject, of in readings.items():
+        told_of = told.readings.get(subject, {})
+        for name, value in of.items():
+            before = told_of.get(name)
+            if before is None:
+                moved.add(f"{subject} {name}")
+            elif value != before and name not in _NEVER_TOLD_AT_ONCE:
+                metric = CATALOGUE[name]
+                if _has_moved(metric, before, value) or _has_crossed(metric, told, subject, value):
+                    moved.add(f"{subject} {name}")
+    for subject, told_of in told.readings.items():
+        if gone := told_of.keys() - readings.get(subject, {}).keys():
+            moved.update(f"{subject} {name}" for name in gone)
+    for subject in {*problems, *told.problems} if problems or told.problems else ():
         now, before_of = problems.get(subject, {}), told.problems.get(subject, {})
         moved.update(f"{subject} {name}" for name in {*now, *before_of} if now.get(name) != before_of.get(name))
     return moved

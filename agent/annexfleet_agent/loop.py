@@ -243,6 +243,8 @@ class Loop:
     def step(self, timeout_s: float = 0.0) -> None:
         """One turn: wait at most so long for something to happen, then do all that is due."""
         wait_s = min(timeout_s, _LONGEST_WAIT_S)
+        while self._timers and not self._timers[0][2].waiting:
+            heapq.heappop(self._timers)  # a deadline that was met is no reason to wake up
         if self._soon:
             wait_s = 0.0
         elif self._timers:
@@ -315,5 +317,5 @@ class Loop:
 
     def _drain_wakes(self) -> None:
         with suppress(BlockingIOError):
-            while self._wake_out.recv(4096):
+            while len(self._wake_out.recv(4096)) == 4096:
                 pass

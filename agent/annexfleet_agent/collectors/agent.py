@@ -28,6 +28,7 @@ def collector(
     }
     clock = clock or SystemClock()
     before = (sum(os.times()[:4]), clock.mono())
+    own = psutil.Process()
 
     def collect() -> Report:
         nonlocal before
@@ -38,7 +39,7 @@ def collector(
                 report.put("", "agent_cpu_ratio", max(0.0, now[0] - before[0]) / (now[1] - before[1]))
                 before = now
         with report.trying("", "agent_memory_bytes"):
-            report.put("", "agent_memory_bytes", psutil.Process().memory_info().rss)
+            report.put("", "agent_memory_bytes", own.memory_info().rss)
         for metric, figure in told.items():
             if figure is not None:
                 with report.trying("", metric):
