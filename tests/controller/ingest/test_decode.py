@@ -20,8 +20,7 @@ BOMBS = {
     "inventory": b'{"seq":5,"at":1,"digest":"x","printers":[%s]}' % b",".join([b"{}"] * 160_000),
     "live": b'{"at":1,"readings":{"":{"a":[%s]}}}' % b",".join([b'""'] * 20_000),
     "hello": b'{"clock":1,"session_id":"s","boot_id":"b","install_id":"i","next_seq":1,"agent_version":"0",'
-    b'"features":[%s]}'
-    % b",".join([b'""'] * 20_000),
+    b'"features":[%s]}' % b",".join([b'""'] * 20_000),
     "gap": b'{"seq":5,"at":1,"ranges":[],"lost":{%s}}' % b",".join(b'"%x":1' % n for n in range(5_000)),
 }
 
