@@ -165,17 +165,18 @@ class _Settling:
         at = self._moment(device, message, heard.at)
         if isinstance(message, Beat):
             out.history.append((number, at, heard.payload))
-            if message.seq > device.beat_seq:
+            newest = out.beats.get(number)
+            if message.seq > (newest[0] if newest else device.beat_seq):
                 out.beats[number] = (message.seq, at, heard.payload)
-                self._know(device._replace(beat_seq=message.seq))
             return
         collector = message.collector if isinstance(message, Change) else ""
         out.changes.append((number, at, heard.at, heard.kind, collector, heard.payload))
         if isinstance(message, Change):
             self._part(device, at, message, heard.payload)
-        elif isinstance(message, Inventory) and message.seq > device.inventory_seq:
-            out.inventories[number] = (message.seq, at, message.digest, heard.payload)
-            self._know(device._replace(inventory_seq=message.seq))
+        elif isinstance(message, Inventory):
+            before = out.inventories.get(number)
+            if message.seq > (before[0] if before else device.inventory_seq):
+                out.inventories[number] = (message.seq, at, message.digest, heard.payload)
 
     def _part(self, device: Known, at: float, change: Change, payload: bytes) -> None:
         if change.collector not in _KNOWN_COLLECTORS:
@@ -252,12 +253,6 @@ class _Settling:
             self._out.live[device.number] = (at, heard.payload)
 
     # -- small steps --------------------------------------------------------------------------------------------------
-
-    def _know(self, device: Known) -> None:
-        """What is written with the item itself."""
-        self._known[device.id] = device
-        if device.number in self._out.connections:
-            self._out.connections[device.number] = device
 
     def _connection(self, device: Known, kind: str) -> Known:
         self._known[device.id] = self._out.connections[device.number] = device
