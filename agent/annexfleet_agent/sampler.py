@@ -1,6 +1,7 @@
 """Asks each collector in its period, with a deadline; one that fails spoils only its own readings."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from annexfleet_agent.collectors.report import Collector, Report, code_for
@@ -38,7 +39,7 @@ class Sampler:
         self._asked: set[str] = set()
         self._collectors: dict[str, Collector] = {}
         self._timer: Timer | None = None
-        now = loop.clock.mono()
+        self._began = now = loop.clock.mono()
         for number, collector in enumerate(collectors):
             self._collectors[collector.name] = collector
             self._due[collector.name] = now + number * _FIRST_PASS_GAP_S
@@ -94,11 +95,19 @@ class Sampler:
                 if due > now + (_TOGETHER_RATIO * period_s if name in self._asked else 0):
                     continue
                 self._asked.add(name)
-                self._due[name] = now + period_s  # what was slept through is not made up for
+                self._due[name] = self._after(now, period_s)
                 self._ask(collector)
             self._on_pass()
         finally:
             self._set_timer()
+
+    def _after(self, now: float, period_s: float) -> float:
+        """When a collector is due again: a period from now, or up to half of one more or less.
+
+        All dues are multiples of their periods since the start, so that those of different collectors meet and the
+        device wakes up once for all of them.  What was slept through is not made up for.
+        """
+        return self._began + period_s * (math.floor((now - self._began) / period_s + 0.5) + 1)
 
     def _ask(self, collector: Collector) -> None:
         if collector.name in self._busy:
