@@ -65,6 +65,7 @@ class Line(Struct, frozen=True):
     value: object
     low: float | None
     high: float | None
+    usual: tuple[float, float] | None
     unusual: bool
 
 
@@ -228,13 +229,8 @@ def _chart(language: Language, device_id: str, subject: str, metric: str) -> Cha
 
 def _line(reading: state.Reading, language: Language) -> Line:
     known = metrics.CATALOGUE.get(reading.metric)
+    usual = known.usual if known is not None else None
     number = reading.number
-    unusual = (
-        known is not None
-        and known.usual is not None
-        and number is not None
-        and not (known.usual[0] <= number <= known.usual[1])
-    )
     spread = reading.summary if reading.summary is not None and reading.summary.max > reading.summary.min else None
     return Line(
         key=f"{reading.subject} {reading.metric}",
@@ -244,7 +240,8 @@ def _line(reading: state.Reading, language: Language) -> Line:
         value=reading.value,
         low=spread.min if spread else None,
         high=spread.max if spread else None,
-        unusual=unusual,
+        usual=usual,
+        unusual=usual is not None and number is not None and not usual[0] <= number <= usual[1],
     )
 
 
@@ -277,6 +274,8 @@ def _moved(change: Change, language: Language) -> list[Moved]:
     found: dict[tuple[str, str], Moved] = {}
     for reason in change.because:
         subject, _, metric = reason.rpartition(" ")
+        if metric == "*":  # everything of it came or went, and is named beside
+            continue
         value = change.readings.get(subject, {}).get(metric)
         text = "" if value is None else readings.text(language, metric, value)
         text = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"

@@ -28,11 +28,20 @@
     }, afterMs);
   }
 
+  function judge(place, value) {
+    if (!place.dataset.usual) return;
+    const [low, high] = place.dataset.usual.split(" ").map(Number);
+    const unusual = value < low || value > high;
+    place.closest("dl > div").classList.toggle("unusual", unusual);
+    place.parentElement.querySelector(".unusual-mark").hidden = !unusual;
+  }
+
   function write(values) {
-    const texts = new Map(values.map(([subject, metric, , text]) => [`${subject} ${metric}`, text]));
+    const told = new Map(values.map(([subject, metric, value, text]) => [`${subject} ${metric}`, { value, text }]));
     for (const place of document.querySelectorAll("[data-reading]")) {
-      const text = texts.get(place.dataset.reading);
+      const { value, text } = told.get(place.dataset.reading) || {};
       if (text === undefined || text === place.textContent) continue;
+      judge(place, value);
       (place.querySelector("bdi") || place).textContent = text; // a device's own word keeps a direction of its own
       place.classList.add("fresh");
       requestAnimationFrame(() => requestAnimationFrame(() => place.classList.remove("fresh")));
