@@ -91,6 +91,17 @@ def test_a_device_says_what_it_knows_and_why_it_does_not_know_the_rest(seeded: S
     assert "uptime" not in page.lower()
 
 
+def test_what_is_unusual_is_marked_and_the_page_can_judge_what_comes_later(seeded: Site):
+    tags = Parsed(seeded.signed_in().get(f"/devices/{device_id(1)}").text).tags
+
+    usual = {of["data-reading"]: of["data-usual"] for tag, of in tags if tag == "span" and "data-usual" in of}
+    marks = ["hidden" in of for tag, of in tags if "unusual-mark" in (of.get("class") or "")]
+
+    assert usual[" cpu_used_ratio"] == "0 0.7"
+    assert True in marks
+    assert False in marks
+
+
 def test_asked_by_htmx_a_page_gives_only_its_fragment(seeded: Site):
     client = seeded.signed_in()
     for path, block in (("/", "annexes"), ("/annexes/berkane-1", "state"), (f"/devices/{device_id(1)}", "state")):
