@@ -34,6 +34,7 @@ def outcome_of_connecting(broker: Broker, device: IssuedDevice | Client | None) 
         client.on_disconnect = None
         client.disconnect()
         client.loop_stop()
+        close_for_good(client)
 
 
 class Ears:
@@ -88,6 +89,12 @@ def connected(client: Client, connect: Callable[[Client], None]) -> Iterator[Ear
     finally:
         client.disconnect()
         client.loop_stop()
+        close_for_good(client)
+
+
+def close_for_good(client: Client) -> None:
+    """Close what paho leaves to the garbage collector, which may find the sockets before their client and complain."""
+    client._reset_sockets(sockpair_only=True)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

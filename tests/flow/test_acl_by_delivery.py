@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.flow.broker import Broker, IssuedDevice, broker_home, new_device_id, running_broker
-from tests.flow.talking import Ears, connected, outcome_of_connecting
+from tests.flow.talking import Ears, close_for_good, connected, outcome_of_connecting
 
 from annexfleet_agent.protocol import topics
 from annexfleet_controller.identity import authority, certificates
@@ -212,6 +212,7 @@ def test_the_local_socket_wants_the_password(broker: Broker, user: str | None, p
     finally:
         client.disconnect()
         client.loop_stop()
+        close_for_good(client)
 
 
 # -- who may connect at all ------------------------------------------------------------------------------------------

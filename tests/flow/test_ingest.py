@@ -17,6 +17,7 @@ from sqlalchemy import Engine, event, func, select
 from sqlalchemy.exc import OperationalError
 from tests.controller.fleet import add_annex, add_devices, device_id
 from tests.flow.broker import HOST, Broker, running_broker
+from tests.flow.talking import close_for_good
 
 from annexfleet_agent.protocol import topics, wire
 from annexfleet_agent.protocol.messages import (
@@ -119,6 +120,7 @@ def device(plain_broker: Broker) -> Iterator[Device]:
     yield made
     made.client.disconnect()
     made.client.loop_stop()
+    close_for_good(made.client)
 
 
 def change(seq: int) -> Change:
