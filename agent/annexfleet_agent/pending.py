@@ -11,6 +11,8 @@ UNNUMBERED = 1
 """What items bear as `seq` until the outbox gives them their number."""
 
 ROW_OVERHEAD_BYTES = 48
+_STAMP_BYTES = 80
+"""`seq`, `at` and `earlier_boot` with their names take no more."""
 
 
 class Pending(NamedTuple):
@@ -25,6 +27,11 @@ class Pending(NamedTuple):
     """JSON of the message without `seq`, `at` and `earlier_boot`."""
     earlier_boot: bool = False
     """It was put in before the device last started."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether a controller would inflate it; what is too long packed is seen by its payload."""
+        return len(self.body) + _STAMP_BYTES <= wire.max_inflated_bytes(self.kind)
 
     def payload(self) -> bytes:
         """As it goes on the wire."""

@@ -320,7 +320,7 @@ class Uplink:
     def _send(self, item: Pending) -> bool:
         """Whether the next one may go: not while the line is lost and only the news of it is still under way."""
         payload = item.payload()
-        if len(payload) > wire.MAX_PAYLOAD_BYTES:
+        if not item.fits or len(payload) > wire.MAX_PAYLOAD_BYTES:
             log.error("an item is too big to be sent and is given up seq=%s kind=%s", item.seq, item.kind)
             self._drain.sent(item)  # or it would be next for ever on a disk that is too full to give it up
             self._outbox.give_up(item.seq, self._loop.clock.now())

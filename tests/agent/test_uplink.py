@@ -200,6 +200,15 @@ def test_an_item_too_big_for_the_wire_becomes_a_gap(device):
     assert now.said[1][1].ranges == [(1, 1)]
 
 
+def test_an_item_that_inflates_too_far_becomes_a_gap(device):
+    now = device.connect_and_greet()
+    many = {f"printer:p{number}": {"printer_state": "i" * 500} for number in range(300)}  # small when it is deflated
+
+    device.put(messages.Change(seq=UNNUMBERED, at=1, collector="printers", readings=many), beat())
+
+    assert now.kinds() == ["hello", "gap", "beat"]
+
+
 def test_when_the_outbox_begins_anew_the_controller_hears_of_it_first(device):
     now = device.connect_and_greet()
     device.put(beat())
