@@ -203,22 +203,18 @@ def surroundings(directory: Path, waiting: Callable[[], int] = lambda: 3) -> Ite
 
 
 def configuration(directory: Path, around: Surroundings, *, push_port: int, period_s: float = 30.0) -> Path:
-    """agent.toml with everything switched on; `period_s` is the sampling period, the others keep their proportion."""
-    quick = period_s / 30.0
+    """agent.toml with everything switched on; `period_s` is the sampling period, all else is as it comes."""
     path = directory / "agent.toml"
     path.write_text(f"""
 [agent]
 state_dir = "{directory}"
 sample_period_s = {period_s}
-beat_period_s = {300 * quick}
 
 [collectors]
 processes = ["mosquitto", "cupsd"]
 
 [printing]
 cups = "{around.printing.socket}"
-period_s = {period_s}
-device_period_s = {90 * quick}
 
 [push]
 port = {push_port}
@@ -227,13 +223,11 @@ port = {push_port}
 name = "guichet"
 url = "https://localhost:{around.portal_port}/"
 expect_text = "Guichet"
-period_s = {60 * quick}
 
 [[queue]]
 source = "http"
 url = "http://127.0.0.1:{around.queue_port}/"
 rows = "queues"
-period_s = {period_s}
 
 [[queue]]
 service = "desk"

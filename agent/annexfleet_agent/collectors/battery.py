@@ -1,9 +1,9 @@
 """Batteries and mains.  A device without a battery says nothing."""
 
-import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import msgspec
 import psutil
 
 from annexfleet_agent.collectors.programs import find, output_of
@@ -36,7 +36,7 @@ def collector(tree: Tree, *, termux: Callable[[], dict[str, Any]] | None = None)
     Termux:API.
     """
     if termux is None and not tree.root and (program := find("termux-battery-status")):
-        termux = lambda: json.loads(output_of([program], timeout_s=10))  # noqa: E731
+        termux = lambda: msgspec.json.decode(output_of([program], timeout_s=10))  # noqa: E731
 
     def collect() -> Report:
         report = Report()

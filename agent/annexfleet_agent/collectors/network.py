@@ -1,9 +1,9 @@
 """Links: whether they have a carrier, how much goes over them, what breaks, and how strong the Wi-Fi is."""
 
-import json
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import msgspec
 import psutil
 
 from annexfleet_agent.clock import Clock
@@ -132,7 +132,7 @@ def parse_wireless(text: str) -> dict[str, float]:
 
 def _termux(program: str) -> Callable[[], dict[str, float]]:
     def signals() -> dict[str, float]:
-        told = json.loads(output_of([program], timeout_s=10))
+        told = msgspec.json.decode(output_of([program], timeout_s=10))
         # -127 is what Android says while it is not connected.
         return {"wlan0": float(told["rssi"])} if told.get("rssi", -127) > -127 else {}
 

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from msgspec import Struct, field
@@ -26,6 +27,8 @@ _MOST_BYTES = 1024 * 1024
 _EXPIRED = 10
 """X509_V_ERR_CERT_HAS_EXPIRED"""
 _NO_WAY = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
 
@@ -155,7 +158,17 @@ def _days_left(connection: socket.socket, now: float) -> int | None:
     assert isinstance(connection, ssl.SSLSocket)
     certificate = connection.getpeercert() or {}
     ends = certificate.get("notAfter")
-    return None if not isinstance(ends, str) else int((ssl.cert_time_to_seconds(ends) - now) // 86_400)
+    return None if not isinstance(ends, str) else int((moment_of(ends) - now) // 86_400)
+
+
+def moment_of(text: str) -> float:
+    """Unix time of a moment as ssl words it, such as `Jan  5 09:34:43 2028 GMT`.  Raises ValueError.
+
+    ssl.cert_time_to_seconds does the same with strptime, which brings calendar and locale into memory for good.
+    """
+    month, day, clock, year, _gmt = text.split()
+    hour, minute, second = map(int, clock.split(":"))
+    return datetime(int(year), _MONTHS.index(month) + 1, int(day), hour, minute, second, tzinfo=UTC).timestamp()
 
 
 def _headers(url: SplitResult) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """systemd units that failed."""
 
-import json
+import msgspec
 
 from annexfleet_agent.collectors.programs import find, output_of
 from annexfleet_agent.collectors.report import Collector, Report
@@ -35,7 +35,7 @@ def collector(tree: Tree) -> Collector:
 def parse(printed: str) -> list[str]:
     """Names of units from what systemctl printed."""
     if printed.lstrip().startswith("["):
-        return [str(row["unit"]) for row in json.loads(printed)]
+        return [str(row["unit"]) for row in msgspec.json.decode(printed)]
     return [words[0] for line in printed.splitlines() if (words := line.split())]
 
 

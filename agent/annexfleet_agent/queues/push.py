@@ -288,8 +288,8 @@ def _row(service: str, body: bytes, board: PushBoard) -> Row:
         values = parse_json(body, "the body")
     except SourceFailed as error:
         raise _Refused(400, "not_json", str(error)) from None
-    if not isinstance(values, dict):
-        raise _Refused(422, "no_row", "the body is no JSON object")
+    if not isinstance(values, dict) or not values:
+        raise _Refused(422, "no_row", "the body is no JSON object with a figure")
     unknown = sorted(key for key in values if key not in FIELDS)
     if unknown:
         # Repeating what was sent could put a citizen's name into somebody's log.

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import socket
+import ssl
 import threading
 import time
 
@@ -358,3 +359,8 @@ def test_a_finding_that_is_well_has_no_problem():
 
     assert readings(report)["portal_total_seconds"] == 0.2
     assert not report.problems
+
+
+@pytest.mark.parametrize("text", ["Jan  5 09:34:43 2028 GMT", "Feb 29 23:59:59 2028 GMT", "Dec 31 00:00:00 1999 GMT"])
+def test_the_end_of_a_certificate_is_read_as_ssl_reads_it(text):
+    assert portalcheck.moment_of(text) == ssl.cert_time_to_seconds(text)

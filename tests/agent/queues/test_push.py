@@ -119,6 +119,7 @@ def test_the_listener_is_on_loopback_only(server: PushServer):
         (put(body=b"[" * 10_000), 400),
         (put(body=b"<html>"), 400),
         (put(body=b"[1]"), 422),
+        (put(body=b"{}"), 422),
         (put(body=b'{"waiting": -1}'), 422),
         (put(body=b'{"waiting": "3"}'), 422),
         (put(body=b'{"ticket": "A17"}'), 422),
@@ -140,7 +141,7 @@ def test_the_listener_is_on_loopback_only(server: PushServer):
         (b"X" * 20_000, 431),
         (b"PUT /queues/acts HTTP/1.1\r\n" + b"X: y\r\n" * 5_000 + b"\r\n", 431),
     ],
-    ids=range(30),
+    ids=range(31),
 )
 def test_what_is_refused_changes_nothing(loop: Loop, server: PushServer, request_: bytes, expected: int):
     answer = asked(loop, server, request_)
