@@ -12,20 +12,20 @@ from annexfleet_controller.access import passwords
         ("Password123456", "too_common"),
         ("motdepasse2026!", "too_common"),
         ("123456789012", "too_common"),
-        ("amina-est-arrivee", "holds_name"),
+        ("clerk-est-arrivee", "holds_name"),
         ("quatre chevaux bleus", None),
         ("أربعة خيول زرقاء", None),
     ],
 )
 def test_what_a_new_password_must_be(password: str, expected: str | None):
-    assert passwords.weakness(password, name="amina") == expected
+    assert passwords.weakness(password, name="clerk") == expected
 
 
 def test_a_one_time_password_is_strong_and_never_the_same():
     first, second = passwords.one_time(), passwords.one_time()
 
     assert first != second
-    assert passwords.weakness(first, name="amina") is None
+    assert passwords.weakness(first, name="clerk") is None
 
 
 def test_only_the_right_password_fits_and_nobody_has_none():

@@ -20,10 +20,10 @@ def count(engine: Engine, table: type) -> int:
 
 
 def test_a_one_time_password_lets_in_only_to_choose_another_one(site: Site):
-    password = site.person("amina")
+    password = site.person("clerk")
     client = site.visitor()
 
-    assert sign_in(client, "amina", password).headers["location"] == "/"
+    assert sign_in(client, "clerk", password).headers["location"] == "/"
     assert client.get("/").headers["location"] == "/password"
     assert client.get("/api/v1/annexes").json()["code"] == "password_must_change"
     token = site.csrf_token(client.cookies["annexfleet"])
@@ -33,7 +33,7 @@ def test_a_one_time_password_lets_in_only_to_choose_another_one(site: Site):
     assert client.get("/").status_code == 200
     assert count(site.engine, SessionRow) == 1
     again = site.visitor()
-    assert sign_in(again, "amina", "quatre chevaux bleus").status_code == 303
+    assert sign_in(again, "clerk", "quatre chevaux bleus").status_code == 303
     assert again.get("/").status_code == 200
 
 
@@ -46,9 +46,9 @@ def test_a_one_time_password_lets_in_only_to_choose_another_one(site: Site):
     ],
 )
 def test_a_new_password_that_will_not_do_is_told_so(site: Site, old: str, new: str, again: str, said: str):
-    password = site.person("amina")
+    password = site.person("clerk")
     client = site.visitor()
-    sign_in(client, "amina", password)
+    sign_in(client, "clerk", password)
     token = site.csrf_token(client.cookies["annexfleet"])
 
     answer = client.post("/password", data={"old": old or password, "new": new, "again": again, "csrf_token": token})
@@ -60,7 +60,7 @@ def test_a_new_password_that_will_not_do_is_told_so(site: Site, old: str, new: s
 def test_the_cookie_is_hidden_from_scripts_and_stored_as_a_digest_only(site: Site):
     client = site.visitor()
 
-    answer = sign_in(client, "amina", site.person("amina"))
+    answer = sign_in(client, "clerk", site.person("clerk"))
 
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("annexfleet=")
@@ -74,7 +74,7 @@ def test_over_https_the_cookie_is_bound_to_the_host(sqlite_engine: Engine, tmp_p
     site = Site(sqlite_engine, tmp_path, public_url="https://testserver")
     client = site.visitor()
 
-    answer = sign_in(client, "amina", site.person("amina"))
+    answer = sign_in(client, "clerk", site.person("clerk"))
 
     assert answer.headers["set-cookie"].startswith("__Host-annexfleet=")
     assert "Secure" in answer.headers["set-cookie"]
@@ -83,30 +83,30 @@ def test_over_https_the_cookie_is_bound_to_the_host(sqlite_engine: Engine, tmp_p
 
 
 def test_nobody_can_tell_a_wrong_name_from_a_wrong_password(site: Site):
-    site.person("amina")
+    site.person("clerk")
     client = site.visitor()
 
-    wrong_password = sign_in(client, "amina", "not this one")
+    wrong_password = sign_in(client, "clerk", "not this one")
     wrong_name = sign_in(client, "yassine", "not this one")
 
     assert wrong_password.status_code == wrong_name.status_code == 401
-    assert wrong_password.text.replace("amina", "yassine") == wrong_name.text
+    assert wrong_password.text.replace("clerk", "yassine") == wrong_name.text
 
 
 def test_guessing_is_slowed_down_and_a_wait_lets_in_again(site: Site):
-    password = site.person("amina")
+    password = site.person("clerk")
     client = site.visitor()
     for _ in range(5):
-        assert sign_in(client, "amina", "guess").status_code == 401
+        assert sign_in(client, "clerk", "guess").status_code == 401
 
-    slowed = sign_in(client, "amina", password)
+    slowed = sign_in(client, "clerk", password)
     assert slowed.status_code == 429
     assert "1 sec" in slowed.text
 
     site.clock.turn(seconds=2)
-    assert sign_in(client, "amina", password).status_code == 303
+    assert sign_in(client, "clerk", password).status_code == 303
     with reading(site.engine) as db:
-        assert not db.scalars(select(SignInFailure).where(SignInFailure.name == "amina")).all()
+        assert not db.scalars(select(SignInFailure).where(SignInFailure.name == "clerk")).all()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_guessing_is_slowed_down_and_a_wait_lets_in_again(site: Site):
     ],
 )
 def test_signing_in_leads_to_our_own_pages_only(site: Site, next_path: str, expected: str):
-    answer = sign_in(site.visitor(), "amina", site.person("amina"), next=next_path)
+    answer = sign_in(site.visitor(), "clerk", site.person("clerk"), next=next_path)
 
     assert answer.headers["location"] == expected
 
@@ -161,12 +161,12 @@ def test_signing_out_ends_the_session_and_not_only_the_cookie(site: Site):
 
 
 def test_a_disabled_person_is_out_at_once_with_all_keys(site: Site):
-    site.person("amina")
-    key = users.create_key(site.engine, "amina", "grafana", now=site.clock.now())
-    client = site.signed_in(name="amina")
+    site.person("clerk")
+    key = users.create_key(site.engine, "clerk", "grafana", now=site.clock.now())
+    client = site.signed_in(name="clerk")
     assert client.get("/").status_code == 200
 
-    users.disable(site.engine, "amina", now=site.clock.now())
+    users.disable(site.engine, "clerk", now=site.clock.now())
 
     assert client.get("/").status_code == 303
     assert site.visitor().get("/api/v1/annexes", headers={"Authorization": f"Bearer {key}"}).status_code == 401
@@ -174,22 +174,22 @@ def test_a_disabled_person_is_out_at_once_with_all_keys(site: Site):
 
 
 def test_a_reset_ends_all_sessions_and_gives_a_new_one_time_password(site: Site):
-    old = site.person("amina")
-    client = site.signed_in(name="amina")
+    old = site.person("clerk")
+    client = site.signed_in(name="clerk")
 
-    new = users.reset(site.engine, "amina")
+    new = users.reset(site.engine, "clerk")
 
     assert client.get("/").status_code == 303
-    assert sign_in(site.visitor(), "amina", old).status_code == 401
-    assert sign_in(site.visitor(), "amina", new).status_code == 303
+    assert sign_in(site.visitor(), "clerk", old).status_code == 401
+    assert sign_in(site.visitor(), "clerk", new).status_code == 303
     with reading(site.engine) as db:
         assert db.scalar(select(User.must_change_password))
 
 
 def test_a_key_opens_the_api_until_it_expires(site: Site):
-    site.person("amina")
-    site.signed_in(name="amina")  # has chosen a password
-    key = users.create_key(site.engine, "amina", "grafana", now=site.clock.now(), days=30)
+    site.person("clerk")
+    site.signed_in(name="clerk")  # has chosen a password
+    key = users.create_key(site.engine, "clerk", "grafana", now=site.clock.now(), days=30)
     bearer = {"Authorization": f"Bearer {key}"}
 
     assert site.visitor().get("/api/v1/annexes", headers=bearer).status_code == 200
@@ -203,10 +203,10 @@ def test_a_key_opens_the_api_until_it_expires(site: Site):
 
 
 def test_names_are_unique_and_people_must_exist(site: Site):
-    site.person("amina")
+    site.person("clerk")
 
     with pytest.raises(UserExists):
-        site.person("amina")
+        site.person("clerk")
     with pytest.raises(UserUnknown):
         users.reset(site.engine, "yassine")
 
@@ -243,10 +243,10 @@ def test_forms_of_other_sites_are_refused_even_with_the_token(site: Site, header
 
 
 def test_another_site_cannot_sign_anybody_in(site: Site):
-    password = site.person("amina")
+    password = site.person("clerk")
 
     answer = site.visitor().post(
-        "/sign-in", data={"name": "amina", "password": password}, headers={"Origin": "https://elsewhere.example"}
+        "/sign-in", data={"name": "clerk", "password": password}, headers={"Origin": "https://elsewhere.example"}
     )
 
     assert answer.status_code == 403

@@ -208,18 +208,18 @@ def test_a_token_is_made_once_though_it_is_asked_for_twice(site: Site):
 
 def test_a_kept_answer_opens_for_its_caller_only_and_for_a_day(site: Site):
     add_annex(site.engine)
-    client = site.with_authority().signed_in("operator", name="amina")
+    client = site.with_authority().signed_in("operator", name="clerk")
     key = {"Idempotency-Key": "7f1c"}
     body = {"annex": "berkane-1"}
     text = client.post("/api/v1/tokens", json=body, headers=key).json()["text"]
 
     with reading(site.engine) as db:
         assert text.encode() not in db.scalars(select(IdempotentAnswer.sealed)).one()
-    elsewhere = site.signed_in("operator", name="amina")
+    elsewhere = site.signed_in("operator", name="clerk")
     assert elsewhere.post("/api/v1/tokens", json=body, headers=key).status_code == 409
     assert site.signed_in("operator", name="yassine").post("/api/v1/tokens", json=body, headers=key).status_code == 201
     site.clock.turn(hours=25)
-    next_day = site.signed_in("operator", name="amina").post("/api/v1/tokens", json=body, headers=key)
+    next_day = site.signed_in("operator", name="clerk").post("/api/v1/tokens", json=body, headers=key)
     assert next_day.status_code == 201
     assert tokens(site) == 3
 
@@ -260,9 +260,9 @@ def test_a_token_that_must_not_be_is_refused(site: Site, wrong: dict):
 
 
 def test_an_annex_is_created_by_a_program(site: Site):
-    site.person("amina", "operator")
-    site.signed_in(name="amina")
-    key = users.create_key(site.engine, "amina", "sync", now=site.clock.now())
+    site.person("clerk", "operator")
+    site.signed_in(name="clerk")
+    key = users.create_key(site.engine, "clerk", "sync", now=site.clock.now())
     bearer = {"Authorization": f"Bearer {key}"}
     body = {"id": "berkane-7", "name_fr": "Annexe 7", "name_ar": "الملحقة 7"}
 

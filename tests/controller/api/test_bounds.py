@@ -66,7 +66,7 @@ def test_a_failure_of_ours_bears_the_headers_too(one: Site, monkeypatch: pytest.
 
 
 def test_an_answer_that_no_handler_made_bears_the_headers_too(one: Site):
-    answer = one.visitor().post("/sign-in", data={"name": "amina", "password": "x" * 200_000})
+    answer = one.visitor().post("/sign-in", data={"name": "clerk", "password": "x" * 200_000})
 
     assert answer.status_code == 413
     assert answer.headers["x-frame-options"] == "DENY"

@@ -40,7 +40,7 @@ def annex(run: Run) -> str:
 
 
 def test_a_new_person_gets_a_one_time_password(run: Run):
-    code, password, _ = run("user", "create", "amina", "--role", "technician")
+    code, password, _ = run("user", "create", "clerk", "--role", "technician")
 
     assert code == exits.DONE
     assert re.fullmatch(r"[a-z0-9]{4}(-[a-z0-9]{4}){4}", password)
@@ -48,31 +48,31 @@ def test_a_new_person_gets_a_one_time_password(run: Run):
 
 
 def test_a_reset_gives_another_password(run: Run):
-    _, first, _ = run("user", "create", "amina", "--role", "admin")
+    _, first, _ = run("user", "create", "clerk", "--role", "admin")
 
-    code, second, _ = run("user", "reset", "amina")
+    code, second, _ = run("user", "reset", "clerk")
 
     assert code == exits.DONE
     assert second != first
 
 
 def test_a_person_can_be_confined_to_annexes(run: Run, annex: str):
-    run("user", "create", "amina", "--role", "staff", "--annex", annex)
+    run("user", "create", "clerk", "--role", "staff", "--annex", annex)
 
     assert annex in run("user", "list")[1]
 
 
 def test_a_disabled_person_is_shown_as_such(run: Run):
-    run("user", "create", "amina", "--role", "staff")
+    run("user", "create", "clerk", "--role", "staff")
 
-    assert run("user", "disable", "amina")[0] == exits.DONE
+    assert run("user", "disable", "clerk")[0] == exits.DONE
     assert "disabled" in run("user", "list")[1]
 
 
 def test_a_key_is_for_a_program(run: Run):
-    run("user", "create", "amina", "--role", "operator")
+    run("user", "create", "clerk", "--role", "operator")
 
-    code, key, _ = run("user", "key", "amina", "--for", "a report")
+    code, key, _ = run("user", "key", "clerk", "--for", "a report")
 
     assert code == exits.DONE
     assert len(key) > 40

@@ -42,10 +42,10 @@ def test_every_page_and_list(seeded: Site):
 
 
 def test_people_and_what_they_do(seeded: Site):
-    password = seeded.person("amina", annex="berkane-1")
+    password = seeded.person("clerk", annex="berkane-1")
     client = seeded.visitor()
-    assert client.post("/sign-in", data={"name": "amina", "password": "wrong"}).status_code == 401
-    assert client.post("/sign-in", data={"name": "amina", "password": password}).status_code == 303
+    assert client.post("/sign-in", data={"name": "clerk", "password": "wrong"}).status_code == 401
+    assert client.post("/sign-in", data={"name": "clerk", "password": password}).status_code == 303
     operator = seeded.signed_in("operator")
 
     tokens = [

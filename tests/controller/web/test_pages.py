@@ -202,9 +202,9 @@ def test_an_annex_is_created_once(site: Site):
 
 
 def test_the_language_follows_the_person_to_another_browser(site: Site):
-    site.signed_in(name="amina").post("/language", data={"code": "ar"})
+    site.signed_in(name="clerk").post("/language", data={"code": "ar"})
 
-    assert 'lang="ar"' in site.signed_in(name="amina").get("/").text
+    assert 'lang="ar"' in site.signed_in(name="clerk").get("/").text
     assert 'lang="fr"' in site.visitor().get("/sign-in", headers={"Accept-Language": "fr-MA"}).text
 
 
