@@ -1,0 +1,97 @@
+"""Services, what they need, and how that stands."""
+
+from datetime import datetime
+from typing import Literal, get_args
+
+from msgspec import Struct
+
+from annexfleet_controller.things import Thing
+
+State = Literal["ready", "degraded", "blocked", "unknown"]
+STATES: tuple[State, ...] = get_args(State)
+
+CapabilityName = Literal["counter", "print", "portal", "kiosk", "tablet", "queue", "link"]
+CAPABILITIES: tuple[CapabilityName, ...] = get_args(CapabilityName)
+
+LeafState = Literal["ok", "failing", "unknown"]
+
+
+class Fix(Struct, frozen=True, order=True):
+    """One repair: that this cause ends at this thing.  Things that fail for the same cause share one (a power cut)."""
+
+    cause: str
+    """Of the guidance catalogue, such as `paper_empty`."""
+    thing: Thing
+    part: str = ""
+
+
+class Leaf(Struct, frozen=True):
+    """One thing that a capability can rest on."""
+
+    thing: Thing
+    name: str
+    state: LeafState
+    fixes: frozenset[Fix] = frozenset()
+    """What must all be repaired before it works; empty if it does, or if nobody knows."""
+    since: datetime | None = None
+
+
+class Need(Struct, frozen=True):
+    """At least so many of these must work."""
+
+    capability: CapabilityName
+    at_least: int
+    of: "tuple[Leaf | All, ...]"
+    full: int | None = None
+    """With fewer the service is degraded; None is all of them."""
+
+
+class All(Struct, frozen=True):
+    """Needs that must all be met."""
+
+    needs: tuple[Need, ...]
+
+
+class Reason(Struct, frozen=True):
+    """Why a need is not met, or not in full."""
+
+    capability: CapabilityName
+    working: int
+    unknown: int
+    at_least: int
+    full: int
+    failing: tuple[Leaf, ...]
+
+
+class ServiceReadiness(Struct, frozen=True):
+    """How one service of an annex stands."""
+
+    service: str
+    state: State
+    reasons: tuple[Reason, ...] = ()
+    """The chain: what is not met first, then what is met in part."""
+    fix_set: tuple[Fix, ...] = ()
+    """The fewest repairs after which it can be provided again; empty unless it is blocked."""
+
+
+class Remedy(Struct, frozen=True):
+    """Repairs that belong together, with what they bring back."""
+
+    fixes: tuple[Fix, ...]
+    restores: tuple[str, ...]
+    """Services that can be provided again once these are done."""
+
+
+class AnnexReadiness(Struct, frozen=True):
+    """How an annex stands."""
+
+    annex_id: str
+    services: tuple[ServiceReadiness, ...]
+    plan: tuple[Remedy, ...] = ()
+    """The smallest set of repairs that brings back every blocked service, those first that bring back most."""
+
+    @property
+    def state(self) -> State:
+        """The worst of its services; unknown where there is none."""
+        found = {service.state for service in self.services}
+        return next((state for state in ("blocked", "unknown", "degraded", "ready") if state in found), "unknown")
