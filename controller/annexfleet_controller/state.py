@@ -125,6 +125,8 @@ class Printer(Struct, frozen=True):
     at: datetime
     missing: str = ""
     """Problem code where the printer could not be read at all."""
+    heal_outcome: str = ""
+    """What the agent did about a stopped queue (`printer_heal_outcome`); empty if it never had to."""
 
     @property
     def in_trouble(self) -> bool:
@@ -133,7 +135,12 @@ class Printer(Struct, frozen=True):
     @property
     def blocked(self) -> bool:
         """Whether nothing is printed, as far as its causes and its own state tell."""
-        return self.state in _HALTED or any(cause in CAUSES and CAUSES[cause].blocks == "yes" for cause in self.causes)
+        return self.state in _HALTED or any(map(blocks, self.causes))
+
+
+def blocks(cause: str) -> bool:
+    """Whether a printer with this cause prints nothing, whatever its state says."""
+    return cause in CAUSES and CAUSES[cause].blocks == "yes"
 
 
 class Queue(Struct, frozen=True):
@@ -264,6 +271,7 @@ def _printer(known: Known, subject: str, missing: str) -> Printer:
         trays=[_level(known, s, "tray") for s in known.subjects(f"tray:{name}/")],
         at=_newest(known, subject),
         missing=missing,
+        heal_outcome=known.word(subject, "printer_heal_outcome"),
     )
 
 
