@@ -113,3 +113,11 @@ class IdempotencyKeyReused(Conflict):
     """The same Idempotency-Key with another request."""
 
     code = "idempotency_key_reused"
+
+
+class AlertUnknown(NotFound):
+    code = "alert_unknown"
+
+
+class IncidentUnknown(NotFound):
+    code = "incident_unknown"
