@@ -42,7 +42,8 @@ def of_portals(view: AnnexView, *, link_up: bool) -> list[Subject]:
         subjects.append(
             Subject(
                 kind="portal", thing=Thing("portal", f"{view.id}/{name}"), annex_id=view.id, values=values,
-                at=max(at for *_, at in seen_by), facts=facts, numbers=tuple(number for number, *_ in seen_by),
+                at=view.at,  # a portal that goes down or up is told at once
+                facts=facts, numbers=tuple(number for number, *_ in seen_by),
             )
         )  # fmt: skip
     return subjects

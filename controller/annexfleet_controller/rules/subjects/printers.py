@@ -61,8 +61,9 @@ def of_printer(view: PrinterView, context: PrinterContext, *, annex_id: str, now
         }
     subjects = [
         Subject(
-            kind="printer", thing=thing, annex_id=annex_id, values=values, at=printer.at, facts=facts,
-            numbers=view.seen_by,
+            # A change is told at once, so its state stands for as long as a device that sees it can be heard.
+            kind="printer", thing=thing, annex_id=annex_id, values=values, facts=facts, numbers=view.seen_by,
+            at=now if view.believed else printer.at,
         )
     ]  # fmt: skip
     if view.believed:
