@@ -113,3 +113,13 @@ class IdempotencyKeyReused(Conflict):
     """The same Idempotency-Key with another request."""
 
     code = "idempotency_key_reused"
+
+
+class RuleUnknown(NotFound):
+    code = "rule_unknown"
+
+
+class RuleWrong(AnnexfleetError):
+    """A rule that cannot be so.  In the facts `field` names what, and `reason` is a code of `rules.check.REASONS`."""
+
+    code = "rule_wrong"
