@@ -85,9 +85,7 @@ def uses(rule: Rule) -> list[Use]:
         ("raise", rule.raise_when), ("clear", rule.clear_when), ("warning", rule.warning_when),
         ("critical", rule.critical_when), *(("cause", condition) for condition in rule.other_causes.values()),
     ]  # fmt: skip
-    return [
-        use for where, condition in conditions if condition is not None for use in _uses(where, condition, "up")
-    ]
+    return [use for where, condition in conditions if condition is not None for use in _uses(where, condition, "up")]
 
 
 def allowed(metric: str) -> tuple[float, float]:
@@ -166,6 +164,8 @@ def _check_pairs(rule: Rule, changed: Collection[str]) -> None:
 
 def _misfit(raised: Use, other: Use, levels: Mapping[str, float]) -> str:
     """A clear level lies on the good side of the raise level and off it; a critical level not on the good side."""
+    if raised.level == other.level:  # written as "no longer so": the rule's author meant it
+        return ""
     raise_level, level = levels[raised.level], levels[other.level]
     up = raised.direction == "up"
     same_way = raised.direction == other.direction
