@@ -121,3 +121,11 @@ class AlertUnknown(NotFound):
 
 class IncidentUnknown(NotFound):
     code = "incident_unknown"
+class RuleUnknown(NotFound):
+    code = "rule_unknown"
+
+
+class RuleWrong(AnnexfleetError):
+    """A rule that cannot be so.  In the facts `field` names what, and `reason` is a code of `rules.check.REASONS`."""
+
+    code = "rule_wrong"
