@@ -101,6 +101,18 @@ class TokenUnknown(NotFound):
     code = "token_unknown"
 
 
+class HolidayUnknown(NotFound):
+    """Nobody entered this holiday, or this Ramadan."""
+
+    code = "holiday_unknown"
+
+
+class CalendarChanged(Conflict):
+    """Somebody else changed these opening hours meanwhile."""
+
+    code = "calendar_changed"
+
+
 class AnnexExists(Conflict):
     code = "annex_exists"
 

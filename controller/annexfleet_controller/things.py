@@ -4,7 +4,7 @@ A *thing* is what an alert belongs to: a device, a printer, a portal as one anne
 or the controller itself.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, get_args
 
 from msgspec import Struct
@@ -162,3 +162,24 @@ class Incident(Struct, frozen=True, kw_only=True):
     rank: Rank = Rank()
     muted: bool = False
     """Whether every alert of it is muted by maintenance."""
+
+
+class SupplyDay(Struct, frozen=True, kw_only=True):
+    """What a supply of a printer had left at the end of a day."""
+
+    annex_id: str
+    printer_id: str
+    """`state.printer_identity`"""
+    supply: str
+    """Its name, as the printer has it."""
+    day: date
+    """In the annex's own time."""
+    kind: str
+    """One of `supplies.levels.KINDS`."""
+    colour: str
+    level_ratio: float | None
+    """0 to 1; of a receptacle the room left.  None: the printer cannot tell."""
+    pages_count: float | None
+    """All that the printer ever printed."""
+    printer_name: str
+    printer_model: str
