@@ -113,7 +113,7 @@ class Alert(Struct, frozen=True, kw_only=True):
 
 
 IncidentKind = Literal[
-    "power_cut", "line_cut", "portal_down", "portal_down_everywhere", "printer", "device", "queue", "annex",
+    "power_cut", "line_cut", "portal_down", "portal_down_everywhere", "portal", "printer", "device", "queue", "annex",
     "controller",
 ]  # fmt: skip
 INCIDENT_KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)

@@ -19,6 +19,7 @@ What it promises:
 
 import math
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from msgspec import structs
 
@@ -118,6 +119,15 @@ def worsened(before: Alert | None, after: Alert | None) -> bool:
     if before is None or after is None or before.state != "open" or after.state != "open":
         return False
     return _severity(after.severity) > _severity(before.severity)
+
+
+def happened(before: Alert | None, after: Alert | None) -> Literal["alert_cleared", "alert_reopened", ""]:
+    """What an incident's story says of a step; that an alert opened, grouping finds (`incidents.Event`)."""
+    if before is None or after is None or before.state == after.state:
+        return ""
+    if after.state == "cleared":
+        return "alert_cleared"
+    return "alert_reopened" if before.state == "cleared" and after.flaps > before.flaps else ""
 
 
 def flaps_now(alert: Alert, now: datetime) -> bool:
