@@ -133,6 +133,8 @@ class AlertUnknown(NotFound):
 
 class IncidentUnknown(NotFound):
     code = "incident_unknown"
+
+
 class RuleUnknown(NotFound):
     code = "rule_unknown"
 

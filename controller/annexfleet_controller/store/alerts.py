@@ -1,7 +1,7 @@
 """Alerts: those that live, those that passed, and what people did about them."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -46,7 +46,7 @@ def save(db: Session, alerts: Iterable[Alert]) -> list[Alert]:
         ids += db.scalars(insert(AlertRow).returning(AlertRow.id, sort_by_parameter_order=True), rows)
     numbered = iter(ids)
     stored = [alert if alert.id else msgspec.structs.replace(alert, id=next(numbered)) for alert in ordered]
-    old = [{"id": alert.id, **_values(alert)} for alert in ordered if alert.id]
+    old = [{"id": alert.id, **_values(alert, but=_OF_PEOPLE)} for alert in ordered if alert.id]
     if old:
         db.execute(update(AlertRow), old)
     return stored
@@ -157,16 +157,29 @@ _COPIED = (
 )  # fmt: skip
 
 
-def _values(alert: Alert) -> dict[str, Any]:
-    values = {name: getattr(alert, name) for name in _COPIED}
-    facts = msgspec.json.encode(alert.facts).decode()
-    return values | {"thing_kind": alert.thing.kind, "thing_id": alert.thing.id, "facts": facts}
+_OF_PEOPLE = frozenset({"acknowledged_at", "acknowledged_by", "note"})
+"""What people write; the watch loop, which may know an older state of it, never does."""
+
+
+def _values(alert: Alert, *, but: Collection[str] = ()) -> dict[str, Any]:
+    values = {name: getattr(alert, name) for name in _COPIED if name not in but}
+    return values | {
+        "thing_kind": alert.thing.kind,
+        "thing_id": alert.thing.id,
+        "facts": msgspec.json.encode(alert.facts).decode(),
+        "returned_at": msgspec.json.encode([at.timestamp() for at in alert.returned_at]).decode(),
+    }
 
 
 def _alert(row: AlertRow) -> Alert:
     values = {name: getattr(row, name) for name in _COPIED}
-    facts = msgspec.json.decode(row.facts.encode(), type=Facts)
-    return Alert(id=row.id, thing=Thing(row.thing_kind, row.thing_id), facts=facts, **values)  # type: ignore[arg-type]
+    return Alert(
+        id=row.id,
+        thing=Thing(row.thing_kind, row.thing_id),  # type: ignore[arg-type]
+        facts=msgspec.json.decode(row.facts.encode(), type=Facts),
+        returned_at=tuple(datetime.fromtimestamp(at, UTC) for at in msgspec.json.decode(row.returned_at.encode())),
+        **values,
+    )
 
 
 def _chunks(ids: Sequence[int], size: int = _AT_ONCE) -> Iterable[Sequence[int]]:

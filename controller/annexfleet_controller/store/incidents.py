@@ -43,7 +43,8 @@ def save(db: Session, incidents: Iterable[Incident]) -> list[Incident]:
     for incident in incidents:
         saved = incident
         if incident.id:
-            db.execute(update(IncidentRow).where(IncidentRow.id == incident.id).values(**_values(incident)))
+            values = {name: value for name, value in _values(incident).items() if name not in _OF_PEOPLE}
+            db.execute(update(IncidentRow).where(IncidentRow.id == incident.id).values(**values))
         else:
             id_ = db.scalar(insert(IncidentRow).values(**_values(incident)).returning(IncidentRow.id))
             saved = msgspec.structs.replace(incident, id=id_)
@@ -85,6 +86,13 @@ def recent(db: Session, scope: Scope, *, since: datetime, limit: int = 200) -> l
     """Incidents in sight that opened or ended since then, the newest first."""
     query = _seen(scope).where(or_(IncidentRow.opened_at > since, IncidentRow.resolved_at > since))
     return _with_annexes(db, db.scalars(query.order_by(IncidentRow.opened_at.desc()).limit(limit)).all())
+
+
+def acknowledgements(db: Session) -> dict[int, tuple[datetime, str]]:
+    """When and by whom the open incidents were acknowledged that were."""
+    query = select(IncidentRow.id, IncidentRow.acknowledged_at, IncidentRow.acknowledged_by)
+    query = query.where(IncidentRow.state == "open", IncidentRow.acknowledged_at.is_not(None))
+    return {id_: (at, by) for id_, at, by in db.execute(query) if at is not None}
 
 
 def get(db: Session, scope: Scope, incident_id: int) -> Incident:
@@ -160,6 +168,10 @@ _COPIED = (
     "key", "kind", "cause", "annex_id", "state", "severity", "began_at", "opened_at", "resolved_at", "ended_at",
     "acknowledged_at", "acknowledged_by", "muted",
 )  # fmt: skip
+
+
+_OF_PEOPLE = frozenset({"acknowledged_at", "acknowledged_by"})
+"""What people write; the watch loop, which may know an older state of it, never does."""
 
 
 def _values(incident: Incident) -> dict[str, Any]:

@@ -80,6 +80,8 @@ class AlertRow(Base):
     cleared_at: Mapped[datetime | None] = mapped_column(index=True)
     flaps: Mapped[int] = mapped_column(default=0)
     returned_at: Mapped[str] = mapped_column(Text, default="[]")
+    """JSON: Unix seconds."""
+    returned_at: Mapped[str] = mapped_column(Text, default="[]")
     """`things.Alert.returned_at` as JSON."""
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str] = mapped_column(String(80), default="")
