@@ -113,3 +113,13 @@ class IdempotencyKeyReused(Conflict):
     """The same Idempotency-Key with another request."""
 
     code = "idempotency_key_reused"
+
+
+class ServicesWrong(Invalid):
+    """Services that cannot be described so; `field` in the facts names where, `reason` is a code that has words."""
+
+    code = "services_wrong"
+
+
+class ServiceUnknown(NotFound):
+    code = "service_unknown"
