@@ -101,6 +101,18 @@ class TokenUnknown(NotFound):
     code = "token_unknown"
 
 
+class HolidayUnknown(NotFound):
+    """Nobody entered this holiday, or this Ramadan."""
+
+    code = "holiday_unknown"
+
+
+class CalendarChanged(Conflict):
+    """Somebody else changed these opening hours meanwhile."""
+
+    code = "calendar_changed"
+
+
 class AnnexExists(Conflict):
     code = "annex_exists"
 
@@ -123,3 +135,19 @@ class ServicesWrong(Invalid):
 
 class ServiceUnknown(NotFound):
     code = "service_unknown"
+class AlertUnknown(NotFound):
+    code = "alert_unknown"
+
+
+class IncidentUnknown(NotFound):
+    code = "incident_unknown"
+
+
+class RuleUnknown(NotFound):
+    code = "rule_unknown"
+
+
+class RuleWrong(AnnexfleetError):
+    """A rule that cannot be so.  In the facts `field` names what, and `reason` is a code of `rules.check.REASONS`."""
+
+    code = "rule_wrong"
