@@ -127,6 +127,14 @@ class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 
 
+class ServicesWrong(Invalid):
+    """Services that cannot be described so; `field` in the facts names where, `reason` is a code that has words."""
+
+    code = "services_wrong"
+
+
+class ServiceUnknown(NotFound):
+    code = "service_unknown"
 class AlertUnknown(NotFound):
     code = "alert_unknown"
 
