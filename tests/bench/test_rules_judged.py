@@ -31,7 +31,8 @@ DISK = {"disk_used_ratio": 0.5, "disk_free_bytes": 1e11, "disk_read_only": 0.0, 
 PRINTER = {
     "printer_blocked": False, "printer_unreachable": False, "asleep": False, "printer_causes": [],
     "printer_paused": 0.0, "printer_jobs_count": 1.0, "jobs_growing_10m": False, "printer_oldest_job_age_seconds": 0.0,
-    "printer_state": "idle", "printer_processing": False, "pages_still_5m": False, "jams_24h_count": 0, "jams_7d_count": 0,
+    "printer_state": "idle", "printer_processing": False, "pages_still_5m": False, "jams_24h_count": 0,
+    "jams_7d_count": 0,
 }  # fmt: skip
 SUPPLY = {"supply_is_receptacle": False, "supply_level_ratio": 0.6, "supply_reason_low": False,
           "supply_reason_empty": False, "supply_empty_in_opening_days": 40}  # fmt: skip
