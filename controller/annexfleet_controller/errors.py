@@ -101,6 +101,18 @@ class TokenUnknown(NotFound):
     code = "token_unknown"
 
 
+class HolidayUnknown(NotFound):
+    """Nobody entered this holiday, or this Ramadan."""
+
+    code = "holiday_unknown"
+
+
+class CalendarChanged(Conflict):
+    """Somebody else changed these opening hours meanwhile."""
+
+    code = "calendar_changed"
+
+
 class AnnexExists(Conflict):
     code = "annex_exists"
 
@@ -113,6 +125,14 @@ class IdempotencyKeyReused(Conflict):
     """The same Idempotency-Key with another request."""
 
     code = "idempotency_key_reused"
+
+
+class AlertUnknown(NotFound):
+    code = "alert_unknown"
+
+
+class IncidentUnknown(NotFound):
+    code = "incident_unknown"
 
 
 class RuleUnknown(NotFound):

@@ -73,6 +73,8 @@ class Known(Struct, frozen=True):
     missing: list[Missing]
     unreadable: list[str] = []
     """Collectors whose stored state could not be decoded."""
+    beat_s: float = 0.0
+    """How long the newest beat was; 0 if there is none."""
 
     def get(self, subject: str, metric: str) -> Reading | None:
         return self.readings.get(subject, {}).get(metric)
@@ -182,6 +184,7 @@ def merge(
     missing: list[Missing] = []
     unreadable: list[str] = []
     told: dict[str, datetime] = {}
+    beat_s = 0.0
     for part in parts:
         change = _decode("change", part.payload)
         if not isinstance(change, Change):
@@ -199,6 +202,7 @@ def merge(
     if beat is not None and beat_at is not None:
         message = _decode("beat", beat)
         if isinstance(message, Beat):
+            beat_s = message.seconds
             _lay_over(readings, message.numbers, beat_at, told)
         else:
             unreadable.append("beat")
@@ -206,7 +210,7 @@ def merge(
         sample = _decode("live", live)
         if isinstance(sample, Live):
             _lay_over(readings, sample.readings, live_at, told)
-    return Known(readings, missing, unreadable)
+    return Known(readings, missing, unreadable, beat_s)
 
 
 def inventory(payload: bytes | None) -> Inventory | None:

@@ -14,6 +14,9 @@ SubjectKind = Literal[
 SUBJECT_KINDS: tuple[SubjectKind, ...] = get_args(SubjectKind)
 
 
+Values = dict[str, Value | bool | None]
+
+
 class Subject(Struct, frozen=True, kw_only=True):
     """One thing, or a part of it, with all that rules may ask of it.
 
@@ -25,7 +28,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     thing: Thing
     part: str = ""
     annex_id: str
-    values: dict[str, Value | bool | None]
+    values: Values
     at: datetime
     """Of the newest reading behind it, by our clock."""
     since: dict[str, datetime] = {}
