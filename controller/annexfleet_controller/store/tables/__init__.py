@@ -1,6 +1,16 @@
 """The tables, a file by noun.  Everything is imported here, so that Alembic and the tests see all of it."""
 
-from annexfleet_controller.store.tables import alerts, calendars, devices, people, places, readings, supplies, talk, work
+from annexfleet_controller.store.tables import (
+    alerts,
+    calendars,
+    devices,
+    people,
+    places,
+    readings,
+    supplies,
+    talk,
+    work,
+)
 from annexfleet_controller.store.tables.base import Base
 
 __all__ = ["Base", "alerts", "calendars", "devices", "people", "places", "readings", "supplies", "talk", "work"]
