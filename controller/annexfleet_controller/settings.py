@@ -45,6 +45,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keep_days_days: Annotated[int, Meta(ge=1)] = 1095
     keep_changes_days: Annotated[int, Meta(ge=1)] = 90
     keep_set_aside_days: Annotated[int, Meta(ge=1)] = 30
+    keep_alerts_days: Annotated[int, Meta(ge=1)] = 400
+    """Alerts that cleared, incidents that were resolved, notices that were sent: so that years can be compared."""
+    deadman_url: str = ""
+    """An address outside that is asked every minute, so that somebody else notices when this controller is gone."""
     session_idle_minutes: Annotated[int, Meta(ge=1)] = 30
     session_hours: Annotated[int, Meta(ge=1)] = 10
 

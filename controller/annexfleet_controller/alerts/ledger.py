@@ -5,7 +5,7 @@ people write (acknowledgements, notes) it reads and never overwrites.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct, structs
 from sqlalchemy.orm import Session
@@ -15,12 +15,11 @@ from annexfleet_controller.alerts import lifecycle
 from annexfleet_controller.alerts.causes import AlertKey, Context
 from annexfleet_controller.alerts.judging import Judged
 from annexfleet_controller.calendars import Calendar
-from annexfleet_controller.rules.model import Rule
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.store import alerts as alerts_store
 from annexfleet_controller.store import incidents as incidents_store
 from annexfleet_controller.store.incidents import Told
-from annexfleet_controller.things import Alert, Incident, Thing, Verdict
+from annexfleet_controller.things import Alert, Facts, Incident, Thing, Verdict
 
 _REMEMBERED = max(lifecycle.RETURNS_WITHIN, grouping.RETURNS_WITHIN)
 
@@ -32,15 +31,6 @@ class Stepped(Struct, frozen=True):
     """Those that changed, as they were."""
     after: dict[AlertKey, Alert | None]
     """The same as they are; None: it never opened and is forgotten."""
-
-
-class Written(Struct, frozen=True):
-    """What a round wrote."""
-
-    annexes: frozenset[str]
-    """Annexes whose alerts or incidents changed; an empty name is the province."""
-    opened: tuple[Incident, ...]
-    resolved: tuple[Incident, ...]
 
 
 class Ledger:
@@ -242,9 +232,7 @@ def _is_gone(alert: Alert, of: Judged) -> bool:
     return not (alert.thing.kind == "portal" and Thing("annex", of.view.id) in of.blind)
 
 
-def _story(
-    events: Iterable[grouping.Event], ids: Mapping[str, int], saved: Iterable[Incident]
-) -> Iterable[Told]:
+def _story(events: Iterable[grouping.Event], ids: Mapping[str, int], saved: Iterable[Incident]) -> Iterable[Told]:
     of_saved = {incident.key: incident.id for incident in saved}
     for event in events:
         incident_id = event.incident_id or ids.get(event.incident_key) or of_saved[event.incident_key]
@@ -258,10 +246,10 @@ def _of_alerts(stepped: Stepped, stored: Iterable[Alert], now: datetime) -> Iter
         kind = lifecycle.happened(before, alert)
         incident_id = alert.incident_id or (before.incident_id if before else None)
         if kind and incident_id:
-            facts = {"rule": alert.rule_id, "cause": alert.cause, "thing": alert.thing.id, "thing_kind": alert.thing.kind}
+            facts: Facts = {
+                "rule": alert.rule_id,
+                "cause": alert.cause,
+                "thing": alert.thing.id,
+                "thing_kind": alert.thing.kind,
+            }
             yield Told(incident_id, now, kind, facts=facts)
-
-
-def remembered() -> timedelta:
-    """For how long what ended may come back."""
-    return _REMEMBERED

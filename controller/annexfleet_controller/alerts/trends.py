@@ -1,16 +1,20 @@
 """When disks are full and supplies are empty: worked out in turn, a few at a time, because a trend changes slowly."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
+from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller import trend, zones
 from annexfleet_controller.alerts.books import Books
 from annexfleet_controller.alerts.fleet import Fleet
 from annexfleet_controller.store import history, supplies
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.supplies import forecast
+
+_Key = TypeVar("_Key", int, str)
 
 DISKS_EVERY = timedelta(minutes=30)
 SUPPLIES_EVERY = timedelta(hours=1)
@@ -71,12 +75,12 @@ class Trends:
                 self.supply_days_left[key] = cautious
 
 
-def _is_filling(values: dict[str, object]) -> bool:
+def _is_filling(values: Mapping[str, Value]) -> bool:
     used = values.get("disk_used_ratio")
     return isinstance(used, int | float) and used >= FROM_USED_RATIO
 
 
-def _due[K](keys: Iterable[K], done: dict[K, datetime], before: datetime, at_most: int) -> list[K]:
+def _due(keys: Iterable[_Key], done: dict[_Key, datetime], before: datetime, at_most: int) -> list[_Key]:
     found = []
     for key in keys:
         if key not in done or done[key] < before:
