@@ -135,6 +135,8 @@ class ServicesWrong(Invalid):
 
 class ServiceUnknown(NotFound):
     code = "service_unknown"
+
+
 class AlertUnknown(NotFound):
     code = "alert_unknown"
 
