@@ -153,3 +153,9 @@ class RuleWrong(AnnexfleetError):
     """A rule that cannot be so.  In the facts `field` names what, and `reason` is a code of `rules.check.REASONS`."""
 
     code = "rule_wrong"
+
+
+class RuleChanged(Conflict):
+    """Somebody else changed it since this person read it."""
+
+    code = "rule_changed"

@@ -12,6 +12,7 @@ Right = Literal[
     "see_set_aside",
     "manage_tokens",
     "create_annexes",
+    "edit_rules",  # thresholds, times and audience of rules; those of the province only without confinement
 ]
 
 _FROM: dict[Right, Role] = {
@@ -21,6 +22,7 @@ _FROM: dict[Right, Role] = {
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_rules": "operator",
 }
 
 PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes"})
