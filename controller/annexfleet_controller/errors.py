@@ -159,3 +159,23 @@ class RuleChanged(Conflict):
     """Somebody else changed it since this person read it."""
 
     code = "rule_changed"
+class MaintenanceWrong(Invalid):
+    """Planned work that cannot be so; `field` in the facts names where, `reason` is a code that has words."""
+
+    code = "maintenance_wrong"
+
+
+class MaintenanceUnknown(NotFound):
+    code = "maintenance_unknown"
+
+
+class MaintenanceChanged(Conflict):
+    """Somebody else changed it since it was read."""
+
+    code = "maintenance_changed"
+
+
+class NothingToFix(Conflict):
+    """The incident is over: nothing is left to be verified."""
+
+    code = "nothing_to_fix"
