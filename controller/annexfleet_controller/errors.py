@@ -87,6 +87,12 @@ class Invalid(AnnexfleetError):
     code = "invalid"
 
 
+class CalendarWrong(Invalid):
+    """Opening hours that cannot be so; `field` in the facts names where, `reason` is a code that has words."""
+
+    code = "calendar_wrong"
+
+
 class UserUnknown(NotFound):
     code = "user_unknown"
 
