@@ -1,6 +1,6 @@
 """The tables, a file by noun.  Everything is imported here, so that Alembic and the tests see all of it."""
 
-from annexfleet_controller.store.tables import alerts, devices, people, places, readings, talk, work
+from annexfleet_controller.store.tables import alerts, devices, notices, people, places, readings, talk, work
 from annexfleet_controller.store.tables.base import Base
 
-__all__ = ["Base", "alerts", "devices", "people", "places", "readings", "talk", "work"]
+__all__ = ["Base", "alerts", "devices", "notices", "people", "places", "readings", "talk", "work"]
