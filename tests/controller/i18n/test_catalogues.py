@@ -24,6 +24,21 @@ CODES_ONLY_ON_THE_COMMAND_LINE = {
     "revocation_not_heeded", "not_kicked",
 }  # fmt: skip
 
+RULES = [
+    "annex.cannot_serve", "annex.degraded", "annex.power_cut", "annex.link_down", "device.offline",
+    "device.missing", "device.flapping", "cpu.high", "mem.high", "mem.oom_or_swap", "disk.low", "disk.critical",
+    "disk.readonly_or_smart", "battery.low", "battery.critical", "battery.worn", "temp.high", "clock.skew",
+    "reboot.needed", "reboot.unexpected", "agent.version_drift", "agent.backlog", "config.drift", "printer.blocked",
+    "printer.offline", "printer.supply_low", "printer.supply_empty", "printer.waste", "printer.jam_repeat",
+    "print.queue_depth", "print.job_stuck", "print.queue_paused", "queue.long", "queue.critical", "queue.stalled",
+    "queue.silent", "portal.down_local", "portal.down_global", "portal.slow", "portal.tls", "broker.down",
+    "controller.db_lag", "deadman",
+]  # fmt: skip
+INCIDENT_KINDS = (
+    "power_cut", "line_cut", "portal_down", "portal_down_everywhere",
+    "printer", "device", "queue", "annex", "controller",
+)  # fmt: skip
+
 
 def msgids(code: str) -> set[tuple[str | None, str]]:
     with catalogue_file(code).open("rb") as file:
@@ -94,6 +109,15 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("happening", ("change", "inventory", "receipt", "gap", "connected", "gone")),
         ("weakness", ("too_short", "too_long", "too_common", "holds_name", "same_as_before")),
         ("span", ("24h", "7d", "90d")),
+        ("rule", RULES),
+        ("severity", ("info", "warning", "critical")),
+        ("readiness", ("ready", "degraded", "blocked", "unknown")),
+        ("capability", ("counter", "print", "portal", "kiosk", "tablet", "queue", "link")),
+        ("incident_kind", INCIDENT_KINDS),
+        ("incident_state", ("open", "acknowledged", "resolved")),
+        ("alert_state", ("pending", "open", "cleared")),
+        ("thing_kind", ("device", "printer", "portal", "queue", "annex", "link", "power")),
+        ("cartridge_colour", ("black", "cyan", "magenta", "yellow", "colour")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
