@@ -101,6 +101,18 @@ class TokenUnknown(NotFound):
     code = "token_unknown"
 
 
+class HolidayUnknown(NotFound):
+    """Nobody entered this holiday, or this Ramadan."""
+
+    code = "holiday_unknown"
+
+
+class CalendarChanged(Conflict):
+    """Somebody else changed these opening hours meanwhile."""
+
+    code = "calendar_changed"
+
+
 class AnnexExists(Conflict):
     code = "annex_exists"
 
@@ -133,3 +145,19 @@ class ContactWrong(Invalid):
     """`field` and `reason`, a code, say what: see `notify.contacts`."""
 
     code = "contact_wrong"
+class AlertUnknown(NotFound):
+    code = "alert_unknown"
+
+
+class IncidentUnknown(NotFound):
+    code = "incident_unknown"
+
+
+class RuleUnknown(NotFound):
+    code = "rule_unknown"
+
+
+class RuleWrong(AnnexfleetError):
+    """A rule that cannot be so.  In the facts `field` names what, and `reason` is a code of `rules.check.REASONS`."""
+
+    code = "rule_wrong"

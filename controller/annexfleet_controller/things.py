@@ -4,7 +4,7 @@ A *thing* is what an alert belongs to: a device, a printer, a portal as one anne
 or the controller itself.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, get_args
 
 from msgspec import Struct
@@ -82,7 +82,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     since: datetime
     """Since when the condition holds."""
     evidence_at: datetime
-    """Of the newest reading that showed it."""
+    """Of the newest reading that it was judged by: that showed it, or showed that it cleared."""
     samples: int = 1
     """How many moments of evidence there were since it began."""
     clearing_since: datetime | None = None
@@ -93,6 +93,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     cleared_at: datetime | None = None
     flaps: int = 0
     """How often it came back soon after it had cleared."""
+    returned_at: tuple[datetime, ...] = ()
+    """When it did so of late, oldest first; what `flaps` cannot tell: how fast."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
     note: str = ""
@@ -111,7 +113,7 @@ class Alert(Struct, frozen=True, kw_only=True):
 
 
 IncidentKind = Literal[
-    "power_cut", "line_cut", "portal_down", "portal_down_everywhere", "printer", "device", "queue", "annex",
+    "power_cut", "line_cut", "portal_down", "portal_down_everywhere", "portal", "printer", "device", "queue", "annex",
     "controller",
 ]  # fmt: skip
 INCIDENT_KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
@@ -160,3 +162,24 @@ class Incident(Struct, frozen=True, kw_only=True):
     rank: Rank = Rank()
     muted: bool = False
     """Whether every alert of it is muted by maintenance."""
+
+
+class SupplyDay(Struct, frozen=True, kw_only=True):
+    """What a supply of a printer had left at the end of a day."""
+
+    annex_id: str
+    printer_id: str
+    """`state.printer_identity`"""
+    supply: str
+    """Its name, as the printer has it."""
+    day: date
+    """In the annex's own time."""
+    kind: str
+    """One of `supplies.levels.KINDS`."""
+    colour: str
+    level_ratio: float | None
+    """0 to 1; of a receptacle the room left.  None: the printer cannot tell."""
+    pages_count: float | None
+    """All that the printer ever printed."""
+    printer_name: str
+    printer_model: str

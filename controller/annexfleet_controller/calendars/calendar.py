@@ -22,7 +22,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_ORDINAL = _EPOCH.toordinal()
 _DAYS_ANSWERED = range(84_000)
 """From 1970 into 2199; nothing is open outside."""
-_MOST_CACHED_DAYS = 2_000
+_MOST_CACHED_DAYS = 400
+"""Enough for a year's report; thousands of calendars may be held at once."""
 
 Spans = tuple[tuple[int, int], ...]
 """Opening times of a local day, in minutes since its midnight: ascending, apart, ends at most 1440."""

@@ -90,8 +90,8 @@ class Ramadan(Struct, frozen=True, order=True):
 KNOWN_RAMADANS: tuple[Ramadan, ...] = (
     # Aïd al-Fitr on Monday 31 March 2025 after 29 days (communiqué of the ministry of Habous, walaw.press).
     Ramadan(1446, date(2025, 3, 2), date(2025, 3, 30)),
-    # Communiqués of the ministry of 18 February (lereporter.ma) and 19 March 2026: Aïd al-Fitr on Friday 20 March, after
-    # 29 days (marrakechalaan.com).  A computed 20 March as last day, which had been expected, was a day too late.
+    # Its communiqués of 18 February (lereporter.ma) and of 19 March 2026: Aïd al-Fitr on Friday 20 March, after 29 days
+    # (marrakechalaan.com).  Computed had been 30 (lesiteinfo.com, 17 February): a day off, as such dates are.
     Ramadan(1447, date(2026, 2, 19), date(2026, 3, 19)),
     # Computed, a day off perhaps at either end: not announced before the eve.
     Ramadan(1448, date(2027, 2, 8), date(2027, 3, 9), confirmed=False),

@@ -1,6 +1,31 @@
 """The tables, a file by noun.  Everything is imported here, so that Alembic and the tests see all of it."""
 
-from annexfleet_controller.store.tables import alerts, devices, notices, people, places, readings, talk, work
+from annexfleet_controller.store.tables import (
+    alerts,
+    calendars,
+    devices,
+    notices,
+    people,
+    places,
+    printers,
+    readings,
+    supplies,
+    talk,
+    work,
+)
 from annexfleet_controller.store.tables.base import Base
 
-__all__ = ["Base", "alerts", "devices", "notices", "people", "places", "readings", "talk", "work"]
+__all__ = [
+    "Base",
+    "alerts",
+    "calendars",
+    "devices",
+    "notices",
+    "people",
+    "places",
+    "printers",
+    "readings",
+    "supplies",
+    "talk",
+    "work",
+]

@@ -79,6 +79,10 @@ class AlertRow(Base):
     opened_at: Mapped[datetime | None] = mapped_column(index=True)
     cleared_at: Mapped[datetime | None] = mapped_column(index=True)
     flaps: Mapped[int] = mapped_column(default=0)
+    returned_at: Mapped[str] = mapped_column(Text, default="[]")
+    """JSON: Unix seconds."""
+    returned_at: Mapped[str] = mapped_column(Text, default="[]")
+    """`things.Alert.returned_at` as JSON."""
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str] = mapped_column(String(80), default="")
     note: Mapped[str] = mapped_column(Text, default="")
