@@ -145,6 +145,8 @@ class ContactWrong(Invalid):
     """`field` and `reason`, a code, say what: see `notify.contacts`."""
 
     code = "contact_wrong"
+
+
 class AlertUnknown(NotFound):
     code = "alert_unknown"
 

@@ -1,13 +1,14 @@
 """For whom an incident is: staff, technicians or provincial IT, by the rules of its alerts.  Thinks only."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from annexfleet_controller.rules.model import Rule
+from annexfleet_controller.errors import RuleUnknown
+from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.things import Alert, Audience
 
 
-def of(alerts: Iterable[Alert], rules: Mapping[str, Rule], *, now: datetime) -> frozenset[Audience]:
+def of(alerts: Iterable[Alert], rules: Ruleset, *, now: datetime) -> frozenset[Audience]:
     """The audiences of an incident's open alerts: of each rule `audience`, and `then` once `then_after_s` has passed.
 
     Effects add nobody as long as the cause is open: who can mend the cause is told, not who stands beside it.  An
@@ -17,8 +18,9 @@ def of(alerts: Iterable[Alert], rules: Mapping[str, Rule], *, now: datetime) -> 
     causes = [alert for alert in audible if not alert.is_effect and not alert.suppressed_by] or audible
     found: set[Audience] = set()
     for alert in causes:
-        rule = rules.get(alert.rule_id)
-        if rule is None:
+        try:
+            rule = rules.rule(alert.rule_id, alert.annex_id)
+        except RuleUnknown:
             found.add("it")
             continue
         found.update(rule.audience)

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session, aliased
 
 from annexfleet_controller.errors import NoticeOvertaken, NoticeUnknown
-from annexfleet_controller.store.tables.alerts import IncidentEvent, IncidentRow
+from annexfleet_controller.store.tables.alerts import IncidentRow
 from annexfleet_controller.store.tables.notices import Contact, NoticeItem, NoticeRow
 
 GIVE_UP_AFTER = timedelta(hours=24)
@@ -194,15 +194,6 @@ def put_off(
         "due_at": due_at, "claimed_by": "", "claimed_until": None, "reason": reason[:40], "detail": detail[:120],
     }  # fmt: skip
     return _change_ours(db, notice_id, owner, values)
-
-
-def tell_story(db: Session, incident_ids: Iterable[int], kind: str, facts: str, *, by: str, now: datetime) -> None:
-    """A line in the story of each of these incidents: who was told."""
-    db.add_all(
-        IncidentEvent(incident_id=incident_id, at=now, kind=kind, by=by[:80], facts=facts)
-        for incident_id in incident_ids
-    )
-    db.flush()
 
 
 # -- for people
