@@ -135,6 +135,24 @@ class ServicesWrong(Invalid):
 
 class ServiceUnknown(NotFound):
     code = "service_unknown"
+class ContactUnknown(NotFound):
+    code = "contact_unknown"
+
+
+class NoticeUnknown(NotFound):
+    code = "notice_unknown"
+
+
+class NoticeOvertaken(Conflict):
+    """A notice that was sent, dropped or followed by a newer one is not sent again."""
+
+    code = "notice_overtaken"
+
+
+class ContactWrong(Invalid):
+    """`field` and `reason`, a code, say what: see `notify.contacts`."""
+
+    code = "contact_wrong"
 
 
 class AlertUnknown(NotFound):

@@ -31,6 +31,11 @@ def open_ones(db: Session) -> list[Incident]:
     return _with_annexes(db, db.scalars(_ordered().where(IncidentRow.state == "open")).all())
 
 
+def by_ids(db: Session, ids: Collection[int]) -> list[Incident]:
+    """These incidents, by id, in whatever state."""
+    return _with_annexes(db, db.scalars(_ordered().where(IncidentRow.id.in_(sorted(ids)))).all())
+
+
 def resolved_since(db: Session, since: datetime) -> list[Incident]:
     """Incidents that were resolved after this moment: they may come back, or be seen in another light."""
     query = _ordered().where(IncidentRow.state == "resolved", IncidentRow.resolved_at > since)
