@@ -135,6 +135,8 @@ class ServicesWrong(Invalid):
 
 class ServiceUnknown(NotFound):
     code = "service_unknown"
+
+
 class ContactUnknown(NotFound):
     code = "contact_unknown"
 
@@ -177,6 +179,8 @@ class RuleChanged(Conflict):
     """Somebody else changed it since this person read it."""
 
     code = "rule_changed"
+
+
 class MaintenanceWrong(Invalid):
     """Planned work that cannot be so; `field` in the facts names where, `reason` is a code that has words."""
 
