@@ -38,6 +38,10 @@ Reason = Literal[
 ]  # fmt: skip
 
 
+Document = tuple[int, int]
+"""Number and time of creation: numbers begin anew when a spool is emptied."""
+
+
 class Trial(NamedTuple):
     """One try of one document that ended with the queue stopped; times are the print server's, in whole seconds."""
 
@@ -46,8 +50,7 @@ class Trial(NamedTuple):
     begun: int
 
     @property
-    def document(self) -> tuple[int, int]:
-        """Numbers begin anew when a spool is emptied: with its time, a number stands for one document."""
+    def document(self) -> Document:
         return self.job, self.created
 
 
@@ -58,8 +61,10 @@ class Sight(Struct, frozen=True, kw_only=True):
     accepting: bool = True
     said: str = ""
     """The queue's printer-state-message."""
-    documents: frozenset[tuple[int, int]] | None = frozenset()
-    """Number and time of those that wait; None if the server did not tell all of them."""
+    documents: frozenset[Document] | None = frozenset()
+    """Those that wait or print; None if the server did not tell all of them."""
+    held: frozenset[Document] = frozenset()
+    """Those that somebody put on hold."""
     trials: tuple[tuple[Trial, str], ...] = ()
     """Documents that were begun and put back when the queue stopped, with what was said of it then."""
     remembered: frozenset[str] = frozenset()
@@ -183,7 +188,7 @@ def noted(course: Course, sight: Sight, *, now: float) -> Course:
     if sight.stopped:
         trials += [trial for trial, _ in sight.trials if trial not in trials]
     if sight.documents is not None:
-        trials = [trial for trial in trials if trial.document in sight.documents]
+        trials = [trial for trial in trials if trial.document in sight.documents | sight.held]
     # A clock that was set back makes attempts of the future: they count, too.
     attempts = [attempt for attempt in course.attempts if now - attempt.at <= CAUSE_LASTS_S]
     return replace(course, trials=trials, attempts=attempts)
@@ -216,7 +221,7 @@ def _not_ours(watch: Watch, sight: Sight) -> tuple[Outcome, Reason] | None:
 def _not_again(course: Course, watch: Watch, sight: Sight) -> tuple[Outcome, Reason] | None:
     if sight.documents is None:
         return "gave_up", "documents_unknown"
-    failed = [trial.document for trial in course.trials]
+    failed = [trial.document for trial in course.trials if trial.document in sight.documents]
     if any(failed.count(document) >= MOST_FAILURES for document in failed):
         return "gave_up", "same_document"
     for cause in watch.causes:

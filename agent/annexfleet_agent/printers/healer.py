@@ -42,7 +42,7 @@ class Healer:
         self._acts = acts
         self._courses = _read(self._file)
         self._watches: dict[str, Watch] = {}
-        self._documents: dict[str, frozenset[tuple[int, int]]] = {}
+        self._documents: dict[str, frozenset[heal.Document]] = {}
         self._denied_at = float("-inf")
 
     def heal(self, sights: dict[str, Sight], *, began: float, server_now: float | None) -> dict[str, Verdict]:
@@ -164,6 +164,7 @@ def sight_of(printer: merge.Printer, *, told_at: float, now_mono: float) -> Sigh
         accepting=queue.accepting is not False,
         said=queue.said,
         documents=queue.jobs.documents if queue.jobs is not None else None,
+        held=queue.jobs.held if queue.jobs is not None else frozenset(),
         trials=queue.jobs.trials if queue.jobs is not None else (),
         remembered=frozenset(queue.memory.causes) - merge.QUEUE_CAUSES,
     )

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from annexfleet_agent.printers import device, ipp, supplies, transport
 from annexfleet_agent.printers.failure import Failed
-from annexfleet_agent.printers.heal import Trial
+from annexfleet_agent.printers.heal import Document, Trial
 from annexfleet_agent.printers.seen import Seen, word
 
 MAX_QUEUES = 64
@@ -49,8 +49,10 @@ class Jobs(Struct, frozen=True, kw_only=True):
     progress: tuple[int, ...] = ()
     """Moves when the oldest document ends or another page is out, and not when a document is added."""
     reasons: list[str] = []
-    documents: frozenset[tuple[int, int]] | None = frozenset()
-    """Number and time of each; None if they are too many to be told, or hidden."""
+    documents: frozenset[Document] | None = frozenset()
+    """None if they are too many to be told, or hidden."""
+    held: frozenset[Document] = frozenset()
+    """Those on hold."""
     trials: tuple[tuple[Trial, str], ...] = ()
     """Those that were begun and put back when the queue stopped, each with the printer's message of that time."""
 
@@ -201,12 +203,15 @@ def by_queue(jobs: list[ipp.Attributes], server_now: float) -> dict[str, Jobs]:
     """The documents that wait or print, by the name of their queue; times count as `server_now` does."""
     of: dict[str, list[ipp.Attributes]] = {}
     for job in jobs:
-        if device.number(job, "job-state") != _HELD:
-            of.setdefault(unquote(device.text(job, "job-printer-uri").rpartition("/")[2]), []).append(job)
+        of.setdefault(unquote(device.text(job, "job-printer-uri").rpartition("/")[2]), []).append(job)
     return {name: _together(members, server_now) for name, members in of.items()}
 
 
 def _together(jobs: list[ipp.Attributes], server_now: float) -> Jobs:
+    held = frozenset(_document(job) for job in jobs if device.number(job, "job-state") == _HELD)
+    jobs = [job for job in jobs if device.number(job, "job-state") != _HELD]
+    if not jobs:
+        return Jobs(held=held)
     created = [device.number(job, "time-at-creation") or server_now for job in jobs]
     begun = [device.number(job, "time-at-processing") or 0 for job in jobs]
     ids = [device.number(job, "job-id") or 0 for job in jobs]
@@ -216,11 +221,14 @@ def _together(jobs: list[ipp.Attributes], server_now: float) -> Jobs:
         quiet_s=max(0.0, server_now - max(min(created), *begun)),
         progress=(min(ids), sum(device.number(job, "job-impressions-completed") or 0 for job in jobs)),
         reasons=sorted({reason for job in jobs for reason in device.strings(job, "job-state-reasons")}),
-        documents=frozenset(
-            (device.number(job, "job-id") or 0, device.number(job, "time-at-creation") or 0) for job in jobs
-        ),
+        documents=frozenset(_document(job) for job in jobs),
+        held=held,
         trials=tuple(trial for job in jobs if (trial := _trial(job)) is not None),
     )
+
+
+def _document(job: ipp.Attributes) -> Document:
+    return device.number(job, "job-id") or 0, device.number(job, "time-at-creation") or 0
 
 
 def _trial(job: ipp.Attributes) -> tuple[Trial, str] | None:
@@ -228,8 +236,7 @@ def _trial(job: ipp.Attributes) -> tuple[Trial, str] | None:
     reasons = device.strings(job, "job-state-reasons")
     if begun is None or device.number(job, "job-state") != _PENDING or _STOPPED_WITH.isdisjoint(reasons):
         return None
-    number, created = device.number(job, "job-id") or 0, device.number(job, "time-at-creation") or 0
-    return Trial(number, created, begun), device.text(job, "job-printer-state-message")
+    return Trial(*_document(job), begun), device.text(job, "job-printer-state-message")
 
 
 def _queue(printer: ipp.Attributes, jobs: dict[str, Jobs] | None) -> Queue:

@@ -32,6 +32,10 @@ def stopped(*trials, said=SAID, told_at=0.0, **more):
 RUNNING = Sight(stopped=False, **WELL)
 
 
+def printing(*trials):
+    return msgspec.structs.replace(RUNNING, documents=frozenset(trial.document for trial in trials))
+
+
 class Queue:
     """A queue over some passes 30 s apart, with nobody but the decider to look at it."""
 
@@ -176,7 +180,7 @@ def test_other_paper_for_this_document_is_waited_for_though_the_printer_is_idle(
 
 def test_a_document_that_failed_twice_keeps_the_queue_stopped_until_it_is_gone():
     queue = Queue()
-    queue.outcomes(stopped(), RUNNING, stopped(AGAIN))
+    queue.outcomes(stopped(), printing(FAILED), stopped(AGAIN))
 
     assert queue.outcomes(stopped(AGAIN, **WELL), stopped(AGAIN, **WELL))[-1] == ("gave_up", "same_document")
     assert queue.course.trials == [FAILED, AGAIN]
@@ -184,6 +188,16 @@ def test_a_document_that_failed_twice_keeps_the_queue_stopped_until_it_is_gone()
     without = stopped(**WELL, trials=(), documents=frozenset({(9, 500)}))
     assert queue.sees(without).resume
     assert queue.course.trials == []
+
+
+def test_a_document_on_hold_stops_nobody_but_is_remembered():
+    queue = Queue()
+    held = {"trials": (), "documents": frozenset({(9, 500)}), "held": frozenset({FAILED.document})}
+    queue.outcomes(stopped(), printing(FAILED), stopped(AGAIN))
+
+    assert queue.outcomes(stopped(**WELL, **held), stopped(**WELL, **held))[-1] == ("waiting", "cause_gone")
+    released = {"trials": (), "documents": frozenset({FAILED.document})}
+    assert queue.sees(stopped(**WELL, **released)).reason == "same_document"
 
 
 def test_a_number_that_begins_anew_is_another_document():
