@@ -7,10 +7,11 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.alerts.fleet import Fleet
 from annexfleet_controller.calendars import DEFAULT, Calendar
-from annexfleet_controller.readiness.services import Override, ServiceDefinition
+from annexfleet_controller.maintenance import Maintenance
+from annexfleet_controller.readiness.services import Override, ServiceDefinition, catalogue
 from annexfleet_controller.rules.model import Rule, SubjectKind
 from annexfleet_controller.rules.ruleset import Ruleset
-from annexfleet_controller.store import calendars, fleet, readiness, rules
+from annexfleet_controller.store import calendars, fleet, maintenance, readiness, rules
 
 READ_EVERY = timedelta(seconds=15)
 
@@ -24,6 +25,9 @@ class Books:
         self.ruleset = Ruleset()
         self.known_services: Mapping[str, ServiceDefinition] = {}
         self._own_services: Mapping[str, Mapping[str, Override]] = {}
+        self.maintenances: Sequence[Maintenance] = ()
+        self._rules_stamp: object = None
+        self._services_version: object = None
         self._read_at: datetime | None = None
 
     def look_again(self) -> None:
@@ -31,17 +35,25 @@ class Books:
         self._read_at = None
 
     def read_if_due(self, db: Session, *, now: datetime) -> bool:
-        """Read anew what is older than `READ_EVERY`; whether anything is different."""
+        """Read anew what is older than `READ_EVERY`; whether annexes have to be judged anew because of it."""
         if self._read_at is not None and now - self._read_at < READ_EVERY:
             return False
         self._read_at = now
-        before = (self.province, self.calendars, self.ruleset, self.known_services, self._own_services)
+        before = self._judging()
         self.province = calendars.of_province(db)
         self.calendars = calendars.of_all(db)
-        self.ruleset = rules.ruleset(db)
-        self.known_services = readiness.services(db)
-        self._own_services = readiness.own_services(db)
-        return before != (self.province, self.calendars, self.ruleset, self.known_services, self._own_services)
+        if (stamp := rules.stamp(db)) != self._rules_stamp:
+            self._rules_stamp, self.ruleset = stamp, rules.ruleset(db)
+        if (version := readiness.services_version(db)) != self._services_version:
+            self._services_version = version
+            self.known_services = catalogue(readiness.own_services(db))
+            self._own_services = readiness.all_overrides(db)
+        self.maintenances = maintenance.current(db, since=now - READ_EVERY, now=now + READ_EVERY)
+        return before != self._judging()
+
+    def _judging(self) -> tuple[object, ...]:
+        """What, if it is different, makes every annex be judged anew."""
+        return self.province, self.calendars, self._rules_stamp, self._services_version
 
     def moved_devices(self, db: Session, known: Fleet, *, now: datetime) -> set[int]:
         """Numbers of devices that were let in, moved, renamed or shut out since the fleet was read."""

@@ -6,27 +6,30 @@ everybody would seem silent.
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import zones
-from annexfleet_controller.alerts import evidence, gather, judging, late
+from annexfleet_controller.alerts import claims, evidence, gather, judging, late, rank
+from annexfleet_controller.alerts import incidents as grouping
 from annexfleet_controller.alerts.books import Books
 from annexfleet_controller.alerts.causes import Context, fixes_text
 from annexfleet_controller.alerts.fleet import JAMS_SPAN, Fleet
 from annexfleet_controller.alerts.judging import Judged, Surroundings
-from annexfleet_controller.alerts.ledger import Ledger, Round
+from annexfleet_controller.alerts.ledger import Ledger, Round, Stepped
 from annexfleet_controller.alerts.trends import Trends
 from annexfleet_controller.clock import SYSTEM, Clock
+from annexfleet_controller.fixes import Claim
+from annexfleet_controller.notify import planning
 from annexfleet_controller.readiness.model import AnnexReadiness
 from annexfleet_controller.rules.judge import judge_all
 from annexfleet_controller.rules.subjects import places
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import figures, incidents, printer_events, pulses, readiness, supplies
+from annexfleet_controller.store import figures, fixes, incidents, printer_events, pulses, readiness, supplies
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.printer_events import Onset
 from annexfleet_controller.supplies import levels
@@ -38,6 +41,10 @@ JUDGED_EVERY = timedelta(seconds=60)
 """An annex of which nothing is heard is judged so often: silence and the clock are evidence too."""
 RIPENS_EVERY = timedelta(seconds=10)
 """One where an alert is about to open or to clear."""
+GROUPED_EVERY = timedelta(seconds=60)
+"""Ranks grow with time, and what a cause explained may come to stand for itself."""
+NOTED_EVERY = timedelta(seconds=60)
+"""That somebody looks at readiness is itself remembered, so that a time in which nobody did is unknown."""
 LISTENS_WITHIN = timedelta(seconds=60)
 """Ingest tells every few seconds that it listens."""
 
@@ -69,12 +76,14 @@ class Watcher:
         with reading(engine) as db:
             self.ledger = Ledger.read(db, now=now)
             self.fleet.remember(printer_events.since(db, now - JAMS_SPAN))
-            self._readiness: dict[str, AnnexReadiness] = {}
             self._cuts = evidence.Cuts(incidents.resolved_since(db, now - evidence.LOOKED_AT_FOR))
         self._pulses = pulses.Follower()
         self._is_first = True
+        self._claims = False
+        """Whether somebody says that something is mended, and waits to hear whether it is."""
+        self._readiness: dict[str, AnnexReadiness] = {}
         self._due: dict[str, datetime] = {}
-        self._ripened_at = self._ranked_at = now
+        self._ripened_at = self._grouped_at = self._noted_at = now
         self._supplies: dict[tuple[str, str], SupplyDay] = {}
         self._complained: set[str] = set()
         self._committed_s = 0.0
@@ -89,6 +98,7 @@ class Watcher:
             changed = self.books.read_if_due(db, now=now)
             self.trends.renew(db, self.fleet, self.books, now=now)
             self.ledger.see_acknowledgements(incidents.acknowledgements(db))
+            self._claims = fixes.any_open(db)
         due: set[str] = set()
         if told.listens(now):
             due = self._due_annexes(heard, now, everything=self._is_first or changed)
@@ -209,43 +219,96 @@ class Watcher:
         now: datetime,
     ) -> None:
         judged = {annex_id: self.judged[annex_id] for annex_id in due if annex_id in self.judged}
-        stepped = self.ledger.step(
-            verdicts, judged, rules=self.books.ruleset, calendars=self.books.calendars, province=self.books.province,
-            roles={number: view.role for number, view in self.fleet.views.items()}, now=now,
-        )  # fmt: skip
-        grouped = self.ledger.group(stepped, self._context(), now=now)
+        stepped, grouped = self._concluded(verdicts, judged, now)
         ready = {a: of.readiness for a, of in judged.items() if self._readiness.get(a) != of.readiness}
         stock = self._new_levels(judged.values(), now)
+        is_noted = self._is_first or bool(ready) or now - self._noted_at >= NOTED_EVERY
+        if not (stepped.after or grouped.incidents or onsets or corrections or stock or is_noted or self._claims):
+            return
         began = self.clock.mono()
         with writing(self.engine) as db:
             written = self.ledger.write(db, stepped, grouped, now=now)
             corrected = evidence.written(db, corrections, now=now)
+            settled = claims.step(db, written.live(self.ledger.live), now=now)
             printer_events.add(db, onsets)
             supplies.note(db, stock)
             readiness.write_now(db, ready, now=now)
-            pulses.add(db, {}, now=now, origin="watch", annexes=_letters(written, corrected, ready))
+            was_away = is_noted and readiness.note(db, ready, now=now)
+            pulses.add(db, {}, now=now, origin="watch", annexes=_letters(written, corrected, settled, ready))
         self._committed_s = self.clock.mono() - began
         self.ledger.remember(written, now=now)
         self._cuts.see([*written.incidents, *corrected])
-        self._readiness |= ready
         self._supplies |= {(row.printer_id, row.supply): row for row in stock}
+        self._readiness |= ready
+        if is_noted:
+            self._noted_at = now
+        if was_away and not self._is_first:  # nobody looked for a while: every annex has to be noted anew
+            self._readiness.clear()
+            self._due.clear()
+        if not written.is_empty:
+            planning.plan_notices(self.engine, self.books.ruleset, self.books.calendars, now=now)
 
-    def _context(self) -> Context:
-        hangs_on: dict[Thing, tuple[Thing, ...]] = {}
-        fixes: dict[str, str] = {}
+    def _concluded(
+        self, verdicts: Iterable[Verdict], judged: Mapping[str, Judged], now: datetime
+    ) -> tuple[Stepped, grouping.Grouping]:
+        """What becomes of alerts and incidents; of incidents nothing, while no alert changed and no minute passed."""
+        stepped = self.ledger.step(
+            verdicts, judged, rules=self.books.ruleset, calendars=self.books.calendars, province=self.books.province,
+            roles={number: view.role for number, view in self.fleet.views.items()}, now=now,
+        )  # fmt: skip
+        hangs_on = self._hangs_on()
+        stepped = self.ledger.mute(
+            stepped, self.books.maintenances, roles={view.id: view.role for view in self.fleet.views.values()},
+            devices={thing: [device.id for device in of] for thing, of in hangs_on.items()}, now=now,
+        )  # fmt: skip
+        if not stepped.after and now - self._grouped_at < GROUPED_EVERY:
+            return stepped, grouping.Grouping((), {}, ())
+        self._grouped_at = now
+        mutes = {rule.id: rule.mutes for rule in self.books.ruleset.rules()}
+        grouped = self.ledger.group(stepped, Context(mutes=mutes, hangs_on=hangs_on, fixes=self._fixes()), now=now)
+        return stepped, self._ranked(grouped, now)
+
+    def _ranked(self, grouped: grouping.Grouping, now: datetime) -> grouping.Grouping:
+        """The same with the rank that each open incident has now."""
+        effects: dict[str, set[Thing]] = {}
+        for (_, thing, _), where in grouped.assignments.items():
+            effects.setdefault(where.incident_key, set()).add(thing)
+        places_of = {
+            annex_id: rank.Place(
+                calendar=self.books.calendar(annex_id), queues=of.view.queues, readiness=of.readiness,
+                average_waiting=self.trends.average_waiting.get(annex_id, {}),
+            )
+            for annex_id, of in self.judged.items()
+        }  # fmt: skip
+        ranked = tuple(
+            structs.replace(one, rank=rank.of(one, places_of, now=now, effects=effects.get(one.key, ())))
+            if one.state == "open"
+            else one
+            for one in grouped.incidents
+        )
+        return structs.replace(grouped, incidents=ranked)
+
+    def _hangs_on(self) -> dict[Thing, tuple[Thing, ...]]:
+        """Printers and queues, with the devices that can tell of them."""
+        found: dict[Thing, tuple[Thing, ...]] = {}
         for annex_id, of in self.judged.items():
             ids = {device.number: Thing("device", device.id) for device in of.view.devices}
             for seen in of.view.printers:
-                hangs_on[Thing("printer", seen.id)] = tuple(ids[number] for number in seen.seen_by)
+                found[Thing("printer", seen.id)] = tuple(ids[number] for number in seen.seen_by)
             for queue in of.view.queues:
-                hangs_on[Thing("queue", f"{annex_id}/{queue.service}")] = (ids[queue.device_number],)
+                found[Thing("queue", f"{annex_id}/{queue.service}")] = (ids[queue.device_number],)
+        return found
+
+    def _fixes(self) -> dict[str, str]:
+        """The repairs of annexes, and of each of their services."""
+        found: dict[str, str] = {}
+        for annex_id, of in self.judged.items():
             for service in of.readiness.services:
                 if service.fix_set:
-                    fixes[f"{annex_id}/{service.service}"] = fixes_text(service.fix_set)
+                    found[f"{annex_id}/{service.service}"] = fixes_text(service.fix_set)
             if of.readiness.plan:
-                fixes[annex_id] = fixes_text(fix for remedy in of.readiness.plan for fix in remedy.fixes)
-        mutes = {rule.id: rule.mutes for rule in self.books.ruleset.rules()}
-        return Context(mutes=mutes, hangs_on=hangs_on, fixes=fixes)
+                found[annex_id] = fixes_text(fix for remedy in of.readiness.plan for fix in remedy.fixes)
+        return found
 
     def _new_levels(self, judged: Iterable[Judged], now: datetime) -> list[SupplyDay]:
         """Supplies whose level, or whose day, is another than was written last."""
@@ -265,8 +328,12 @@ def _figures(db: Session) -> Figures:
     )
 
 
-def _letters(written: Round, corrected: Iterable[Incident], ready: Collection[str]) -> dict[str, str]:
+def _letters(
+    written: Round, corrected: Iterable[Incident], settled: Collection[Claim], ready: Collection[str]
+) -> dict[str, str]:
     letters = written.annexes | {incident.annex_id: "ai" for incident in corrected}
+    if settled:
+        letters[""] = "i"
     for annex_id in ready:
         letters[annex_id] = letters.get(annex_id, "") + "r"
     return letters

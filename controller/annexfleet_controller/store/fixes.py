@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select, update
+from sqlalchemy import exists, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -39,6 +39,11 @@ def add(db: Session, claim: Claim) -> tuple[Claim, bool]:
         return other, False
     assert id_ is not None, "the database numbers rows"
     return msgspec.structs.replace(claim, id=id_), True
+
+
+def any_open(db: Session) -> bool:
+    """Whether `open_ones` would give any."""
+    return bool(db.scalar(select(exists().where(FixClaim.outcome == "checking"))))
 
 
 def open_ones(db: Session) -> list[Claim]:
