@@ -229,7 +229,7 @@ def forget_old(worker: Worker) -> None:
 
 
 def forget_trouble(worker: Worker) -> None:
-    """Alerts that cleared, incidents that were resolved, and what belongs to them, when the settings keep them no more."""
+    """Alerts that cleared, incidents that were resolved, and what belongs to them, when they are kept no more."""
     before = worker.clock.now() - timedelta(days=worker.settings.keep_alerts_days)
     # Notices first: what was said of an incident goes before the incident.
     prunes = (notices.prune, alerts.prune, incidents.prune, maintenance.prune, printer_events.prune)
@@ -250,7 +250,7 @@ def tell_outside(worker: Worker) -> None:
         return
     now = worker.clock.now()
     outcome = webhook.post(worker.settings.deadman_url, b"{}", secret="", notice_id="alive", now=now)
-    if outcome.kind != "sent":
+    if outcome.result != "sent":
         log.warning("address outside not reached reason=%s", outcome.reason)
         return
     with writing(worker.engine) as db:
