@@ -32,6 +32,7 @@ from annexfleet_controller.store import (
     pulses,
     set_aside,
     states,
+    supplies,
     watches,
 )
 from annexfleet_controller.store.database import open_database, reading, writing
@@ -187,7 +188,7 @@ def _devices_with(worker: Worker, resolution_s: int, until: datetime, after: int
 
 
 def forget_old(worker: Worker) -> None:
-    """Changes and messages set aside, when they are older than the settings keep them."""
+    """Changes, messages set aside and days of supplies, when they are older than the settings keep them."""
     now, kept = worker.clock.now(), worker.settings
     for prune, days in ((changes.prune, kept.keep_changes_days), (set_aside.prune, kept.keep_set_aside_days)):
         while True:
@@ -195,6 +196,12 @@ def forget_old(worker: Worker) -> None:
                 gone = prune(db, before=now - timedelta(days=days), at_most=_PRUNE_AT_ONCE)
             if gone < _PRUNE_AT_ONCE or not worker.go_on():
                 break
+    while True:
+        with writing(worker.engine) as db:
+            oldest = (now - timedelta(days=kept.keep_supply_days)).date()
+            gone = supplies.prune(db, before=oldest, at_most=_PRUNE_AT_ONCE)
+        if gone < _PRUNE_AT_ONCE or not worker.go_on():
+            break
 
 
 def forget_what_passed(worker: Worker) -> None:

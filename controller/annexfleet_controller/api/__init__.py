@@ -1,12 +1,13 @@
 """JSON under /api/v1, by noun, for programs and for our own pages."""
 
-from annexfleet_controller.api import annexes, devices, events, health, printers, queues, tokens
+from annexfleet_controller.api import annexes, devices, events, health, printers, queues, supplies, tokens
 
 ROUTERS = (
     annexes.router,
     devices.router,
     printers.router,
     queues.router,
+    supplies.router,
     tokens.router,
     events.router,
     health.router,

@@ -5,7 +5,7 @@ Moments are shown in the annexes' own time zone, whose offset changes: zones.py 
 Numbers come from devices, so every function here has an answer for every number: what cannot be one is unknown.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from babel import dates, numbers, units
 
@@ -87,6 +87,11 @@ def moment(language: Language, at: datetime) -> str:
 
 def day(language: Language, at: datetime) -> str:
     return dates.format_date(at.astimezone(PROVINCE), "long", locale=language.locale)
+
+
+def date_of(language: Language, day: date) -> str:
+    """A day of the calendar, without a time."""
+    return dates.format_date(day, "medium", locale=language.locale)
 
 
 def ago(language: Language, at: datetime, now: datetime) -> str:

@@ -16,6 +16,7 @@ from annexfleet_agent.protocol.messages import ProblemCode
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
+from annexfleet_controller.supplies import forecast, levels
 
 ROOM = Path(annexfleet_controller.__file__).parent
 TEMPLATES = sorted((ROOM / "web/templates").glob("*.html"))
@@ -94,6 +95,9 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("happening", ("change", "inventory", "receipt", "gap", "connected", "gone")),
         ("weakness", ("too_short", "too_long", "too_common", "holds_name", "same_as_before")),
         ("span", ("24h", "7d", "90d")),
+        ("word", levels.KINDS),
+        ("supply_state", forecast.STATES),
+        ("supply_why", tuple(why for why in forecast.WHYS if why)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
