@@ -97,6 +97,12 @@ class UserUnknown(NotFound):
     code = "user_unknown"
 
 
+class SupplyUnknown(NotFound):
+    """No printer takes such a part, and none is on the shelf."""
+
+    code = "supply_unknown"
+
+
 class TokenUnknown(NotFound):
     code = "token_unknown"
 

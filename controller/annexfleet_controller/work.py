@@ -218,7 +218,7 @@ def _devices_with(worker: Worker, resolution_s: int, until: datetime, after: int
 
 
 def forget_old(worker: Worker) -> None:
-    """Changes and messages set aside, when they are older than the settings keep them."""
+    """Changes, messages set aside and days of supplies, when they are older than the settings keep them."""
     now, kept = worker.clock.now(), worker.settings
     for prune, days in ((changes.prune, kept.keep_changes_days), (set_aside.prune, kept.keep_set_aside_days)):
         while True:
@@ -226,6 +226,12 @@ def forget_old(worker: Worker) -> None:
                 gone = prune(db, before=now - timedelta(days=days), at_most=_PRUNE_AT_ONCE)
             if gone < _PRUNE_AT_ONCE or not worker.go_on():
                 break
+    while True:
+        with writing(worker.engine) as db:
+            oldest = (now - timedelta(days=kept.keep_supply_days)).date()
+            gone = supplies.prune(db, before=oldest, at_most=_PRUNE_AT_ONCE)
+        if gone < _PRUNE_AT_ONCE or not worker.go_on():
+            break
 
 
 def forget_trouble(worker: Worker) -> None:
@@ -241,7 +247,9 @@ def forget_trouble(worker: Worker) -> None:
                 break
     with writing(worker.engine) as db:
         readiness.prune(db, before=before)
-        supplies.prune(db, before=before.date(), at_most=_PRUNE_AT_ONCE)
+        supplies.prune(
+            db, before=(worker.clock.now() - timedelta(days=worker.settings.keep_supply_days)).date(), at_most=_PRUNE_AT_ONCE
+        )
 
 
 def tell_outside(worker: Worker) -> None:

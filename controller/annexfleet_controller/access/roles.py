@@ -9,6 +9,7 @@ Right = Literal[
     "look",  # annexes, devices, printers, queues, their past, live
     "own_account",  # one's own password, language and session; open to a one-time password too
     "diagnose",  # figures of the controller itself
+    "edit_stock",  # what is on the province's shelf
     "see_set_aside",
     "manage_tokens",
     "create_annexes",
@@ -21,6 +22,7 @@ _FROM: dict[Right, Role] = {
     "look": "staff",
     "own_account": "staff",
     "diagnose": "technician",
+    "edit_stock": "technician",
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
@@ -30,6 +32,7 @@ _FROM: dict[Right, Role] = {
 }
 
 PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes", "edit_province_calendar"})
+PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "edit_stock", "create_annexes"})
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""
 
 

@@ -9,6 +9,7 @@ from annexfleet_controller.api import (
     printers,
     queues,
     rules,
+    supplies,
     tokens,
 )
 
@@ -19,6 +20,7 @@ ROUTERS = (
     printers.router,
     queues.router,
     rules.router,
+    supplies.router,
     tokens.router,
     events.router,
     health.router,

@@ -105,6 +105,11 @@ def local_day(language: Language, on: date) -> str:
     return dates.format_skeleton("yMMMEd", on, locale=language.locale)
 
 
+def date_of(language: Language, day: date) -> str:
+    """A day of the calendar, without a time."""
+    return dates.format_date(day, "medium", locale=language.locale)
+
+
 def ago(language: Language, at: datetime, now: datetime) -> str:
     """How long ago, in one step; the words for just now below ten seconds."""
     passed = now - at

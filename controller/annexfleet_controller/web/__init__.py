@@ -8,6 +8,7 @@ from annexfleet_controller.web.pages import (
     calendars,
     device,
     own,
+    supplies,
 )
 
 ROUTERS = (
@@ -18,4 +19,5 @@ ROUTERS = (
     calendars.router,
     device.router,
     own.router,
+    supplies.router,
 )

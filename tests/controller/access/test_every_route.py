@@ -4,13 +4,16 @@ import pytest
 from fastapi import FastAPI
 from tests.controller.fleet import add_devices, device_id
 from tests.controller.site import Site
+from tests.controller.supplies.past import supply_day
 from tests.controller.web import places
 
 from annexfleet_controller.access.door import Anybody, Needs
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.app import _refuse_routes_without_policy, policies
+from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.tables import Base
+from annexfleet_controller.store.tables.base import Base
 
 OPEN = {
     ("GET", "/healthz"),
@@ -25,6 +28,9 @@ LOWEST = {
     ("GET", "/"): "staff",
     ("GET", "/annexes/{annex_id}"): "staff",
     ("GET", "/devices/{device_id}"): "staff",
+    ("GET", "/supplies"): "staff",
+    ("GET", "/supplies/print"): "staff",
+    ("POST", "/supplies/stock"): "technician",
     ("GET", "/password"): "staff",
     ("POST", "/password"): "staff",
     ("POST", "/sign-out"): "staff",
@@ -59,6 +65,12 @@ LOWEST = {
     ("GET", "/api/v1/devices/{device_id}/changes"): "staff",
     ("GET", "/api/v1/printers"): "staff",
     ("GET", "/api/v1/queues"): "staff",
+    ("GET", "/api/v1/supplies"): "staff",
+    ("GET", "/api/v1/supplies/orders"): "staff",
+    ("GET", "/api/v1/supplies/orders.csv"): "staff",
+    ("GET", "/api/v1/supplies/visits"): "staff",
+    ("GET", "/api/v1/supplies/visits.csv"): "staff",
+    ("PUT", "/api/v1/supplies/stock/{order_key}"): "technician",
     ("GET", "/api/v1/tokens"): "operator",
     ("POST", "/api/v1/tokens"): "operator",
     ("DELETE", "/api/v1/tokens/{token_id}"): "operator",
@@ -79,6 +91,8 @@ WHOLE_PROVINCE_ONLY = {
     ("DELETE", "/api/v1/calendars/holidays/{day}"),
     ("PUT", "/api/v1/calendars/ramadan"),
     ("DELETE", "/api/v1/calendars/ramadan/{hijri_year}"),
+    ("POST", "/supplies/stock"),
+    ("PUT", "/api/v1/supplies/stock/{order_key}"),
 }
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
     ("POST", "/admin/tokens"),
@@ -99,6 +113,8 @@ BODIES = {
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
+    ("POST", "/supplies/stock"): {"data": {"order_key": "cf259a", "quantity": "4"}},
+    ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 QUERIES = {
@@ -116,10 +132,12 @@ UNKNOWN = {
 
 @pytest.fixture
 def place(site: Site) -> Site:
+    Base.metadata.create_all(site.engine)
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
         places.annex(db, 2, site.clock.now())
     Base.metadata.create_all(site.engine)
+        supplies.note(db, [supply_day(site.clock.now().date())])
     add_devices(site.engine, 1)
     return site.with_authority()
 
@@ -130,6 +148,8 @@ def ask(site: Site, client, route: tuple[str, str]) -> int:
         annex_id="berkane-1", device_id=device_id(1), token_id="nothing", day="2027-03-10", hijri_year=1448
     )
     path += QUERIES.get(route, "")
+        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", order_key="cf259a"
+    ) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 

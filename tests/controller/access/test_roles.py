@@ -6,6 +6,7 @@ LOWEST: dict[Right, str] = {
     "look": "staff",
     "own_account": "staff",
     "diagnose": "technician",
+    "edit_stock": "technician",
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
@@ -21,6 +22,7 @@ def test_a_role_has_the_rights_from_the_lowest_that_has_them(role: str, right: R
 
 
 @pytest.mark.parametrize("right", ["diagnose", "create_annexes", "edit_province_calendar"])
+@pytest.mark.parametrize("right", ["diagnose", "edit_stock", "create_annexes"])
 def test_what_belongs_to_no_annex_is_for_people_of_the_whole_province(right: Right):
     assert not may("admin", right, whole_province=False)
 

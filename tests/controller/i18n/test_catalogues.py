@@ -17,6 +17,7 @@ from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
+from annexfleet_controller.supplies import forecast, levels
 
 ROOM = Path(annexfleet_controller.__file__).parent
 
@@ -129,6 +130,9 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("cartridge_colour", ("black", "cyan", "magenta", "yellow", "colour")),
         ("holiday", ("ramadan", *(one.name for one in (*FIXED, *FEASTS)))),
         ("calendar_reason", calendar_reasons()),
+        ("word", levels.KINDS),
+        ("supply_state", forecast.STATES),
+        ("supply_why", tuple(why for why in forecast.WHYS if why)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
