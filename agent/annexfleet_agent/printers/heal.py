@@ -1,8 +1,9 @@
 """Whether a print queue that stands still may be set going again.  Thinks only.
 
-With the error policy `stop-printer`, CUPS stops a queue when a document could not be sent, and leaves it so long after
-paper, cable or mains are back.  Who resumes it without knowing why it stopped prints a hundred times the same half
-page, or undoes what an administrator wanted.  So each rule below ends in "leave it alone"; see README.md.
+With the error policy `stop-printer`, or when a backend asks for it, CUPS stops a queue at the first document it could
+not send, and leaves it so long after paper, cable or mains are back.  Who resumes it without knowing why it stopped
+prints a hundred times the same half page, or undoes what an administrator wanted.  So each rule below ends in "leave it
+alone"; see README.md.
 """
 
 from typing import Literal, NamedTuple
