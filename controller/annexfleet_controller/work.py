@@ -248,7 +248,9 @@ def forget_trouble(worker: Worker) -> None:
     with writing(worker.engine) as db:
         readiness.prune(db, before=before)
         supplies.prune(
-            db, before=(worker.clock.now() - timedelta(days=worker.settings.keep_supply_days)).date(), at_most=_PRUNE_AT_ONCE
+            db,
+            before=(worker.clock.now() - timedelta(days=worker.settings.keep_supply_days)).date(),
+            at_most=_PRUNE_AT_ONCE,
         )
 
 

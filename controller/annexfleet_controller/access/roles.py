@@ -31,8 +31,14 @@ _FROM: dict[Right, Role] = {
     "edit_province_calendar": "operator",
 }
 
-PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes", "edit_province_calendar"})
-PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "edit_stock", "create_annexes"})
+PROVINCE_ONLY: frozenset[Right] = frozenset(
+    {
+        "diagnose",
+        "edit_stock",
+        "create_annexes",
+        "edit_province_calendar",
+    }
+)
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""
 
 

@@ -12,7 +12,6 @@ from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.app import _refuse_routes_without_policy, policies
 from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables import Base
 from annexfleet_controller.store.tables.base import Base
 
 OPEN = {
@@ -130,13 +129,23 @@ UNKNOWN = {
 """Those that are asked about something that is not there."""
 
 
+NAMES = {
+    "annex_id": "berkane-1",
+    "device_id": device_id(1),
+    "token_id": "nothing",
+    "day": "2027-03-10",
+    "hijri_year": "1448",
+    "order_key": "cf259a",
+    "rule_id": "cpu.high",
+}
+"""What stands in the place of the names in a route's path."""
+
+
 @pytest.fixture
 def place(site: Site) -> Site:
-    Base.metadata.create_all(site.engine)
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
         places.annex(db, 2, site.clock.now())
-    Base.metadata.create_all(site.engine)
         supplies.note(db, [supply_day(site.clock.now().date())])
     add_devices(site.engine, 1)
     return site.with_authority()
@@ -144,12 +153,7 @@ def place(site: Site) -> Site:
 
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
-    path = path.format(
-        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", day="2027-03-10", hijri_year=1448
-    )
-    path += QUERIES.get(route, "")
-        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", order_key="cf259a"
-    ) + QUERIES.get(route, "")
+    path = path.format(**NAMES) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 
