@@ -12,7 +12,6 @@ from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.app import _refuse_routes_without_policy, policies
 from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables.base import Base
 
 OPEN = {
     ("GET", "/healthz"),
