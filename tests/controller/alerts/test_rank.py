@@ -137,4 +137,5 @@ def test_the_order_of_incidents():
         one("g", 0, "warning", (), 20), one("h", 0, "info", ("x", "y", "z"), 0),
     ]  # fmt: skip
 
-    assert [found.key for found in sorted(ordered[::-1], key=rank.order)] == list("abcdefgh")
+    shuffled = ordered[::-1]
+    assert [found.key for found in sorted(shuffled, key=rank.order)] == list("abcdefgh")
