@@ -145,7 +145,8 @@ def test_open_incidents_are_those_of_the_kinds_in_sight_and_not_muted(shelf: Eng
         ):
             row = IncidentRow(
                 key=key, kind=kind, cause="paper_jam", annex_id=annex_id, thing_kind="printer", thing_id="x",
-                state=state, severity="warning", facts='{"printer": "hp"}', began_at=NOW, opened_at=NOW, muted=muted, score=score,
+                state=state, severity="warning", facts='{"printer": "hp"}', began_at=NOW, opened_at=NOW,
+                muted=muted, score=score,
             )  # fmt: skip
             db.add(row)
             db.flush()
