@@ -73,6 +73,8 @@ class Known(Struct, frozen=True):
     missing: list[Missing]
     unreadable: list[str] = []
     """Collectors whose stored state could not be decoded."""
+    beat_s: float = 0.0
+    """How long the newest beat was; 0 if there is none."""
 
     def get(self, subject: str, metric: str) -> Reading | None:
         return self.readings.get(subject, {}).get(metric)
@@ -125,6 +127,8 @@ class Printer(Struct, frozen=True):
     at: datetime
     missing: str = ""
     """Problem code where the printer could not be read at all."""
+    heal_outcome: str = ""
+    """What the agent did about a stopped queue (`printer_heal_outcome`); empty if it never had to."""
 
     @property
     def in_trouble(self) -> bool:
@@ -133,7 +137,12 @@ class Printer(Struct, frozen=True):
     @property
     def blocked(self) -> bool:
         """Whether nothing is printed, as far as its causes and its own state tell."""
-        return self.state in _HALTED or any(cause in CAUSES and CAUSES[cause].blocks == "yes" for cause in self.causes)
+        return self.state in _HALTED or any(map(blocks, self.causes))
+
+
+def blocks(cause: str) -> bool:
+    """Whether a printer with this cause prints nothing, whatever its state says."""
+    return cause in CAUSES and CAUSES[cause].blocks == "yes"
 
 
 class Queue(Struct, frozen=True):
@@ -175,6 +184,7 @@ def merge(
     missing: list[Missing] = []
     unreadable: list[str] = []
     told: dict[str, datetime] = {}
+    beat_s = 0.0
     for part in parts:
         change = _decode("change", part.payload)
         if not isinstance(change, Change):
@@ -192,6 +202,7 @@ def merge(
     if beat is not None and beat_at is not None:
         message = _decode("beat", beat)
         if isinstance(message, Beat):
+            beat_s = message.seconds
             _lay_over(readings, message.numbers, beat_at, told)
         else:
             unreadable.append("beat")
@@ -199,7 +210,7 @@ def merge(
         sample = _decode("live", live)
         if isinstance(sample, Live):
             _lay_over(readings, sample.readings, live_at, told)
-    return Known(readings, missing, unreadable)
+    return Known(readings, missing, unreadable, beat_s)
 
 
 def inventory(payload: bytes | None) -> Inventory | None:
@@ -264,6 +275,7 @@ def _printer(known: Known, subject: str, missing: str) -> Printer:
         trays=[_level(known, s, "tray") for s in known.subjects(f"tray:{name}/")],
         at=_newest(known, subject),
         missing=missing,
+        heal_outcome=known.word(subject, "printer_heal_outcome"),
     )
 
 

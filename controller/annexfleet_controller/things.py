@@ -82,7 +82,7 @@ class Alert(Struct, frozen=True, kw_only=True):
     since: datetime
     """Since when the condition holds."""
     evidence_at: datetime
-    """Of the newest reading that showed it."""
+    """Of the newest reading that it was judged by: that showed it, or showed that it cleared."""
     samples: int = 1
     """How many moments of evidence there were since it began."""
     clearing_since: datetime | None = None
@@ -93,6 +93,8 @@ class Alert(Struct, frozen=True, kw_only=True):
     cleared_at: datetime | None = None
     flaps: int = 0
     """How often it came back soon after it had cleared."""
+    returned_at: tuple[datetime, ...] = ()
+    """When it did so of late, oldest first; what `flaps` cannot tell: how fast."""
     acknowledged_at: datetime | None = None
     acknowledged_by: str = ""
     note: str = ""
@@ -111,7 +113,7 @@ class Alert(Struct, frozen=True, kw_only=True):
 
 
 IncidentKind = Literal[
-    "power_cut", "line_cut", "portal_down", "portal_down_everywhere", "printer", "device", "queue", "annex",
+    "power_cut", "line_cut", "portal_down", "portal_down_everywhere", "portal", "printer", "device", "queue", "annex",
     "controller",
 ]  # fmt: skip
 INCIDENT_KINDS: tuple[IncidentKind, ...] = get_args(IncidentKind)
@@ -130,6 +132,8 @@ class Rank(Struct, frozen=True):
     services_blocked: tuple[str, ...] = ()
     minutes: float = 0.0
     """Of opening time since it began."""
+    services_degraded: tuple[str, ...] = ()
+    """They do not count in the score, but of equal ones the one with more of them comes first."""
 
 
 class Incident(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
+from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller import state
 
 LOST_AFTER_BEATS = 3
@@ -48,8 +49,16 @@ class DeviceView(Struct, frozen=True, kw_only=True):
     beat_period_s: float = 300.0
     moves: tuple[datetime, ...] = ()
     """When it came and went in the last two hours, oldest first."""
+    goodbyes: tuple[datetime, ...] = ()
+    """Those of `moves` and before, in the last day, at which it said goodbye."""
     boots: tuple[datetime, ...] = ()
     """When it started in the last day, oldest first, as far as it told."""
+    values: dict[str, Value] = {}
+    """What it told of itself, by metric: of what moves all the time the mean of the last beat, else the last value."""
+    disks: dict[str, dict[str, Value]] = {}
+    """The same of each of its file systems, by mount point."""
+    told_at: datetime | None = None
+    """Of the newest of these readings."""
     on_mains: bool | None = None
     """None: it has no battery, or did not tell."""
     mains_at: datetime | None = None

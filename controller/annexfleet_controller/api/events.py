@@ -51,7 +51,8 @@ async def follow(
     watch: Annotated[bool, Query(description="Let the device report every 2 s while this stream is open")] = False,
     last_event_id: Annotated[str, Header(max_length=20)] = "",
 ) -> StreamingResponse:
-    """A stream of `device` events: who moved, and how (`beat`, `change`, `live`, `hello`, `gone`).
+    """A stream of `device` events: who moved, and how (`beat`, `change`, `live`, `hello`, `gone`); and of `annex`
+    events: where alerts, incidents, readiness or maintenance changed (`alert`, `incident`, `readiness`, `maintenance`).
 
     `refresh` says that something may have been missed: ask for everything anew.  `Last-Event-ID` resumes.
     One session may have 8 open, one person 20.

@@ -44,6 +44,7 @@ MOST_OF_A_PERSON = 20
 MOST = 2000
 
 _KINDS = {"b": "beat", "c": "change", "l": "live", "h": "hello", "g": "gone"}
+_ANNEX_KINDS = {"a": "alert", "i": "incident", "r": "readiness", "m": "maintenance"}
 
 
 Values = tuple[tuple[str, str, Value], ...]
@@ -51,9 +52,12 @@ Values = tuple[tuple[str, str, Value], ...]
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What happened to one device; or `refresh`: ask for everything anew; or `end`: nothing more will come."""
+    """What happened to one device, or to an annex as a whole (an empty `annex_id` is the province).
 
-    name: Literal["device", "refresh", "end"]
+    Or `refresh`: ask for everything anew; or `end`: nothing more will come.
+    """
+
+    name: Literal["device", "annex", "refresh", "end"]
     id: int = 0
     device_id: str = ""
     annex_id: str = ""
@@ -76,6 +80,8 @@ class Event(msgspec.Struct, frozen=True):
                     (plain(subject), plain(metric), _plain(value), plain(readings.text(words, metric, value)))
                     for subject, metric, value in self.values
                 ]
+        elif self.name == "annex":
+            data = {"annex": self.annex_id, "at": self.at, "kinds": self.kinds}
         lines.append(f"data: {msgspec.json.encode(data).decode()}")
         return ("\n".join(lines) + "\n\n").encode()
 
@@ -105,6 +111,8 @@ class Listener:
 
     def wants(self, event: Event) -> bool:
         """Whether it asked for this, and may see it."""
+        if event.name == "annex" and not event.annex_id:  # of several annexes: what is in sight is asked for anew
+            return not self.device_id and not self.annex_id
         if not self.person.scope.covers(event.annex_id):
             return False
         if self.device_id:
@@ -256,7 +264,7 @@ class Hub:
         names: dict[int, tuple[str, str]],
         values: dict[int, Values],
     ) -> list[Event]:
-        """One event a pulse and device; the values go with the newest of each device."""
+        """One event a pulse and device, or annex; the values go with the newest of each device."""
         newest = {number: pulse.id for pulse in new for number in pulse.devices}
         events = []
         for pulse in new:
@@ -267,6 +275,9 @@ class Hub:
                 kinds = tuple(_KINDS[letter] for letter in letters if letter in _KINDS)
                 of = values.get(number, ()) if newest[number] == pulse.id else ()
                 events.append(Event("device", pulse.id, device_id, annex_id, pulse.at.timestamp(), kinds, of))
+            for annex_id, letters in pulse.annexes.items():
+                kinds = tuple(_ANNEX_KINDS[letter] for letter in letters if letter in _ANNEX_KINDS)
+                events.append(Event("annex", pulse.id, "", annex_id, pulse.at.timestamp(), kinds))
         return events
 
     def _values(self, db: Session, new: list[pulses.Pulse], numbers: set[int]) -> dict[int, Values]:

@@ -37,7 +37,7 @@ class Leaf(Struct, frozen=True):
 
 
 class Need(Struct, frozen=True):
-    """At least so many of these must work."""
+    """At least so many of these must work.  0 may work with none at all: then it can only degrade."""
 
     capability: CapabilityName
     at_least: int
@@ -53,14 +53,18 @@ class All(Struct, frozen=True):
 
 
 class Reason(Struct, frozen=True):
-    """Why a need is not met, or not in full."""
+    """How a need is met, and what it lacks."""
 
     capability: CapabilityName
+    state: State
+    """Of a service that needs nothing else."""
     working: int
     unknown: int
     at_least: int
     full: int
     failing: tuple[Leaf, ...]
+    unsure: tuple[Leaf, ...] = ()
+    """Those of which nobody knows."""
 
 
 class ServiceReadiness(Struct, frozen=True):
@@ -69,9 +73,16 @@ class ServiceReadiness(Struct, frozen=True):
     service: str
     state: State
     reasons: tuple[Reason, ...] = ()
-    """The chain: what is not met first, then what is met in part."""
+    """The chain: what is not met first, then what hangs on the unknown, then what is met in part."""
     fix_set: tuple[Fix, ...] = ()
-    """The fewest repairs after which it can be provided again; empty unless it is blocked."""
+    """The fewest repairs after which it can be provided again; empty unless it is blocked, and where none can help.
+
+    Things of which nobody knows count as working here: whether they do shows when the rest is repaired.
+    """
+    met: tuple[Reason, ...] = ()
+    """What is met in full."""
+    fix_set_proven: bool = True
+    """False: so much is broken that the search was given up, and there may be a smaller set (see `fixes`)."""
 
 
 class Remedy(Struct, frozen=True):
@@ -79,7 +90,7 @@ class Remedy(Struct, frozen=True):
 
     fixes: tuple[Fix, ...]
     restores: tuple[str, ...]
-    """Services that can be provided again once these are done."""
+    """Services that can be provided again once these, and those of the remedies before, are done."""
 
 
 class AnnexReadiness(Struct, frozen=True):
@@ -89,6 +100,8 @@ class AnnexReadiness(Struct, frozen=True):
     services: tuple[ServiceReadiness, ...]
     plan: tuple[Remedy, ...] = ()
     """The smallest set of repairs that brings back every blocked service, those first that bring back most."""
+    is_open: bool = True
+    """Whether citizens could come now; at night switched-off devices are no trouble."""
 
     @property
     def state(self) -> State:

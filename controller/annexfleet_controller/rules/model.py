@@ -14,6 +14,9 @@ SubjectKind = Literal[
 SUBJECT_KINDS: tuple[SubjectKind, ...] = get_args(SubjectKind)
 
 
+Values = dict[str, Value | bool | None]
+
+
 class Subject(Struct, frozen=True, kw_only=True):
     """One thing, or a part of it, with all that rules may ask of it.
 
@@ -25,7 +28,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     thing: Thing
     part: str = ""
     annex_id: str
-    values: dict[str, Value | bool | None]
+    values: Values
     at: datetime
     """Of the newest reading behind it, by our clock."""
     since: dict[str, datetime] = {}
@@ -46,18 +49,27 @@ class Is(Struct, frozen=True, kw_only=True, tag="is", forbid_unknown_fields=True
     equals: str | bool | None = None
     has: tuple[str, ...] = ()
     """For a set of words: whether it has any of these."""
+    optional: bool = False
+    """A further sign beside others, such as a forecast: while it is not known, its `All` or `Any` is judged without it.
+    A group of which nothing is known stays unknown."""
 
 
 class All(Struct, frozen=True, kw_only=True, tag="all", forbid_unknown_fields=True):
     of: tuple["Condition", ...]
+    optional: bool = False
+    """As in `Is`."""
 
 
 class Any(Struct, frozen=True, kw_only=True, tag="any", forbid_unknown_fields=True):
     of: tuple["Condition", ...]
+    optional: bool = False
+    """As in `Is`."""
 
 
 class Not(Struct, frozen=True, kw_only=True, tag="not", forbid_unknown_fields=True):
     of: "Condition"
+    optional: bool = False
+    """As in `Is`."""
 
 
 Condition = Is | All | Any | Not
@@ -74,6 +86,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     levels: dict[str, float] = {}
     """Thresholds by name, in the units of the metrics they are compared with."""
     severity: Severity = "warning"
+    warning_when: Condition | None = None
+    """Where it holds too, a severity of info becomes a warning."""
     critical_when: Condition | None = None
     """Where it holds too, the severity is critical."""
     for_s: float = 0.0
@@ -95,4 +109,6 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rules whose alerts it explains: of the same thing, and if its subject is an annex, of everything in it."""
     cause: str = ""
     """Of the guidance catalogue; empty where the subject's value `cause` says it."""
+    other_causes: dict[str, Condition] = {}
+    """Another cause where this holds too; the first that does counts."""
     enabled: bool = True

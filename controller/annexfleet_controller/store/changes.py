@@ -1,7 +1,8 @@
 """What happened to devices, newest last in the table."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -30,3 +31,47 @@ def prune(db: Session, *, before: datetime, at_most: int) -> int:
     ids = db.scalars(old).all()
     db.execute(delete(ChangeRow).where(ChangeRow.id.in_(ids)))
     return len(ids)
+
+
+class Happening(NamedTuple):
+    """One row, as little of it as is needed."""
+
+    device_number: int
+    at: datetime
+    received_at: datetime
+    kind: str
+    collector: str
+    payload: bytes
+
+
+def happenings(
+    db: Session,
+    *,
+    since: datetime,
+    kinds: Collection[str],
+    collectors: Collection[str] = (),
+    numbers: Collection[int] | None = None,
+    until: datetime | None = None,
+) -> list[Happening]:
+    """What happened to devices after this moment, oldest first: of these kinds and, if told, of these collectors.
+
+    Of all devices, or of some.
+    """
+    columns = (
+        ChangeRow.device_number, ChangeRow.at, ChangeRow.received_at, ChangeRow.kind, ChangeRow.collector,
+        ChangeRow.payload,
+    )  # fmt: skip
+    query = select(*columns).where(ChangeRow.kind.in_(kinds)).order_by(ChangeRow.at, ChangeRow.id)
+    if collectors:
+        query = query.where(ChangeRow.collector.in_(collectors))
+    if until is not None:
+        query = query.where(ChangeRow.at <= until)
+    if numbers is None:
+        # What happened after a moment was received after it, and for that there is an index.
+        return [Happening(*row) for row in db.execute(query.where(ChangeRow.received_at > since, ChangeRow.at > since))]
+    found: list[Happening] = []
+    ordered = sorted(numbers)
+    for start in range(0, len(ordered), 500):
+        some = query.where(ChangeRow.device_number.in_(ordered[start : start + 500]), ChangeRow.at > since)
+        found += [Happening(*row) for row in db.execute(some)]
+    return found

@@ -1,6 +1,6 @@
 """The settings that are meant for devices."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -37,6 +37,19 @@ def of_all(db: Session) -> dict[int, DesiredSettings]:
     """The settings meant for every device for which there are any, by number."""
     rows = db.execute(select(DesiredConfig.device_number, DesiredConfig.settings))
     return {number: _decode(settings) for number, settings in rows}
+
+
+def versions(db: Session, device_numbers: Collection[int] | None = None) -> dict[int, tuple[int, datetime]]:
+    """Version of the settings meant for these devices, or for all, and since when; those without any are missing."""
+    query = select(DesiredConfig.device_number, DesiredConfig.version, DesiredConfig.updated_at)
+    if device_numbers is None:
+        return {number: (version, at) for number, version, at in db.execute(query)}
+    found: dict[int, tuple[int, datetime]] = {}
+    ordered = sorted(device_numbers)
+    for start in range(0, len(ordered), 500):
+        some = query.where(DesiredConfig.device_number.in_(ordered[start : start + 500]))
+        found |= {number: (version, at) for number, version, at in db.execute(some)}
+    return found
 
 
 def put(db: Session, device_number: int, settings: DesiredSettings, *, now: datetime) -> int:

@@ -1,12 +1,11 @@
 """What a page missed while its connection was down."""
 
-import json
 from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.store.pulses import Pulse
+from annexfleet_controller.store.pulses import COLUMNS, Pulse, pulse
 from annexfleet_controller.store.tables.talk import Pulse as PulseRow
 
 LATE = timedelta(seconds=10)
@@ -22,12 +21,9 @@ def missed(db: Session, last_id: int, *, limit: int = 2000) -> list[Pulse] | Non
     if since is None:
         return None
     query = (
-        select(PulseRow.id, PulseRow.at, PulseRow.devices)
-        .where(PulseRow.at >= since - LATE, PulseRow.id != last_id)
-        .order_by(PulseRow.id)
-        .limit(limit)
+        select(*COLUMNS).where(PulseRow.at >= since - LATE, PulseRow.id != last_id).order_by(PulseRow.id).limit(limit)
     )
     rows = db.execute(query).all()
     if len(rows) == limit:
         return None
-    return [Pulse(row_id, at, {int(k): v for k, v in json.loads(devices).items()}) for row_id, at, devices in rows]
+    return [pulse(*row) for row in rows]

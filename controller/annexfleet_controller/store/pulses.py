@@ -1,4 +1,4 @@
-"""One row a committed batch: which devices it touched.  Open pages follow these rows."""
+"""One row a committed batch: which devices and annexes it touched.  Open pages and the watch loop follow these rows."""
 
 import json
 from collections import deque
@@ -16,11 +16,24 @@ _LATE = timedelta(seconds=10)
 
 
 class Pulse(NamedTuple):
-    """Devices that a batch touched, each with letters: b(eat) c(hange) l(ive) h(ello) g(one)."""
+    """What a batch touched.
+
+    Devices with letters: b(eat) c(hange) l(ive) h(ello) g(one); annexes with letters: a(lert) i(ncident) r(eadiness)
+    m(aintenance), where an empty name stands for the province.
+    """
 
     id: int
     at: datetime
     devices: dict[int, str]
+    annexes: dict[str, str]
+
+
+COLUMNS = (PulseRow.id, PulseRow.at, PulseRow.devices, PulseRow.annexes)
+
+
+def pulse(id_: int, at: datetime, devices: str, annexes: str) -> Pulse:
+    """A pulse from its row."""
+    return Pulse(id_, at, {int(k): v for k, v in json.loads(devices).items()}, json.loads(annexes))
 
 
 class Follower:
@@ -36,20 +49,27 @@ class Follower:
             self._after = db.scalar(select(func.max(PulseRow.id))) or 0
             return []
         seen = {number for _, number in self._seen}
-        columns = (PulseRow.id, PulseRow.at, PulseRow.devices)
-        rows = db.execute(select(*columns).where(PulseRow.id > self._after).order_by(PulseRow.id))
+        rows = db.execute(select(*COLUMNS).where(PulseRow.id > self._after).order_by(PulseRow.id))
         fresh = [row for row in rows if row.id not in seen]
         self._seen.extend((row.at, row.id) for row in fresh)
         while self._seen and self._seen[0][0] < self._seen[-1][0] - _LATE:
             self._after = max(self._after, self._seen.popleft()[1])
-        return [Pulse(row.id, row.at, {int(k): v for k, v in json.loads(row.devices).items()}) for row in fresh]
+        return [pulse(*row) for row in fresh]
 
 
-def add(db: Session, devices: Mapping[int, str], *, now: datetime, origin: str = "ingest") -> None:
-    """Tell which devices this transaction touched, and how."""
-    if devices:
+def add(
+    db: Session,
+    devices: Mapping[int, str],
+    *,
+    now: datetime,
+    origin: str = "ingest",
+    annexes: Mapping[str, str] | None = None,
+) -> None:
+    """Tell which devices and annexes this transaction touched, and how."""
+    if devices or annexes:
         text = json.dumps({str(number): kinds for number, kinds in devices.items()}, separators=(",", ":"))
-        db.add(PulseRow(at=now, devices=text, origin=origin))
+        places = json.dumps(annexes or {}, separators=(",", ":"))
+        db.add(PulseRow(at=now, devices=text, annexes=places, origin=origin))
 
 
 def prune(db: Session, *, before: datetime) -> None:

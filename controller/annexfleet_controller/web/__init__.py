@@ -1,5 +1,23 @@
 """Pages for people: server-rendered, with htmx for what changes in place.  Every form works without a script."""
 
-from annexfleet_controller.web.pages import admin, annex, board, device, own, supplies
+from annexfleet_controller.web.pages import (
+    admin,
+    annex,
+    board,
+    calendar,
+    calendars,
+    device,
+    own,
+    supplies,
+)
 
-ROUTERS = (board.router, annex.router, device.router, own.router, admin.router, supplies.router)
+ROUTERS = (
+    admin.router,
+    annex.router,
+    board.router,
+    calendar.router,
+    calendars.router,
+    device.router,
+    own.router,
+    supplies.router,
+)

@@ -12,7 +12,6 @@ from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.app import _refuse_routes_without_policy, policies
 from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables.base import Base
 
 OPEN = {
     ("GET", "/healthz"),
@@ -39,9 +38,25 @@ LOWEST = {
     ("POST", "/admin/tokens"): "operator",
     ("POST", "/admin/tokens/{token_id}/revoke"): "operator",
     ("GET", "/admin/set-aside"): "operator",
+    ("GET", "/annexes/{annex_id}/calendar"): "staff",
+    ("POST", "/annexes/{annex_id}/calendar"): "operator",
+    ("GET", "/admin/calendars"): "staff",
+    ("POST", "/admin/calendars"): "operator",
     ("GET", "/api/v1/annexes"): "staff",
     ("POST", "/api/v1/annexes"): "operator",
     ("GET", "/api/v1/annexes/{annex_id}"): "staff",
+    ("GET", "/api/v1/calendars"): "staff",
+    ("GET", "/api/v1/calendars/province"): "staff",
+    ("PUT", "/api/v1/calendars/province"): "operator",
+    ("GET", "/api/v1/calendars/holidays"): "staff",
+    ("POST", "/api/v1/calendars/holidays"): "operator",
+    ("DELETE", "/api/v1/calendars/holidays/{day}"): "operator",
+    ("GET", "/api/v1/calendars/ramadan"): "staff",
+    ("PUT", "/api/v1/calendars/ramadan"): "operator",
+    ("DELETE", "/api/v1/calendars/ramadan/{hijri_year}"): "operator",
+    ("GET", "/api/v1/calendars/{annex_id}"): "staff",
+    ("PUT", "/api/v1/calendars/{annex_id}"): "operator",
+    ("DELETE", "/api/v1/calendars/{annex_id}"): "operator",
     ("GET", "/api/v1/devices"): "staff",
     ("GET", "/api/v1/devices/{device_id}"): "staff",
     ("GET", "/api/v1/devices/{device_id}/series"): "staff",
@@ -68,6 +83,12 @@ WHOLE_PROVINCE_ONLY = {
     ("GET", "/admin/annexes"),
     ("POST", "/admin/annexes"),
     ("POST", "/api/v1/annexes"),
+    ("POST", "/admin/calendars"),
+    ("PUT", "/api/v1/calendars/province"),
+    ("POST", "/api/v1/calendars/holidays"),
+    ("DELETE", "/api/v1/calendars/holidays/{day}"),
+    ("PUT", "/api/v1/calendars/ramadan"),
+    ("DELETE", "/api/v1/calendars/ramadan/{hijri_year}"),
     ("POST", "/supplies/stock"),
     ("PUT", "/api/v1/supplies/stock/{order_key}"),
 }
@@ -78,6 +99,14 @@ OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
 BODIES = {
+    ("POST", "/annexes/{annex_id}/calendar"): {"data": {"do": "reset", "version": "0"}},
+    ("POST", "/admin/calendars"): {"data": {"do": "feast", "name": "eid_al_fitr", "date": "2027-03-10"}},
+    ("PUT", "/api/v1/calendars/province"): {"json": {"version": 0, "document": {}}},
+    ("PUT", "/api/v1/calendars/{annex_id}"): {"json": {"version": 1, "document": {}}},
+    ("POST", "/api/v1/calendars/holidays"): {"json": {"name": "eid_al_fitr", "date": "2027-03-10"}},
+    ("PUT", "/api/v1/calendars/ramadan"): {
+        "json": {"first_day": "2027-02-08", "last_day": "2027-03-09", "confirmed": False}
+    },
     ("POST", "/admin/tokens"): {"data": {"annex": "berkane-1"}},
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
@@ -86,13 +115,33 @@ BODIES = {
     ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
-QUERIES = {("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio"}
-UNKNOWN_TOKEN = {("POST", "/admin/tokens/{token_id}/revoke"), ("DELETE", "/api/v1/tokens/{token_id}")}
+QUERIES = {
+    ("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio",
+    ("GET", "/api/v1/calendars/holidays"): "?year=2027",
+    ("DELETE", "/api/v1/calendars/holidays/{day}"): "?name=nothing",
+}
+UNKNOWN = {
+    ("POST", "/admin/tokens/{token_id}/revoke"),
+    ("DELETE", "/api/v1/tokens/{token_id}"),
+    ("DELETE", "/api/v1/calendars/holidays/{day}"),
+}
+"""Those that are asked about something that is not there."""
+
+
+NAMES = {
+    "annex_id": "berkane-1",
+    "device_id": device_id(1),
+    "token_id": "nothing",
+    "day": "2027-03-10",
+    "hijri_year": "1448",
+    "order_key": "cf259a",
+    "rule_id": "cpu.high",
+}
+"""What stands in the place of the names in a route's path."""
 
 
 @pytest.fixture
 def place(site: Site) -> Site:
-    Base.metadata.create_all(site.engine)
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
         places.annex(db, 2, site.clock.now())
@@ -103,9 +152,7 @@ def place(site: Site) -> Site:
 
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
-    path = path.format(
-        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", order_key="cf259a"
-    ) + QUERIES.get(route, "")
+    path = path.format(**NAMES) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 
@@ -141,9 +188,9 @@ def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
     """What this person must be answered."""
     if ROLES.index(role) < ROLES.index(LOWEST[route]) or (annex and route in WHOLE_PROVINCE_ONLY):
         return {403}
-    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN_TOKEN:
+    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN:
         return {404}
-    return {422} if route == ("POST", "/password") else {200, 201, 303}
+    return {422} if route == ("POST", "/password") else {200, 201, 204, 303}
 
 
 def test_lists_hold_nothing_of_other_annexes(place: Site):

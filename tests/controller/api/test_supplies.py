@@ -13,14 +13,12 @@ from tests.controller.web import places
 from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.tables.alerts import IncidentAnnex, IncidentRow
-from annexfleet_controller.store.tables.base import Base
 from annexfleet_controller.things import SupplyDay
 
 
 @pytest.fixture
 def stocked(site: Site) -> Site:
     """Annex 1 soon needs a CF259A and has a broken printer; annex 2 needs one of another make."""
-    Base.metadata.create_all(site.engine)
     site.clock.at = NOW
     now = site.clock.now()
     today = now.date()

@@ -14,16 +14,40 @@ import annexfleet_controller
 from annexfleet_agent.protocol import causes, metrics
 from annexfleet_agent.protocol.messages import ProblemCode
 from annexfleet_controller.access.roles import ROLES
+from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
 from annexfleet_controller.supplies import forecast, levels
 
 ROOM = Path(annexfleet_controller.__file__).parent
+
+
+def calendar_reasons() -> set[str]:
+    """Every reason for which a calendar is refused."""
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOM / "calendars").glob("*.py"))
+    return set(re.findall(r'reason="(\w+)"', source))
+
+
 TEMPLATES = sorted((ROOM / "web/templates").glob("*.html"))
 CODES_ONLY_ON_THE_COMMAND_LINE = {
     "settings_wrong", "home_in_use", "port_taken", "not_ready", "simulation_failed", "crl_wrong", "clock_wrong",
     "revocation_not_heeded", "not_kicked",
 }  # fmt: skip
+
+RULES = [
+    "annex.cannot_serve", "annex.degraded", "annex.power_cut", "annex.link_down", "device.offline",
+    "device.missing", "device.flapping", "cpu.high", "mem.high", "mem.oom_or_swap", "disk.low", "disk.critical",
+    "disk.readonly_or_smart", "battery.low", "battery.critical", "battery.worn", "temp.high", "clock.skew",
+    "reboot.needed", "reboot.unexpected", "agent.version_drift", "agent.backlog", "config.drift", "printer.blocked",
+    "printer.offline", "printer.supply_low", "printer.supply_empty", "printer.waste", "printer.jam_repeat",
+    "print.queue_depth", "print.job_stuck", "print.queue_paused", "queue.long", "queue.critical", "queue.stalled",
+    "queue.silent", "portal.down_local", "portal.down_global", "portal.slow", "portal.tls", "broker.down",
+    "controller.db_lag", "deadman",
+]  # fmt: skip
+INCIDENT_KINDS = (
+    "power_cut", "line_cut", "portal_down", "portal_down_everywhere",
+    "printer", "device", "queue", "annex", "controller",
+)  # fmt: skip
 
 
 def msgids(code: str) -> set[tuple[str | None, str]]:
@@ -95,6 +119,17 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("happening", ("change", "inventory", "receipt", "gap", "connected", "gone")),
         ("weakness", ("too_short", "too_long", "too_common", "holds_name", "same_as_before")),
         ("span", ("24h", "7d", "90d")),
+        ("rule", RULES),
+        ("severity", ("info", "warning", "critical")),
+        ("readiness", ("ready", "degraded", "blocked", "unknown")),
+        ("capability", ("counter", "print", "portal", "kiosk", "tablet", "queue", "link")),
+        ("incident_kind", INCIDENT_KINDS),
+        ("incident_state", ("open", "acknowledged", "resolved")),
+        ("alert_state", ("pending", "open", "cleared")),
+        ("thing_kind", ("device", "printer", "portal", "queue", "annex", "link", "power")),
+        ("cartridge_colour", ("black", "cyan", "magenta", "yellow", "colour")),
+        ("holiday", ("ramadan", *(one.name for one in (*FIXED, *FEASTS)))),
+        ("calendar_reason", calendar_reasons()),
         ("word", levels.KINDS),
         ("supply_state", forecast.STATES),
         ("supply_why", tuple(why for why in forecast.WHYS if why)),

@@ -9,7 +9,6 @@ from tests.controller.supplies.past import NOW, falling, series
 from tests.controller.web import places
 
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables.base import Base
 
 __all__ = ["stocked"]
 
@@ -76,7 +75,6 @@ def test_a_sheet_for_the_order_and_one_for_each_annex(stocked: Site):
 
 
 def test_before_anything_is_known_it_says_so(site: Site):
-    Base.metadata.create_all(site.engine)
     site.clock.at = NOW
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
@@ -86,7 +84,6 @@ def test_before_anything_is_known_it_says_so(site: Site):
 
 
 def test_calm_supplies_need_nothing(site: Site):
-    Base.metadata.create_all(site.engine)
     site.clock.at = NOW
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())

@@ -4,13 +4,36 @@ from annexfleet_controller.store.tables import (
     alerts,
     calendars,
     devices,
+    fixes,
+    maintenance,
+    notices,
     people,
     places,
+    printers,
+    readiness,
     readings,
+    rules,
     supplies,
     talk,
     work,
 )
 from annexfleet_controller.store.tables.base import Base
 
-__all__ = ["Base", "alerts", "calendars", "devices", "people", "places", "readings", "supplies", "talk", "work"]
+__all__ = [
+    "Base",
+    "alerts",
+    "calendars",
+    "devices",
+    "fixes",
+    "maintenance",
+    "notices",
+    "people",
+    "places",
+    "printers",
+    "readiness",
+    "readings",
+    "rules",
+    "supplies",
+    "talk",
+    "work",
+]

@@ -41,4 +41,6 @@ class Pulse(Base):
     at: Mapped[datetime] = mapped_column(index=True)
     devices: Mapped[str] = mapped_column(Text)
     """JSON: `{"<device number>": "kinds"}`, the kinds being letters: b(eat) c(hange) l(ive) h(ello) g(one)."""
+    annexes: Mapped[str] = mapped_column(Text, default="{}", server_default="{}")
+    """JSON: `{"<annex>": "kinds"}`: a(lert) i(ncident) r(eadiness) m(aintenance); an empty name is the province."""
     origin: Mapped[str] = mapped_column(String(32), default="ingest")

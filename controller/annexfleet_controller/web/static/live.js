@@ -68,6 +68,7 @@
       const kinds = what.kinds.filter((kind) => kind !== "live");
       if (kinds.length) refresh(kinds.every((kind) => kind === "beat") ? LATER_MS : SOON_MS);
     });
+    source.addEventListener("annex", () => refresh(SOON_MS)); // alerts, incidents, readiness, maintenance
     addEventListener("pagehide", () => source.close());
   }
 
