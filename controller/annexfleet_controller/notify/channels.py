@@ -147,7 +147,7 @@ def _service(url: str) -> "apprise.NotifyBase | None":
         return None
     asset = apprise.AppriseAsset(
         app_id="annexfleet", app_desc="annexfleet", app_url="", http_redirects=False, storage_mode="memory",
-        service_timeout=TIMEOUT_S, pgp_autogen=False, pem_autogen=False,
+        image_url_mask="", image_url_logo="", service_timeout=TIMEOUT_S, pgp_autogen=False, pem_autogen=False,
     )  # fmt: skip
     return apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
 
