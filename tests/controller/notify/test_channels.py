@@ -56,7 +56,7 @@ def test_mail_arrives_as_text_and_as_simple_html(post: MailServer):
     assert mail["X-Annexfleet-Notice"] == "1-abc"
     plain, html = mail.get_body(("plain",)), mail.get_body(("html",))
     assert plain is not None
-    assert plain.get_content().split("\n")[:2] == ["الورق محشور", "a < b & c"]
+    assert plain.get_content().splitlines()[:2] == ["الورق محشور", "a < b & c"]
     assert html is not None
     assert 'dir="rtl"' in html.get_content()
 
