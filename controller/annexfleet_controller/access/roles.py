@@ -12,6 +12,7 @@ Right = Literal[
     "see_set_aside",
     "manage_tokens",
     "create_annexes",
+    "edit_contacts",  # whom notices go to, and what became of each
 ]
 
 _FROM: dict[Right, Role] = {
@@ -21,9 +22,10 @@ _FROM: dict[Right, Role] = {
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_contacts": "operator",
 }
 
-PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes"})
+PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes", "edit_contacts"})
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""
 
 

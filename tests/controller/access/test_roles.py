@@ -9,6 +9,7 @@ LOWEST: dict[Right, str] = {
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_contacts": "operator",
 }
 
 
@@ -18,7 +19,7 @@ def test_a_role_has_the_rights_from_the_lowest_that_has_them(role: str, right: R
     assert may(role, right, whole_province=True) is (ROLES.index(role) >= ROLES.index(lowest))
 
 
-@pytest.mark.parametrize("right", ["diagnose", "create_annexes"])
+@pytest.mark.parametrize("right", ["diagnose", "create_annexes", "edit_contacts"])
 def test_what_belongs_to_no_annex_is_for_people_of_the_whole_province(right: Right):
     assert not may("admin", right, whole_province=False)
 
