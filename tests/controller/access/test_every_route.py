@@ -33,6 +33,14 @@ LOWEST = {
     ("POST", "/admin/tokens"): "operator",
     ("POST", "/admin/tokens/{token_id}/revoke"): "operator",
     ("GET", "/admin/set-aside"): "operator",
+    ("GET", "/admin/contacts"): "operator",
+    ("GET", "/admin/contacts/new"): "operator",
+    ("POST", "/admin/contacts"): "operator",
+    ("GET", "/admin/contacts/{contact_id}"): "operator",
+    ("POST", "/admin/contacts/{contact_id}"): "operator",
+    ("POST", "/admin/contacts/{contact_id}/test"): "operator",
+    ("POST", "/admin/contacts/{contact_id}/remove"): "operator",
+    ("POST", "/admin/notices/{notice_id}/retry"): "operator",
     ("GET", "/api/v1/annexes"): "staff",
     ("POST", "/api/v1/annexes"): "operator",
     ("GET", "/api/v1/annexes/{annex_id}"): "staff",
@@ -45,6 +53,15 @@ LOWEST = {
     ("GET", "/api/v1/tokens"): "operator",
     ("POST", "/api/v1/tokens"): "operator",
     ("DELETE", "/api/v1/tokens/{token_id}"): "operator",
+    ("GET", "/api/v1/contacts"): "operator",
+    ("POST", "/api/v1/contacts"): "operator",
+    ("GET", "/api/v1/contacts/{contact_id}"): "operator",
+    ("PUT", "/api/v1/contacts/{contact_id}"): "operator",
+    ("DELETE", "/api/v1/contacts/{contact_id}"): "operator",
+    ("POST", "/api/v1/contacts/{contact_id}/test"): "operator",
+    ("GET", "/api/v1/notices"): "operator",
+    ("GET", "/api/v1/notices/{notice_id}"): "operator",
+    ("POST", "/api/v1/notices/{notice_id}/retry"): "operator",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -56,7 +73,7 @@ WHOLE_PROVINCE_ONLY = {
     ("GET", "/admin/annexes"),
     ("POST", "/admin/annexes"),
     ("POST", "/api/v1/annexes"),
-}
+} | {route for route in LOWEST if "/contacts" in route[1] or "/notices" in route[1]}
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
     ("POST", "/admin/tokens"),
     ("POST", "/api/v1/tokens"),
@@ -68,10 +85,17 @@ BODIES = {
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
+    ("POST", "/admin/contacts"): {"data": {"name": "x", "kind": "email", "address": "x@example.ma", "language": "fr"}},
+    ("POST", "/admin/contacts/{contact_id}"): {"data": {"name": "x", "kind": "email", "language": "fr"}},
+    ("POST", "/api/v1/contacts"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
+    ("PUT", "/api/v1/contacts/{contact_id}"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 QUERIES = {("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio"}
-UNKNOWN_TOKEN = {("POST", "/admin/tokens/{token_id}/revoke"), ("DELETE", "/api/v1/tokens/{token_id}")}
+NOTHING_THERE = {
+    route for route in LOWEST if any(part in route[1] for part in ("{token_id}", "{contact_id}", "{notice_id}"))
+}
+"""Asked for something that does not exist, with a right that would show it."""
 
 
 @pytest.fixture
@@ -85,7 +109,9 @@ def place(site: Site) -> Site:
 
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
-    path = path.format(annex_id="berkane-1", device_id=device_id(1), token_id="nothing") + QUERIES.get(route, "")
+    path = path.format(
+        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", contact_id=7, notice_id=7
+    ) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 
@@ -121,7 +147,7 @@ def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
     """What this person must be answered."""
     if ROLES.index(role) < ROLES.index(LOWEST[route]) or (annex and route in WHOLE_PROVINCE_ONLY):
         return {403}
-    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN_TOKEN:
+    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in NOTHING_THERE:
         return {404}
     return {422} if route == ("POST", "/password") else {200, 201, 303}
 

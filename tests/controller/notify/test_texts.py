@@ -9,9 +9,10 @@ from tests.controller.notify.planning import MONDAY, incident
 from annexfleet_controller.i18n.catalogues import CODES, language
 from annexfleet_controller.notify import sms, texts
 from annexfleet_controller.notify.channels import Message
-from annexfleet_controller.notify.plan import WHATS, Item, What
+from annexfleet_controller.notify.outcome import REASONS
+from annexfleet_controller.notify.plan import CONTACT_KINDS, HOURS, NOTICE_KINDS, NOTICE_STATES, WHATS, Item, What
 from annexfleet_controller.notify.texts import Place, Said
-from annexfleet_controller.things import Rank
+from annexfleet_controller.things import AUDIENCES, SEVERITIES, Rank
 
 PLACES = {"berkane-1": Place("Annexe de Berkane", "ملحقة بركان")}
 RANK = Rank(score=10, people_waiting=12.4, services_blocked=("residence",), minutes=30)
@@ -160,3 +161,20 @@ def test_another_system_gets_codes_and_words():
     assert one["url"] == "https://fleet.example.ma/incidents/1"
     assert "\u2068" not in one["title"] + one["action"]
     assert json.loads(written("en").json)["incidents"] == []
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(
+    ("kind", "codes"),
+    [
+        ("notice_reason", [reason for reason in REASONS if reason]),
+        ("notice_kind", NOTICE_KINDS),
+        ("notice_state", NOTICE_STATES),
+        ("notice_hours", HOURS),
+        ("contact_kind", CONTACT_KINDS),
+        ("audience", AUDIENCES),
+        ("severity", SEVERITIES),
+    ],
+)
+def test_every_code_has_words(code: str, kind: str, codes: list[str]):
+    assert [one for one in codes if not language(code).knows(kind, one)] == []
