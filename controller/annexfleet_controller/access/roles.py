@@ -16,6 +16,7 @@ Right = Literal[
     "edit_rules",  # thresholds, times and audience of rules; those of the province only without confinement
     "edit_calendars",  # the opening hours of annexes in one's sight
     "edit_province_calendar",  # the province's hours, holidays and Ramadan: they count for every annex
+    "edit_contacts",  # whom notices go to, and what became of each
 ]
 
 _FROM: dict[Right, Role] = {
@@ -29,13 +30,15 @@ _FROM: dict[Right, Role] = {
     "edit_rules": "operator",
     "edit_calendars": "operator",
     "edit_province_calendar": "operator",
+    "edit_contacts": "operator",
 }
 
 PROVINCE_ONLY: frozenset[Right] = frozenset(
     {
         "diagnose",
-        "edit_stock",
         "create_annexes",
+        "edit_contacts",
+        "edit_stock",
         "edit_province_calendar",
     }
 )

@@ -3,9 +3,11 @@
 from annexfleet_controller.api import (
     annexes,
     calendars,
+    contacts,
     devices,
     events,
     health,
+    notices,
     printers,
     queues,
     rules,
@@ -16,7 +18,9 @@ from annexfleet_controller.api import (
 ROUTERS = (
     annexes.router,
     calendars.router,
+    contacts.router,
     devices.router,
+    notices.router,
     printers.router,
     queues.router,
     rules.router,

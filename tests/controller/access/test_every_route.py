@@ -42,6 +42,14 @@ LOWEST = {
     ("POST", "/annexes/{annex_id}/calendar"): "operator",
     ("GET", "/admin/calendars"): "staff",
     ("POST", "/admin/calendars"): "operator",
+    ("GET", "/admin/contacts"): "operator",
+    ("GET", "/admin/contacts/new"): "operator",
+    ("POST", "/admin/contacts"): "operator",
+    ("GET", "/admin/contacts/{contact_id}"): "operator",
+    ("POST", "/admin/contacts/{contact_id}"): "operator",
+    ("POST", "/admin/contacts/{contact_id}/test"): "operator",
+    ("POST", "/admin/contacts/{contact_id}/remove"): "operator",
+    ("POST", "/admin/notices/{notice_id}/retry"): "operator",
     ("GET", "/api/v1/annexes"): "staff",
     ("POST", "/api/v1/annexes"): "operator",
     ("GET", "/api/v1/annexes/{annex_id}"): "staff",
@@ -72,6 +80,15 @@ LOWEST = {
     ("GET", "/api/v1/tokens"): "operator",
     ("POST", "/api/v1/tokens"): "operator",
     ("DELETE", "/api/v1/tokens/{token_id}"): "operator",
+    ("GET", "/api/v1/contacts"): "operator",
+    ("POST", "/api/v1/contacts"): "operator",
+    ("GET", "/api/v1/contacts/{contact_id}"): "operator",
+    ("PUT", "/api/v1/contacts/{contact_id}"): "operator",
+    ("DELETE", "/api/v1/contacts/{contact_id}"): "operator",
+    ("POST", "/api/v1/contacts/{contact_id}/test"): "operator",
+    ("GET", "/api/v1/notices"): "operator",
+    ("GET", "/api/v1/notices/{notice_id}"): "operator",
+    ("POST", "/api/v1/notices/{notice_id}/retry"): "operator",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -92,6 +109,7 @@ WHOLE_PROVINCE_ONLY = {
     ("POST", "/supplies/stock"),
     ("PUT", "/api/v1/supplies/stock/{order_key}"),
 }
+} | {route for route in LOWEST if "/contacts" in route[1] or "/notices" in route[1]}
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
     ("POST", "/admin/tokens"),
     ("POST", "/api/v1/tokens"),
@@ -138,6 +156,17 @@ NAMES = {
     "rule_id": "cpu.high",
 }
 """What stands in the place of the names in a route's path."""
+    ("POST", "/admin/contacts"): {"data": {"name": "x", "kind": "email", "address": "x@example.ma", "language": "fr"}},
+    ("POST", "/admin/contacts/{contact_id}"): {"data": {"name": "x", "kind": "email", "language": "fr"}},
+    ("POST", "/api/v1/contacts"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
+    ("PUT", "/api/v1/contacts/{contact_id}"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
+    ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
+}
+QUERIES = {("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio"}
+NOTHING_THERE = {
+    route for route in LOWEST if any(part in route[1] for part in ("{token_id}", "{contact_id}", "{notice_id}"))
+}
+"""Asked for something that does not exist, with a right that would show it."""
 
 
 @pytest.fixture
@@ -153,6 +182,9 @@ def place(site: Site) -> Site:
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
     path = path.format(**NAMES) + QUERIES.get(route, "")
+    path = path.format(
+        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", contact_id=7, notice_id=7
+    ) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 
@@ -189,6 +221,7 @@ def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
     if ROLES.index(role) < ROLES.index(LOWEST[route]) or (annex and route in WHOLE_PROVINCE_ONLY):
         return {403}
     if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN:
+    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in NOTHING_THERE:
         return {404}
     return {422} if route == ("POST", "/password") else {200, 201, 204, 303}
 

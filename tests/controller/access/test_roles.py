@@ -2,6 +2,7 @@ import pytest
 
 from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
 
+
 LOWEST: dict[Right, str] = {
     "look": "staff",
     "own_account": "staff",
@@ -13,6 +14,7 @@ LOWEST: dict[Right, str] = {
     "edit_rules": "operator",
     "edit_calendars": "operator",
     "edit_province_calendar": "operator",
+    "edit_contacts": "operator",
 }
 
 
