@@ -10,6 +10,7 @@ from annexfleet_controller.access.door import Anybody, Needs
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.app import _refuse_routes_without_policy, policies
 from annexfleet_controller.store.database import writing
+from annexfleet_controller.store.tables import Base
 
 OPEN = {
     ("GET", "/healthz"),
@@ -45,6 +46,13 @@ LOWEST = {
     ("GET", "/api/v1/tokens"): "operator",
     ("POST", "/api/v1/tokens"): "operator",
     ("DELETE", "/api/v1/tokens/{token_id}"): "operator",
+    ("GET", "/admin/rules"): "operator",
+    ("GET", "/admin/rules/{rule_id}"): "operator",
+    ("POST", "/admin/rules/{rule_id}"): "operator",
+    ("POST", "/admin/rules/{rule_id}/reset"): "operator",
+    ("GET", "/api/v1/rules"): "staff",
+    ("PUT", "/api/v1/rules/{rule_id}"): "operator",
+    ("DELETE", "/api/v1/rules/{rule_id}"): "operator",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -56,6 +64,11 @@ WHOLE_PROVINCE_ONLY = {
     ("GET", "/admin/annexes"),
     ("POST", "/admin/annexes"),
     ("POST", "/api/v1/annexes"),
+    # Without an annex they are about the province's rules; with one: tests/controller/api/test_rules.py.
+    ("POST", "/admin/rules/{rule_id}"),
+    ("POST", "/admin/rules/{rule_id}/reset"),
+    ("PUT", "/api/v1/rules/{rule_id}"),
+    ("DELETE", "/api/v1/rules/{rule_id}"),
 }
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
     ("POST", "/admin/tokens"),
@@ -68,6 +81,8 @@ BODIES = {
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
+    ("POST", "/admin/rules/{rule_id}"): {"data": {"audience": "it", "enabled": "1"}},
+    ("PUT", "/api/v1/rules/{rule_id}"): {"json": {}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 QUERIES = {("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio"}
@@ -76,6 +91,7 @@ UNKNOWN_TOKEN = {("POST", "/admin/tokens/{token_id}/revoke"), ("DELETE", "/api/v
 
 @pytest.fixture
 def place(site: Site) -> Site:
+    Base.metadata.create_all(site.engine)
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
         places.annex(db, 2, site.clock.now())
@@ -85,7 +101,9 @@ def place(site: Site) -> Site:
 
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
-    path = path.format(annex_id="berkane-1", device_id=device_id(1), token_id="nothing") + QUERIES.get(route, "")
+    path = path.format(
+        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", rule_id="disk.low"
+    ) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 
@@ -123,7 +141,7 @@ def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
         return {403}
     if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN_TOKEN:
         return {404}
-    return {422} if route == ("POST", "/password") else {200, 201, 303}
+    return {422} if route == ("POST", "/password") else {200, 201, 204, 303}
 
 
 def test_lists_hold_nothing_of_other_annexes(place: Site):
