@@ -1,14 +1,27 @@
 """JSON under /api/v1, by noun, for programs and for our own pages."""
 
-from annexfleet_controller.api import annexes, devices, events, health, printers, queues, rules, tokens
+from annexfleet_controller.api import (
+    annexes,
+    calendars,
+    devices,
+    events,
+    health,
+    printers,
+    queues,
+    rules,
+    supplies,
+    tokens,
+)
 
 ROUTERS = (
     annexes.router,
+    calendars.router,
     devices.router,
     printers.router,
     queues.router,
-    tokens.router,
     rules.router,
+    supplies.router,
+    tokens.router,
     events.router,
     health.router,
 )

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -82,7 +82,7 @@ def remove(db: Session, scope: str, rule_id: str, *, version: int | None = None)
     return there is not None
 
 
-def _place(scope: str, rule_id: str) -> tuple[object, object]:
+def _place(scope: str, rule_id: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return RuleOverride.scope == scope, RuleOverride.rule_id == rule_id
 
 
