@@ -9,6 +9,7 @@ from annexfleet_controller.web.pages import (
     contacts,
     device,
     own,
+    rules,
     supplies,
 )
 
@@ -21,5 +22,6 @@ ROUTERS = (
     contacts.router,
     device.router,
     own.router,
+    rules.router,
     supplies.router,
 )

@@ -89,6 +89,13 @@ LOWEST = {
     ("GET", "/api/v1/notices"): "operator",
     ("GET", "/api/v1/notices/{notice_id}"): "operator",
     ("POST", "/api/v1/notices/{notice_id}/retry"): "operator",
+    ("GET", "/admin/rules"): "operator",
+    ("GET", "/admin/rules/{rule_id}"): "operator",
+    ("POST", "/admin/rules/{rule_id}"): "operator",
+    ("POST", "/admin/rules/{rule_id}/reset"): "operator",
+    ("GET", "/api/v1/rules"): "staff",
+    ("PUT", "/api/v1/rules/{rule_id}"): "operator",
+    ("DELETE", "/api/v1/rules/{rule_id}"): "operator",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -100,6 +107,11 @@ WHOLE_PROVINCE_ONLY = {
     ("GET", "/admin/annexes"),
     ("POST", "/admin/annexes"),
     ("POST", "/api/v1/annexes"),
+    # Without an annex they are about the province's rules; with one: tests/controller/api/test_rules.py.
+    ("POST", "/admin/rules/{rule_id}"),
+    ("POST", "/admin/rules/{rule_id}/reset"),
+    ("PUT", "/api/v1/rules/{rule_id}"),
+    ("DELETE", "/api/v1/rules/{rule_id}"),
     ("POST", "/admin/calendars"),
     ("PUT", "/api/v1/calendars/province"),
     ("POST", "/api/v1/calendars/holidays"),
@@ -129,6 +141,8 @@ BODIES = {
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
+    ("POST", "/admin/rules/{rule_id}"): {"data": {"audience": "it", "enabled": "1"}},
+    ("PUT", "/api/v1/rules/{rule_id}"): {"json": {}},
     ("POST", "/supplies/stock"): {"data": {"order_key": "cf259a", "quantity": "4"}},
     ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
@@ -171,6 +185,7 @@ NOTHING_THERE = {
 
 @pytest.fixture
 def place(site: Site) -> Site:
+    Base.metadata.create_all(site.engine)
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
         places.annex(db, 2, site.clock.now())
@@ -181,6 +196,9 @@ def place(site: Site) -> Site:
 
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
+    path = path.format(
+        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", rule_id="disk.low"
+    ) + QUERIES.get(route, "")
     path = path.format(**NAMES) + QUERIES.get(route, "")
     path = path.format(
         annex_id="berkane-1", device_id=device_id(1), token_id="nothing", contact_id=7, notice_id=7
