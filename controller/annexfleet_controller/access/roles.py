@@ -7,7 +7,9 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 Right = Literal[
     "look",  # annexes, devices, printers, queues, their past, live
+    "claim_fix",  # say that trouble is mended, which the devices then confirm or not
     "own_account",  # one's own password, language and session; open to a one-time password too
+    "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
     "diagnose",  # figures of the controller itself
     "see_set_aside",
     "manage_tokens",
@@ -16,7 +18,9 @@ Right = Literal[
 
 _FROM: dict[Right, Role] = {
     "look": "staff",
+    "claim_fix": "staff",
     "own_account": "staff",
+    "plan_maintenance": "technician",
     "diagnose": "technician",
     "see_set_aside": "operator",
     "manage_tokens": "operator",

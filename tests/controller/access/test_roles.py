@@ -4,7 +4,9 @@ from annexfleet_controller.access.roles import ROLES, Right, may
 
 LOWEST: dict[Right, str] = {
     "look": "staff",
+    "claim_fix": "staff",
     "own_account": "staff",
+    "plan_maintenance": "technician",
     "diagnose": "technician",
     "see_set_aside": "operator",
     "manage_tokens": "operator",
