@@ -7,7 +7,9 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 Right = Literal[
     "look",  # annexes, devices, printers, queues, their past, live
+    "claim_fix",  # say that trouble is mended, which the devices then confirm or not
     "own_account",  # one's own password, language and session; open to a one-time password too
+    "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
     "see_set_aside",
@@ -21,7 +23,9 @@ Right = Literal[
 
 _FROM: dict[Right, Role] = {
     "look": "staff",
+    "claim_fix": "staff",
     "own_account": "staff",
+    "plan_maintenance": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",
     "see_set_aside": "operator",

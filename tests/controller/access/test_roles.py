@@ -4,9 +4,12 @@ from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
 
 
 
+
 LOWEST: dict[Right, str] = {
     "look": "staff",
+    "claim_fix": "staff",
     "own_account": "staff",
+    "plan_maintenance": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",
     "see_set_aside": "operator",
