@@ -12,6 +12,8 @@ Right = Literal[
     "see_set_aside",
     "manage_tokens",
     "create_annexes",
+    "edit_services",  # what an annex offers, and what that needs there
+    "edit_province_services",
 ]
 
 _FROM: dict[Right, Role] = {
@@ -21,9 +23,11 @@ _FROM: dict[Right, Role] = {
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_services": "operator",
+    "edit_province_services": "operator",
 }
 
-PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes"})
+PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes", "edit_province_services"})
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""
 
 

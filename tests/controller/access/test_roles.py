@@ -9,6 +9,8 @@ LOWEST: dict[Right, str] = {
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_services": "operator",
+    "edit_province_services": "operator",
 }
 
 
@@ -18,7 +20,7 @@ def test_a_role_has_the_rights_from_the_lowest_that_has_them(role: str, right: R
     assert may(role, right, whole_province=True) is (ROLES.index(role) >= ROLES.index(lowest))
 
 
-@pytest.mark.parametrize("right", ["diagnose", "create_annexes"])
+@pytest.mark.parametrize("right", ["diagnose", "create_annexes", "edit_province_services"])
 def test_what_belongs_to_no_annex_is_for_people_of_the_whole_province(right: Right):
     assert not may("admin", right, whole_province=False)
 
