@@ -40,11 +40,27 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The broker's local listener for the controller; empty: `mosquitto/controller.sock` in the home."""
     ingest_shared: bool = False
     """True where several ingest processes share the work: they then hear each message once among them."""
+    mail_url: str = ""
+    """How notices leave as mail, as Apprise writes it: `mailtos://user:password@mail.example.ma?from=fleet@example.ma`."""
+    sms_url: str = ""
+    """The SMS gateway as Apprise writes it, with `{number}` where the telephone number goes."""
+    notices_to_link_local: bool = False
+    """Whether a contact's address may be link-local, where clouds also answer questions about themselves."""
     keep_beats_days: Annotated[int, Meta(ge=1)] = 7
     keep_hours_days: Annotated[int, Meta(ge=1)] = 90
     keep_days_days: Annotated[int, Meta(ge=1)] = 1095
     keep_changes_days: Annotated[int, Meta(ge=1)] = 90
     keep_set_aside_days: Annotated[int, Meta(ge=1)] = 30
+    keep_alerts_days: Annotated[int, Meta(ge=1)] = 400
+    """Alerts that cleared, incidents that were resolved, notices that were sent: so that years can be compared."""
+    deadman_url: str = ""
+    """An address outside that is asked every minute, so that somebody else notices when this controller is gone."""
+    keep_supply_days: Annotated[int, Meta(ge=90)] = 400
+    """Levels of supplies, a row a day; forecasts look back 90 days."""
+    supply_lead_opening_days: Annotated[int, Meta(ge=1, le=250)] = 15
+    """How long an ordered cartridge takes to be there, with some slack."""
+    supply_horizon_opening_days: Annotated[int, Meta(ge=1, le=250)] = 30
+    """What is ordered and carried along is what is needed within so many."""
     session_idle_minutes: Annotated[int, Meta(ge=1)] = 30
     session_hours: Annotated[int, Meta(ge=1)] = 10
 

@@ -21,7 +21,7 @@ MOST_RATIO = 12
 
 DEVICE = {
     "silent": False, "online": True, "annex_link_up": True, "unseen_opening_days": 0, "connection_moves_30m_count": 0,
-    "cpu_used_10m_ratio": 0.2, "people_waiting_count": 3, "memory_used_ratio": 0.4, "swap_used_ratio": 0.1,
+    "cpu_used_ratio": 0.2, "people_waiting_count": 3, "memory_used_ratio": 0.4, "swap_used_ratio": 0.1,
     "battery_charge_ratio": None, "temperature_celsius": 50.0, "clock_offset_abs_seconds": 0.3,
     "reboot_required": 0.0, "unexpected_boot": False, "unexpected_boots_24h_count": 0, "agent_version_differs": False,
     "outbox_used_ratio": 0.01, "outbox_oldest_age_seconds": 0.0, "config_differs": False, "blocks_service": False,

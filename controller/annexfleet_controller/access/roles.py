@@ -9,9 +9,13 @@ Right = Literal[
     "look",  # annexes, devices, printers, queues, their past, live
     "own_account",  # one's own password, language and session; open to a one-time password too
     "diagnose",  # figures of the controller itself
+    "edit_stock",  # what is on the province's shelf
     "see_set_aside",
     "manage_tokens",
     "create_annexes",
+    "edit_rules",  # thresholds, times and audience of rules; those of the province only without confinement
+    "edit_calendars",  # the opening hours of annexes in one's sight
+    "edit_province_calendar",  # the province's hours, holidays and Ramadan: they count for every annex
     "edit_services",  # what an annex offers, and what that needs there
     "edit_province_services",
 ]
@@ -20,14 +24,26 @@ _FROM: dict[Right, Role] = {
     "look": "staff",
     "own_account": "staff",
     "diagnose": "technician",
+    "edit_stock": "technician",
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_rules": "operator",
+    "edit_calendars": "operator",
+    "edit_province_calendar": "operator",
     "edit_services": "operator",
     "edit_province_services": "operator",
 }
 
-PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes", "edit_province_services"})
+PROVINCE_ONLY: frozenset[Right] = frozenset(
+    {
+        "diagnose",
+        "edit_stock",
+        "create_annexes",
+        "edit_province_calendar",
+        "edit_province_services",
+    }
+)
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""
 
 

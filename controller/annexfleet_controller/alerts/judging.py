@@ -12,7 +12,6 @@ from msgspec import Struct
 from annexfleet_controller import views
 from annexfleet_controller.alerts.causes import fixes_text
 from annexfleet_controller.alerts.fleet import Fleet
-from annexfleet_controller.alerts.together import Lost, MainsLost, lost_together, mains_lost_together
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.readiness import services, tree
 from annexfleet_controller.readiness.leaves import Circumstances, leaves
@@ -20,6 +19,7 @@ from annexfleet_controller.readiness.model import All, AnnexReadiness, Fix
 from annexfleet_controller.rules.judge import judge_all
 from annexfleet_controller.rules.model import Rule, Subject, SubjectKind
 from annexfleet_controller.rules.subjects import devices, places, printers
+from annexfleet_controller.rules.together import LostTogether, MainsLost, lost_together, mains_lost_together
 from annexfleet_controller.things import Thing, Verdict
 from annexfleet_controller.views import AnnexView, DeviceView, PrinterView
 
@@ -63,10 +63,12 @@ class Judged(Struct, frozen=True):
     """Things of which nothing can be known now, so that an alert about a part of them is not gone."""
 
 
-def judge_annex(annex_id: str, of: Iterable[DeviceView], fleet: Fleet, around: Surroundings, *, now: datetime) -> Judged:
+def judge_annex(
+    annex_id: str, of: Iterable[DeviceView], fleet: Fleet, around: Surroundings, *, now: datetime
+) -> Judged:
     """Everything that can be concluded of an annex from its devices."""
     view = views.annex(annex_id, of, now=now, is_open=around.calendar.is_open(now))
-    lost = lost_together(view.devices, now, is_open=view.is_open, always_on=_always_on(view))
+    lost = lost_together(view.devices, now, around.calendar.is_open, always_on=_always_on(view))
     mains = mains_lost_together(view.devices, now)
     link_cut = around.link_down or (lost.count >= 2 and lost.ratio >= LINE_CUT_RATIO)
     told = Circumstances(
@@ -155,7 +157,7 @@ def _of_queues(view: AnnexView, fleet: Fleet, *, now: datetime) -> Iterable[Subj
 
 
 def _annex_context(
-    view: AnnexView, lost: Lost, mains: MainsLost, readiness: AnnexReadiness
+    view: AnnexView, lost: LostTogether, mains: MainsLost, readiness: AnnexReadiness
 ) -> places.AnnexContext:
     by_state: dict[str, list[str]] = {}
     for service in readiness.services:

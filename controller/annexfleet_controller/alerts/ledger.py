@@ -4,8 +4,8 @@
 people write (acknowledgements, notes) it reads and never overwrites.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from msgspec import Struct, structs
 from sqlalchemy.orm import Session
@@ -15,12 +15,12 @@ from annexfleet_controller.alerts import lifecycle
 from annexfleet_controller.alerts.causes import AlertKey, Context
 from annexfleet_controller.alerts.judging import Judged
 from annexfleet_controller.calendars import Calendar
-from annexfleet_controller.rules.model import Rule
+from annexfleet_controller.maintenance import Maintenance, mute
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.store import alerts as alerts_store
 from annexfleet_controller.store import incidents as incidents_store
 from annexfleet_controller.store.incidents import Told
-from annexfleet_controller.things import Alert, Incident, Thing, Verdict
+from annexfleet_controller.things import Alert, Facts, Incident, Thing, Verdict
 
 _REMEMBERED = max(lifecycle.RETURNS_WITHIN, grouping.RETURNS_WITHIN)
 
@@ -32,15 +32,6 @@ class Stepped(Struct, frozen=True):
     """Those that changed, as they were."""
     after: dict[AlertKey, Alert | None]
     """The same as they are; None: it never opened and is forgotten."""
-
-
-class Written(Struct, frozen=True):
-    """What a round wrote."""
-
-    annexes: frozenset[str]
-    """Annexes whose alerts or incidents changed; an empty name is the province."""
-    opened: tuple[Incident, ...]
-    resolved: tuple[Incident, ...]
 
 
 class Ledger:
@@ -129,13 +120,35 @@ class Ledger:
                 step = lifecycle.without_verdict(alert, gone=_is_gone(alert, of), now=now)
                 if step != alert:
                     after[key] = step
+        return self._stepped(after)
+
+    def mute(
+        self,
+        stepped: Stepped,
+        maintenances: Iterable[Maintenance],
+        *,
+        roles: Mapping[str, str],
+        devices: Mapping[Thing, Sequence[str]],
+        now: datetime,
+    ) -> Stepped:
+        """The same step, with every alert as quiet as maintenance makes it now."""
+        alerts = self._after(stepped)
+        muted = mute(alerts, maintenances, now=now, roles=roles, devices=devices)
+        different: dict[AlertKey, Alert | None] = {
+            one.key: one for one, before in zip(muted, alerts, strict=True) if one is not before
+        }
+        return self._stepped(stepped.after | different)
+
+    def _stepped(self, after: dict[AlertKey, Alert | None]) -> Stepped:
         return Stepped({key: known for key in after if (known := self._known(key)) is not None}, after)
 
     def group(self, stepped: Stepped, context: Context, *, now: datetime) -> grouping.Grouping:
         """The incidents that the alerts make after this step."""
-        alerts = {**self._live, **{key: alert for key, alert in stepped.after.items() if alert is not None}}
-        open_ones = [alert for alert in alerts.values() if alert.state == "open"]
-        return grouping.group(open_ones, self.incidents.values(), context, now=now)
+        return grouping.group(self._after(stepped), self.incidents.values(), context, now=now)
+
+    def _after(self, stepped: Stepped) -> Collection[Alert]:
+        alerts: dict[AlertKey, Alert | None] = {**self._live, **stepped.after}
+        return [alert for alert in alerts.values() if alert is not None]
 
     # -- writing
 
@@ -149,8 +162,16 @@ class Ledger:
         stored = alerts_store.save(db, alerts)
         forgotten = [key for key, alert in stepped.after.items() if alert is None]
         alerts_store.forget(db, [known.id for key in forgotten if (known := self._live.get(key)) is not None])
-        incidents_store.tell(db, [*_story(grouped.events, ids, saved), *_of_alerts(stepped, stored, now)])
+        stories = [*_story(grouped.events, ids, saved), *_of_alerts(stepped, stored, now), *self._quietly(saved, now)]
+        incidents_store.tell(db, stories)
         return Round(stored, forgotten, saved)
+
+    def _quietly(self, saved: Iterable[Incident], now: datetime) -> Iterable[Told]:
+        """Incidents that maintenance made quiet just now, or no longer keeps so."""
+        for incident in saved:
+            before = self.incidents.get(incident.id)
+            if incident.muted != (before is not None and before.muted) and incident.state == "open":
+                yield Told(incident.id, now, "muted" if incident.muted else "unmuted")
 
     def _assigned(self, stepped: Stepped, grouped: grouping.Grouping, ids: Mapping[str, int]) -> list[Alert]:
         """The alerts to write: those that were stepped, and those whose place among the incidents changed."""
@@ -216,6 +237,12 @@ class Round(Struct, frozen=True):
     forgotten: list[AlertKey]
     incidents: list[Incident]
 
+    def live(self, before: Iterable[Alert]) -> list[Alert]:
+        """The alerts that live after this round, of which these did before."""
+        alerts = {alert.key: alert for alert in before} | {alert.key: alert for alert in self.alerts}
+        gone = set(self.forgotten)
+        return [alert for key, alert in alerts.items() if alert.state != "cleared" and key not in gone]
+
     @property
     def is_empty(self) -> bool:
         return not (self.alerts or self.forgotten or self.incidents)
@@ -242,9 +269,7 @@ def _is_gone(alert: Alert, of: Judged) -> bool:
     return not (alert.thing.kind == "portal" and Thing("annex", of.view.id) in of.blind)
 
 
-def _story(
-    events: Iterable[grouping.Event], ids: Mapping[str, int], saved: Iterable[Incident]
-) -> Iterable[Told]:
+def _story(events: Iterable[grouping.Event], ids: Mapping[str, int], saved: Iterable[Incident]) -> Iterable[Told]:
     of_saved = {incident.key: incident.id for incident in saved}
     for event in events:
         incident_id = event.incident_id or ids.get(event.incident_key) or of_saved[event.incident_key]
@@ -258,10 +283,10 @@ def _of_alerts(stepped: Stepped, stored: Iterable[Alert], now: datetime) -> Iter
         kind = lifecycle.happened(before, alert)
         incident_id = alert.incident_id or (before.incident_id if before else None)
         if kind and incident_id:
-            facts = {"rule": alert.rule_id, "cause": alert.cause, "thing": alert.thing.id, "thing_kind": alert.thing.kind}
+            facts: Facts = {
+                "rule": alert.rule_id,
+                "cause": alert.cause,
+                "thing": alert.thing.id,
+                "thing_kind": alert.thing.kind,
+            }
             yield Told(incident_id, now, kind, facts=facts)
-
-
-def remembered() -> timedelta:
-    """For how long what ended may come back."""
-    return _REMEMBERED

@@ -1,14 +1,30 @@
 """JSON under /api/v1, by noun, for programs and for our own pages."""
 
-from annexfleet_controller.api import annexes, devices, events, health, printers, queues, readiness, services, tokens
+from annexfleet_controller.api import (
+    annexes,
+    calendars,
+    devices,
+    events,
+    health,
+    printers,
+    queues,
+    readiness,
+    rules,
+    services,
+    supplies,
+    tokens,
+)
 
 ROUTERS = (
     annexes.router,
+    calendars.router,
     devices.router,
     printers.router,
     queues.router,
     readiness.router,
+    rules.router,
     services.router,
+    supplies.router,
     tokens.router,
     events.router,
     health.router,

@@ -5,7 +5,7 @@ Moments are shown in the annexes' own time zone, whose offset changes: zones.py 
 Numbers come from devices, so every function here has an answer for every number: what cannot be one is unknown.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from babel import dates, numbers, units
 
@@ -87,6 +87,27 @@ def moment(language: Language, at: datetime) -> str:
 
 def day(language: Language, at: datetime) -> str:
     return dates.format_date(at.astimezone(PROVINCE), "long", locale=language.locale)
+
+
+def weekday(language: Language, number: int) -> str:
+    """The name of a day of the week, from Monday as 0."""
+    name: str = language.locale.days["stand-alone"]["wide"][number]
+    return name
+
+
+def weekday_and_day(language: Language, on: date) -> str:
+    """A local day near enough to need no year."""
+    return dates.format_skeleton("MMMMEEEEd", on, locale=language.locale)
+
+
+def local_day(language: Language, on: date) -> str:
+    """A local day with its year."""
+    return dates.format_skeleton("yMMMEd", on, locale=language.locale)
+
+
+def date_of(language: Language, day: date) -> str:
+    """A day of the calendar, without a time."""
+    return dates.format_date(day, "medium", locale=language.locale)
 
 
 def ago(language: Language, at: datetime, now: datetime) -> str:

@@ -31,6 +31,11 @@ def open_ones(db: Session) -> list[Incident]:
     return _with_annexes(db, db.scalars(_ordered().where(IncidentRow.state == "open")).all())
 
 
+def by_ids(db: Session, ids: Collection[int]) -> list[Incident]:
+    """These incidents, by id, in whatever state."""
+    return _with_annexes(db, db.scalars(_ordered().where(IncidentRow.id.in_(sorted(ids)))).all())
+
+
 def resolved_since(db: Session, since: datetime) -> list[Incident]:
     """Incidents that were resolved after this moment: they may come back, or be seen in another light."""
     query = _ordered().where(IncidentRow.state == "resolved", IncidentRow.resolved_at > since)
@@ -86,6 +91,12 @@ def recent(db: Session, scope: Scope, *, since: datetime, limit: int = 200) -> l
     """Incidents in sight that opened or ended since then, the newest first."""
     query = _seen(scope).where(or_(IncidentRow.opened_at > since, IncidentRow.resolved_at > since))
     return _with_annexes(db, db.scalars(query.order_by(IncidentRow.opened_at.desc()).limit(limit)).all())
+
+
+def of_annex(db: Session, annex_id: str, *, kind: str, since: datetime) -> list[Incident]:
+    """Incidents of this kind in an annex that began after this moment, by id."""
+    query = _ordered().where(IncidentRow.annex_id == annex_id, IncidentRow.kind == kind, IncidentRow.began_at > since)
+    return _with_annexes(db, db.scalars(query).all())
 
 
 def acknowledgements(db: Session) -> dict[int, tuple[datetime, str]]:

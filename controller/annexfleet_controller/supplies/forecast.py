@@ -31,6 +31,8 @@ _URGENT_AT_MOST, _SOON_AT_MOST = 0.03, 0.10
 """Where only the level speaks; 10 % is where printers themselves begin to warn."""
 _PLENTY_FROM = 0.25
 _STANDS_STILL_DAYS = 10.0
+_DATED_OPENING_DAYS = 250.0
+"""About a year."""
 _REFILL = 0.15
 """A level does not rise by itself; one that did by so much was a new cartridge."""
 
@@ -56,9 +58,7 @@ class SupplyForecast(Struct, frozen=True, kw_only=True):
     days_left: Forecast | None = None
     """In opening days."""
     empty_on: date | None = None
-    """The local day of `days_left.reaches_in`."""
-    empty_from: date | None = None
-    empty_until: date | None = None
+    """The local day of `days_left.reaches_in`; None where that is so far that a date would say too much."""
     pages_per_day: float | None = None
     """Of the whole printer, a day of opening."""
 
@@ -161,9 +161,7 @@ def _forecast(of: Series, days: OpeningDays, lead_days: float) -> SupplyForecast
         state=state,
         why=why,
         days_left=left,
-        empty_on=None if left is None else days.after(left.reaches_in),
-        empty_from=None if left is None else days.after(left.earliest),
-        empty_until=None if left is None or left.latest is None else days.after(left.latest),
+        empty_on=None if left is None or left.reaches_in > _DATED_OPENING_DAYS else days.after(left.reaches_in),
         pages_per_day=_pages_per_day(of, days),
     )
 

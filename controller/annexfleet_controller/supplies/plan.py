@@ -7,9 +7,10 @@ from datetime import datetime
 from msgspec import Struct
 
 from annexfleet_agent.protocol.causes import CAUSES
-from annexfleet_controller.supplies.forecast import STATES, SupplyForecast
+from annexfleet_controller.calendars import Calendar
+from annexfleet_controller.supplies.forecast import STATES, SupplyForecast, forecasts
 from annexfleet_controller.supplies.levels import Part
-from annexfleet_controller.things import SEVERITIES, Severity
+from annexfleet_controller.things import SEVERITIES, Incident, Severity, SupplyDay
 
 HORIZON_OPENING_DAYS = 30.0
 VISITED_KINDS: frozenset[str] = frozenset({"printer", "device"})
@@ -70,6 +71,50 @@ class Visit(Struct, frozen=True, kw_only=True):
     parts: tuple[Carry, ...]
     supplies: tuple[SupplyForecast, ...]
     """Those that the parts are for, the most pressing first."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """All of it, at one moment."""
+
+    supplies: list[SupplyForecast]
+    """The most pressing first."""
+    orders: list[Order]
+    visits: list[Visit]
+
+
+def made(
+    rows: Sequence[SupplyDay],
+    calendars: Mapping[str, Calendar],
+    *,
+    now: datetime,
+    stock: Mapping[str, int],
+    incidents: Iterable[Incident],
+    lead_days: float,
+    horizon_days: float,
+) -> Plan:
+    """The plan, from the supplies' days, the annexes' calendars, the shelf by order key and the open incidents."""
+    found = forecasts(rows, calendars, now, lead_days=lead_days)
+    return Plan(
+        supplies=found,
+        orders=orders(found, stock, horizon_days=horizon_days),
+        visits=visits(found, troubles(incidents), horizon_days=horizon_days),
+    )
+
+
+def troubles(incidents: Iterable[Incident]) -> list[Trouble]:
+    """Those of the incidents that somebody has to go to."""
+    return [
+        Trouble(
+            annex_id=incident.annex_id,
+            thing=_name(incident),
+            cause=incident.cause,
+            severity=incident.severity,
+            since=incident.began_at,
+            incident_id=incident.id,
+        )
+        for incident in incidents
+        if incident.annex_id and needs_technician(incident.kind, incident.cause)
+    ]
 
 
 def needs_technician(kind: str, cause: str) -> bool:
@@ -166,6 +211,14 @@ def _visit(annex_id: str, troubles: Sequence[Trouble], due: Sequence[tuple[Suppl
         ),
         supplies=tuple(of for of, _ in sorted(due, key=lambda pair: (STATES.index(pair[0].state), _first_in(pair[0])))),
     )
+
+
+def _name(incident: Incident) -> str:
+    """As people know it; by its id where the facts hold no name."""
+    for fact in ("printer", "device"):
+        if name := incident.facts.get(fact):
+            return str(name)
+    return incident.thing.id
 
 
 def _by_need(visit: Visit) -> tuple[int, int, int, float, str]:

@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller.access.asked import language_of
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.calendars.document import time
 from annexfleet_controller.i18n import formats, readings
 from annexfleet_controller.i18n.catalogues import CODES, Language, language
 from annexfleet_controller.i18n.direction import isolated, plain
@@ -111,7 +112,10 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         "ago": ago,
         "moment": moment,
         "reading": reading,
+        "local_day": lambda on: formats.local_day(words, on),
+        "clock": time,
         "number": lambda value: formats.number(words, value),
+        "day": lambda day: Markup('<time datetime="{}">{}</time>').format(day.isoformat(), formats.date_of(words, day)),
         "percent": lambda ratio: formats.percent(words, ratio),
         "size": lambda value: formats.size(words, value),
         "duration": lambda seconds: formats.duration(words, seconds),

@@ -4,12 +4,15 @@ import pytest
 from fastapi import FastAPI
 from tests.controller.fleet import add_devices, device_id
 from tests.controller.site import Site
+from tests.controller.supplies.past import supply_day
 from tests.controller.web import places
 
 from annexfleet_controller.access.door import Anybody, Needs
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.app import _refuse_routes_without_policy, policies
+from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import writing
+from annexfleet_controller.store.tables.base import Base
 
 OPEN = {
     ("GET", "/healthz"),
@@ -24,6 +27,9 @@ LOWEST = {
     ("GET", "/"): "staff",
     ("GET", "/annexes/{annex_id}"): "staff",
     ("GET", "/devices/{device_id}"): "staff",
+    ("GET", "/supplies"): "staff",
+    ("GET", "/supplies/print"): "staff",
+    ("POST", "/supplies/stock"): "technician",
     ("GET", "/password"): "staff",
     ("POST", "/password"): "staff",
     ("POST", "/sign-out"): "staff",
@@ -33,15 +39,37 @@ LOWEST = {
     ("POST", "/admin/tokens"): "operator",
     ("POST", "/admin/tokens/{token_id}/revoke"): "operator",
     ("GET", "/admin/set-aside"): "operator",
+    ("GET", "/annexes/{annex_id}/calendar"): "staff",
+    ("POST", "/annexes/{annex_id}/calendar"): "operator",
+    ("GET", "/admin/calendars"): "staff",
+    ("POST", "/admin/calendars"): "operator",
     ("GET", "/api/v1/annexes"): "staff",
     ("POST", "/api/v1/annexes"): "operator",
     ("GET", "/api/v1/annexes/{annex_id}"): "staff",
+    ("GET", "/api/v1/calendars"): "staff",
+    ("GET", "/api/v1/calendars/province"): "staff",
+    ("PUT", "/api/v1/calendars/province"): "operator",
+    ("GET", "/api/v1/calendars/holidays"): "staff",
+    ("POST", "/api/v1/calendars/holidays"): "operator",
+    ("DELETE", "/api/v1/calendars/holidays/{day}"): "operator",
+    ("GET", "/api/v1/calendars/ramadan"): "staff",
+    ("PUT", "/api/v1/calendars/ramadan"): "operator",
+    ("DELETE", "/api/v1/calendars/ramadan/{hijri_year}"): "operator",
+    ("GET", "/api/v1/calendars/{annex_id}"): "staff",
+    ("PUT", "/api/v1/calendars/{annex_id}"): "operator",
+    ("DELETE", "/api/v1/calendars/{annex_id}"): "operator",
     ("GET", "/api/v1/devices"): "staff",
     ("GET", "/api/v1/devices/{device_id}"): "staff",
     ("GET", "/api/v1/devices/{device_id}/series"): "staff",
     ("GET", "/api/v1/devices/{device_id}/changes"): "staff",
     ("GET", "/api/v1/printers"): "staff",
     ("GET", "/api/v1/queues"): "staff",
+    ("GET", "/api/v1/supplies"): "staff",
+    ("GET", "/api/v1/supplies/orders"): "staff",
+    ("GET", "/api/v1/supplies/orders.csv"): "staff",
+    ("GET", "/api/v1/supplies/visits"): "staff",
+    ("GET", "/api/v1/supplies/visits.csv"): "staff",
+    ("PUT", "/api/v1/supplies/stock/{order_key}"): "technician",
     ("GET", "/api/v1/tokens"): "operator",
     ("POST", "/api/v1/tokens"): "operator",
     ("DELETE", "/api/v1/tokens/{token_id}"): "operator",
@@ -56,6 +84,14 @@ WHOLE_PROVINCE_ONLY = {
     ("GET", "/admin/annexes"),
     ("POST", "/admin/annexes"),
     ("POST", "/api/v1/annexes"),
+    ("POST", "/admin/calendars"),
+    ("PUT", "/api/v1/calendars/province"),
+    ("POST", "/api/v1/calendars/holidays"),
+    ("DELETE", "/api/v1/calendars/holidays/{day}"),
+    ("PUT", "/api/v1/calendars/ramadan"),
+    ("DELETE", "/api/v1/calendars/ramadan/{hijri_year}"),
+    ("POST", "/supplies/stock"),
+    ("PUT", "/api/v1/supplies/stock/{order_key}"),
 }
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
     ("POST", "/admin/tokens"),
@@ -64,14 +100,45 @@ OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
 BODIES = {
+    ("POST", "/annexes/{annex_id}/calendar"): {"data": {"do": "reset", "version": "0"}},
+    ("POST", "/admin/calendars"): {"data": {"do": "feast", "name": "eid_al_fitr", "date": "2027-03-10"}},
+    ("PUT", "/api/v1/calendars/province"): {"json": {"version": 0, "document": {}}},
+    ("PUT", "/api/v1/calendars/{annex_id}"): {"json": {"version": 1, "document": {}}},
+    ("POST", "/api/v1/calendars/holidays"): {"json": {"name": "eid_al_fitr", "date": "2027-03-10"}},
+    ("PUT", "/api/v1/calendars/ramadan"): {
+        "json": {"first_day": "2027-02-08", "last_day": "2027-03-09", "confirmed": False}
+    },
     ("POST", "/admin/tokens"): {"data": {"annex": "berkane-1"}},
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
+    ("POST", "/supplies/stock"): {"data": {"order_key": "cf259a", "quantity": "4"}},
+    ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
-QUERIES = {("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio"}
-UNKNOWN_TOKEN = {("POST", "/admin/tokens/{token_id}/revoke"), ("DELETE", "/api/v1/tokens/{token_id}")}
+QUERIES = {
+    ("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio",
+    ("GET", "/api/v1/calendars/holidays"): "?year=2027",
+    ("DELETE", "/api/v1/calendars/holidays/{day}"): "?name=nothing",
+}
+UNKNOWN = {
+    ("POST", "/admin/tokens/{token_id}/revoke"),
+    ("DELETE", "/api/v1/tokens/{token_id}"),
+    ("DELETE", "/api/v1/calendars/holidays/{day}"),
+}
+"""Those that are asked about something that is not there."""
+
+
+NAMES = {
+    "annex_id": "berkane-1",
+    "device_id": device_id(1),
+    "token_id": "nothing",
+    "day": "2027-03-10",
+    "hijri_year": "1448",
+    "order_key": "cf259a",
+    "rule_id": "cpu.high",
+}
+"""What stands in the place of the names in a route's path."""
 
 
 @pytest.fixture
@@ -79,13 +146,14 @@ def place(site: Site) -> Site:
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
         places.annex(db, 2, site.clock.now())
+        supplies.note(db, [supply_day(site.clock.now().date())])
     add_devices(site.engine, 1)
     return site.with_authority()
 
 
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
-    path = path.format(annex_id="berkane-1", device_id=device_id(1), token_id="nothing") + QUERIES.get(route, "")
+    path = path.format(**NAMES) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 
@@ -121,9 +189,9 @@ def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
     """What this person must be answered."""
     if ROLES.index(role) < ROLES.index(LOWEST[route]) or (annex and route in WHOLE_PROVINCE_ONLY):
         return {403}
-    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN_TOKEN:
+    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN:
         return {404}
-    return {422} if route == ("POST", "/password") else {200, 201, 303}
+    return {422} if route == ("POST", "/password") else {200, 201, 204, 303}
 
 
 def test_lists_hold_nothing_of_other_annexes(place: Site):

@@ -1,14 +1,18 @@
 import pytest
 
-from annexfleet_controller.access.roles import ROLES, Right, may
+from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
 
 LOWEST: dict[Right, str] = {
     "look": "staff",
     "own_account": "staff",
     "diagnose": "technician",
+    "edit_stock": "technician",
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_rules": "operator",
+    "edit_calendars": "operator",
+    "edit_province_calendar": "operator",
     "edit_services": "operator",
     "edit_province_services": "operator",
 }
@@ -20,7 +24,7 @@ def test_a_role_has_the_rights_from_the_lowest_that_has_them(role: str, right: R
     assert may(role, right, whole_province=True) is (ROLES.index(role) >= ROLES.index(lowest))
 
 
-@pytest.mark.parametrize("right", ["diagnose", "create_annexes", "edit_province_services"])
+@pytest.mark.parametrize("right", sorted(PROVINCE_ONLY))
 def test_what_belongs_to_no_annex_is_for_people_of_the_whole_province(right: Right):
     assert not may("admin", right, whole_province=False)
 

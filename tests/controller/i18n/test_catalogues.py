@@ -14,10 +14,20 @@ import annexfleet_controller
 from annexfleet_agent.protocol import causes, metrics
 from annexfleet_agent.protocol.messages import ProblemCode
 from annexfleet_controller.access.roles import ROLES
+from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
+from annexfleet_controller.supplies import forecast, levels
 
 ROOM = Path(annexfleet_controller.__file__).parent
+
+
+def calendar_reasons() -> set[str]:
+    """Every reason for which a calendar is refused."""
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOM / "calendars").glob("*.py"))
+    return set(re.findall(r'reason="(\w+)"', source))
+
+
 TEMPLATES = sorted((ROOM / "web/templates").glob("*.html"))
 CODES_ONLY_ON_THE_COMMAND_LINE = {
     "settings_wrong", "home_in_use", "port_taken", "not_ready", "simulation_failed", "crl_wrong", "clock_wrong",
@@ -118,6 +128,11 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("alert_state", ("pending", "open", "cleared")),
         ("thing_kind", ("device", "printer", "portal", "queue", "annex", "link", "power")),
         ("cartridge_colour", ("black", "cyan", "magenta", "yellow", "colour")),
+        ("holiday", ("ramadan", *(one.name for one in (*FIXED, *FEASTS)))),
+        ("calendar_reason", calendar_reasons()),
+        ("word", levels.KINDS),
+        ("supply_state", forecast.STATES),
+        ("supply_why", tuple(why for why in forecast.WHYS if why)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -36,7 +36,7 @@ CASES: dict[str, tuple[dict[str, object], dict[str, object] | None, dict[str, ob
     "device.flapping": (
         {"connection_moves_30m_count": 5}, {"connection_moves_30m_count": 2}, {"connection_moves_30m_count": 1},
     ),
-    "cpu.high": ({"cpu_used_10m_ratio": 0.91}, {"cpu_used_10m_ratio": 0.8}, {"cpu_used_10m_ratio": 0.7}),
+    "cpu.high": ({"cpu_used_ratio": 0.91}, {"cpu_used_ratio": 0.8}, {"cpu_used_ratio": 0.7}),
     "mem.high": ({"memory_used_ratio": 0.91}, {"memory_used_ratio": 0.9}, {"memory_used_ratio": 0.79}),
     "mem.oom_or_swap": ({"swap_used_ratio": 0.81}, {"swap_used_ratio": 0.7}, {"swap_used_ratio": 0.5}),
     "battery.low": (
@@ -227,3 +227,10 @@ def test_a_portal_of_a_single_annex_is_not_down_everywhere():
 
 def test_one_device_alone_in_its_annex_is_offline_though_nobody_knows_its_line():
     assert level("device.offline", {"silent": True, "online": False, "annex_link_up": None}) == "raise"
+
+
+@pytest.mark.parametrize(("blocks", "expected"), [(False, "hold"), (True, "raise")])
+def test_a_device_that_was_switched_off_is_trouble_only_where_it_is_needed(blocks: bool, expected: str):
+    off = {"silent": True, "online": False, "annex_link_up": True, "went_orderly": True, "blocks_service": blocks}
+
+    assert level("device.offline", off) == expected

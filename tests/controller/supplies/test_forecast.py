@@ -27,9 +27,14 @@ def test_days_left_are_opening_days():
     assert found.state == "fine"
     # Four weeks of five days, and the day that follows is where the last of it goes.
     assert found.empty_on == date(2026, 12, 23)
-    assert found.empty_from is not None
-    assert found.empty_until is not None
-    assert found.empty_from <= found.empty_on <= found.empty_until
+
+
+def test_a_date_years_ahead_is_not_named():
+    found = one(falling(left=280, per_day=0.001))
+
+    assert found.days_left is not None
+    assert found.days_left.reaches_in == pytest.approx(280)
+    assert found.empty_on is None
 
 
 def test_weekends_do_not_look_like_thrift():

@@ -1,0 +1,56 @@
+"""From the incidents of now to queued notices: reads the past, asks the plan, stores what it says."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from annexfleet_controller.calendars import Calendar
+from annexfleet_controller.notify import audience, book, plan
+from annexfleet_controller.notify.plan import Audible
+from annexfleet_controller.rules.ruleset import Ruleset
+from annexfleet_controller.store import alerts, incidents, notices
+from annexfleet_controller.store.database import writing
+from annexfleet_controller.things import Alert, Audience, Incident
+
+ENDS_OWED_FOR = timedelta(days=3)
+"""How long after an incident's end its end may still be told, after quiet hours or a weekend."""
+
+
+def enqueue(
+    db: Session,
+    open_incidents: Iterable[Incident],
+    audiences: Mapping[int, frozenset[Audience]],
+    calendars: Mapping[str, Calendar],
+    *,
+    now: datetime,
+) -> int:
+    """Queue what is due now; how many notices that are.
+
+    Told the open incidents, as they are stored, and for whom each is, by its id (`audience.of`).  Of those that are
+    over it finds by itself to whom their end is owed.  Asked again it does nothing twice.
+    """
+    notices.one_planner_at_a_time(db)
+    told_about = {incident.id: incident for incident in open_incidents}
+    owed = set(notices.ends_perhaps_owed(db, since=now - ENDS_OWED_FOR)) - told_about.keys()
+    told_about |= {one.id: one for one in incidents.by_ids(db, owed)}
+    audibles = [Audible(one, audiences.get(one.id, frozenset())) for one in told_about.values()]
+    past = book.told(db, told_about.keys(), now=now)
+    planned = plan.plan(audibles, past, book.receivers(db), calendars, now=now)
+    return len(notices.queue(db, map(book.stored, planned), now=now))
+
+
+def plan_notices(engine: Engine, rules: Ruleset, calendars: Mapping[str, Calendar], *, now: datetime) -> int:
+    """`enqueue` with what the database holds; how many notices were queued."""
+    with writing(engine) as db:
+        return enqueue(db, incidents.open_ones(db), audiences_of(alerts.live(db), rules, now=now), calendars, now=now)
+
+
+def audiences_of(live: Iterable[Alert], rules: Ruleset, *, now: datetime) -> dict[int, frozenset[Audience]]:
+    """For whom each incident is, by its id."""
+    by_incident: dict[int, list[Alert]] = {}
+    for alert in live:
+        if alert.incident_id is not None:
+            by_incident.setdefault(alert.incident_id, []).append(alert)
+    return {incident_id: audience.of(some, rules, now=now) for incident_id, some in by_incident.items()}
