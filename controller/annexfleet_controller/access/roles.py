@@ -19,6 +19,8 @@ Right = Literal[
     "edit_calendars",  # the opening hours of annexes in one's sight
     "edit_province_calendar",  # the province's hours, holidays and Ramadan: they count for every annex
     "edit_contacts",  # whom notices go to, and what became of each
+    "edit_services",  # what an annex offers, and what that needs there
+    "edit_province_services",
 ]
 
 _FROM: dict[Right, Role] = {
@@ -35,6 +37,8 @@ _FROM: dict[Right, Role] = {
     "edit_calendars": "operator",
     "edit_province_calendar": "operator",
     "edit_contacts": "operator",
+    "edit_services": "operator",
+    "edit_province_services": "operator",
 }
 
 PROVINCE_ONLY: frozenset[Right] = frozenset(
@@ -44,6 +48,7 @@ PROVINCE_ONLY: frozenset[Right] = frozenset(
         "edit_contacts",
         "edit_stock",
         "edit_province_calendar",
+        "edit_province_services",
     }
 )
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""

@@ -12,6 +12,7 @@ from annexfleet_controller.web.pages import (
     maintenance,
     own,
     rules,
+    services,
     supplies,
 )
 
@@ -27,5 +28,6 @@ ROUTERS = (
     maintenance.router,
     own.router,
     rules.router,
+    services.router,
     supplies.router,
 )

@@ -50,6 +50,17 @@ LOWEST = {
     ("POST", "/admin/contacts/{contact_id}/test"): "operator",
     ("POST", "/admin/contacts/{contact_id}/remove"): "operator",
     ("POST", "/admin/notices/{notice_id}/retry"): "operator",
+    ("GET", "/annexes/{annex_id}/services"): "operator",
+    ("GET", "/annexes/{annex_id}/services/{code}"): "operator",
+    ("POST", "/annexes/{annex_id}/services/{code}"): "operator",
+    ("GET", "/api/v1/readiness"): "staff",
+    ("GET", "/api/v1/readiness/{annex_id}"): "staff",
+    ("GET", "/api/v1/readiness/{annex_id}/availability"): "staff",
+    ("GET", "/api/v1/services"): "staff",
+    ("PUT", "/api/v1/services"): "operator",
+    ("GET", "/api/v1/annexes/{annex_id}/services"): "staff",
+    ("PUT", "/api/v1/annexes/{annex_id}/services/{code}"): "operator",
+    ("DELETE", "/api/v1/annexes/{annex_id}/services/{code}"): "operator",
     ("GET", "/api/v1/annexes"): "staff",
     ("POST", "/api/v1/annexes"): "operator",
     ("GET", "/api/v1/annexes/{annex_id}"): "staff",
@@ -120,6 +131,7 @@ WHOLE_PROVINCE_ONLY = {
     ("DELETE", "/api/v1/calendars/ramadan/{hijri_year}"),
     ("POST", "/supplies/stock"),
     ("PUT", "/api/v1/supplies/stock/{order_key}"),
+    ("PUT", "/api/v1/services"),
 }
 } | {route for route in LOWEST if "/contacts" in route[1] or "/notices" in route[1]}
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
@@ -129,6 +141,9 @@ OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
 BODIES = {
+    ("POST", "/annexes/{annex_id}/services/{code}"): {"data": {"offered": "yes", "needs": "province"}},
+    ("PUT", "/api/v1/services"): {"json": {"services": []}},
+    ("PUT", "/api/v1/annexes/{annex_id}/services/{code}"): {"json": {"offered": True}},
     ("POST", "/annexes/{annex_id}/calendar"): {"data": {"do": "reset", "version": "0"}},
     ("POST", "/admin/calendars"): {"data": {"do": "feast", "name": "eid_al_fitr", "date": "2027-03-10"}},
     ("PUT", "/api/v1/calendars/province"): {"json": {"version": 0, "document": {}}},
@@ -161,6 +176,7 @@ UNKNOWN = {
 
 
 NAMES = {
+    "code": "residence",
     "annex_id": "berkane-1",
     "device_id": device_id(1),
     "token_id": "nothing",

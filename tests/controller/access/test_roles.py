@@ -5,6 +5,8 @@ from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
 
 
 
+
+
 LOWEST: dict[Right, str] = {
     "look": "staff",
     "claim_fix": "staff",
@@ -19,6 +21,8 @@ LOWEST: dict[Right, str] = {
     "edit_calendars": "operator",
     "edit_province_calendar": "operator",
     "edit_contacts": "operator",
+    "edit_services": "operator",
+    "edit_province_services": "operator",
 }
 
 
