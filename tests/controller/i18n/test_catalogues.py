@@ -18,8 +18,8 @@ from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
-from annexfleet_controller.supplies import forecast, levels
 from annexfleet_controller.maintenance import Condition, Reason
+from annexfleet_controller.supplies import forecast, levels
 
 ROOM = Path(annexfleet_controller.__file__).parent
 
