@@ -1,5 +1,7 @@
 """Who reaches what: every route times every role times {own annex, another annex, signed out}."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from fastapi import FastAPI
 from tests.controller.fleet import add_devices, device_id
@@ -45,6 +47,19 @@ LOWEST = {
     ("GET", "/api/v1/tokens"): "operator",
     ("POST", "/api/v1/tokens"): "operator",
     ("DELETE", "/api/v1/tokens/{token_id}"): "operator",
+    ("GET", "/maintenance"): "technician",
+    ("POST", "/maintenance"): "technician",
+    ("POST", "/maintenance/{maintenance_id}/end"): "technician",
+    ("POST", "/maintenance/{maintenance_id}/move-end"): "technician",
+    ("GET", "/api/v1/maintenance"): "staff",
+    ("POST", "/api/v1/maintenance"): "technician",
+    ("GET", "/api/v1/maintenance/{maintenance_id}"): "staff",
+    ("POST", "/api/v1/maintenance/{maintenance_id}/end"): "technician",
+    ("PATCH", "/api/v1/maintenance/{maintenance_id}"): "technician",
+    ("GET", "/incidents/{incident_id}/fixed"): "staff",
+    ("POST", "/incidents/{incident_id}/fixed"): "staff",
+    ("GET", "/api/v1/incidents/{incident_id}/fixed"): "staff",
+    ("POST", "/api/v1/incidents/{incident_id}/fixed"): "staff",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -60,18 +75,32 @@ WHOLE_PROVINCE_ONLY = {
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
     ("POST", "/admin/tokens"),
     ("POST", "/api/v1/tokens"),
+    ("POST", "/maintenance"),
+    ("POST", "/api/v1/maintenance"),
 }
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
+LATER = (datetime.now(UTC) + timedelta(hours=9)).isoformat()
 BODIES = {
     ("POST", "/admin/tokens"): {"data": {"annex": "berkane-1"}},
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
+    ("POST", "/maintenance"): {"data": {"annex": "berkane-1", "reason": "x"}},
+    ("POST", "/maintenance/{maintenance_id}/end"): {"data": {"version": "1"}},
+    ("POST", "/maintenance/{maintenance_id}/move-end"): {"data": {"version": "1"}},
+    ("POST", "/api/v1/maintenance"): {"json": {"annexes": ["berkane-1"], "reason": "x", "ends_at": LATER}},
+    ("POST", "/api/v1/maintenance/{maintenance_id}/end"): {"json": {}},
+    ("PATCH", "/api/v1/maintenance/{maintenance_id}"): {"json": {"ends_at": LATER}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 QUERIES = {("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio"}
-UNKNOWN_TOKEN = {("POST", "/admin/tokens/{token_id}/revoke"), ("DELETE", "/api/v1/tokens/{token_id}")}
+UNKNOWN = {
+    route
+    for route in LOWEST
+    if "{token_id}" in route[1] or "{maintenance_id}" in route[1] or "{incident_id}" in route[1]
+}
+"""Of things of which there are none here; what is in whose sight is tested beside them."""
 
 
 @pytest.fixture
@@ -85,7 +114,13 @@ def place(site: Site) -> Site:
 
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
-    path = path.format(annex_id="berkane-1", device_id=device_id(1), token_id="nothing") + QUERIES.get(route, "")
+    path = path.format(
+        annex_id="berkane-1",
+        device_id=device_id(1),
+        token_id="nothing",
+        maintenance_id=1_000_000,
+        incident_id=1_000_000,
+    ) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 
@@ -121,7 +156,7 @@ def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
     """What this person must be answered."""
     if ROLES.index(role) < ROLES.index(LOWEST[route]) or (annex and route in WHOLE_PROVINCE_ONLY):
         return {403}
-    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN_TOKEN:
+    if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in UNKNOWN:
         return {404}
     return {422} if route == ("POST", "/password") else {200, 201, 303}
 
