@@ -1,5 +1,7 @@
 """Who reaches what: every route times every role times {own annex, another annex, signed out}."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from fastapi import FastAPI
 from tests.controller.fleet import add_devices, device_id
@@ -107,6 +109,19 @@ LOWEST = {
     ("GET", "/api/v1/rules"): "staff",
     ("PUT", "/api/v1/rules/{rule_id}"): "operator",
     ("DELETE", "/api/v1/rules/{rule_id}"): "operator",
+    ("GET", "/maintenance"): "technician",
+    ("POST", "/maintenance"): "technician",
+    ("POST", "/maintenance/{maintenance_id}/end"): "technician",
+    ("POST", "/maintenance/{maintenance_id}/move-end"): "technician",
+    ("GET", "/api/v1/maintenance"): "staff",
+    ("POST", "/api/v1/maintenance"): "technician",
+    ("GET", "/api/v1/maintenance/{maintenance_id}"): "staff",
+    ("POST", "/api/v1/maintenance/{maintenance_id}/end"): "technician",
+    ("PATCH", "/api/v1/maintenance/{maintenance_id}"): "technician",
+    ("GET", "/incidents/{incident_id}/fixed"): "staff",
+    ("POST", "/incidents/{incident_id}/fixed"): "staff",
+    ("GET", "/api/v1/incidents/{incident_id}/fixed"): "staff",
+    ("POST", "/api/v1/incidents/{incident_id}/fixed"): "staff",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -136,9 +151,12 @@ WHOLE_PROVINCE_ONLY = {
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
     ("POST", "/admin/tokens"),
     ("POST", "/api/v1/tokens"),
+    ("POST", "/maintenance"),
+    ("POST", "/api/v1/maintenance"),
 }
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
+LATER = (datetime.now(UTC) + timedelta(hours=9)).isoformat()
 BODIES = {
     ("POST", "/annexes/{annex_id}/services/{code}"): {"data": {"offered": "yes", "needs": "province"}},
     ("PUT", "/api/v1/services"): {"json": {"services": []}},
@@ -153,6 +171,12 @@ BODIES = {
     },
     ("POST", "/admin/tokens"): {"data": {"annex": "berkane-1"}},
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
+    ("POST", "/maintenance"): {"data": {"annex": "berkane-1", "reason": "x"}},
+    ("POST", "/maintenance/{maintenance_id}/end"): {"data": {"version": "1"}},
+    ("POST", "/maintenance/{maintenance_id}/move-end"): {"data": {"version": "1"}},
+    ("POST", "/api/v1/maintenance"): {"json": {"annexes": ["berkane-1"], "reason": "x", "ends_at": LATER}},
+    ("POST", "/api/v1/maintenance/{maintenance_id}/end"): {"json": {}},
+    ("PATCH", "/api/v1/maintenance/{maintenance_id}"): {"json": {"ends_at": LATER}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/admin/rules/{rule_id}"): {"data": {"audience": "it", "enabled": "1"}},
