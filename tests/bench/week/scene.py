@@ -109,6 +109,10 @@ class Scene(NamedTuple):
     holiday: date | None
     specials: tuple[Special, ...]
     work: Work | None
+    from_hour: float = 0.0
+    """Of the first day: when it begins."""
+    to_hour: float = 24.0
+    """Of the last day: when it ends."""
 
     def hours_of(self, day: date) -> Hours:
         return self.hours.get(day) or (USUAL if day.weekday() < 5 else CLOSED)
@@ -119,11 +123,11 @@ class Scene(NamedTuple):
 
     @property
     def begins(self) -> datetime:
-        return datetime.combine(self.first_day, datetime.min.time(), ZONE)
+        return _local(self.first_day, self.from_hour)
 
     @property
     def ends(self) -> datetime:
-        return datetime.combine(self.first_day + timedelta(days=self.days), datetime.min.time(), ZONE)
+        return _local(self.first_day + timedelta(days=self.days - 1), self.to_hour)
 
 
 SATURDAY = date(2026, 2, 14)
@@ -155,7 +159,7 @@ DAY = Scene(
     first_day=date(2026, 2, 16), days=1, annexes=2, devices=22, timelines=(
         [POWER[0], POWER[1], POWER[3], POWER[6], POWER[7]], [LINE[0], LINE[2], LINE[3], LINE[4], LINE[5], LINE[7]],
     ),
-    hours={}, ramadan=None, holiday=None, specials=(), work=None,
+    hours={}, ramadan=None, holiday=None, specials=(), work=None, from_hour=8.0, to_hour=14.0,
 )  # fmt: skip
 
 

@@ -18,6 +18,8 @@ from annexfleet_controller.things import Thing
 PORTAL = "e-services"
 GAP_S = 600.0
 """What pauses for less is one trouble."""
+STEP_GAP_S = 70.0
+"""A queue that somebody was called from is no longer stalled."""
 
 
 class Label(Struct, frozen=True, kw_only=True):
@@ -85,13 +87,17 @@ class Observer:
                 oldest = max((now - came for came in queue.waiting), default=0.0)
                 crowd = len(queue.waiting)
                 slow = crowd > 0.5 * len(queue.served) if queue.served else False
+                thing = Thing("queue", f"{annex.id}/{service}")
+                called_at = queue.served[-1] if queue.served else 0.0
+                if crowd and now - max(called_at, queue.waiting[0]) > 60:
+                    self._see("queue_stalled", thing, annex.id, now, gap_s=STEP_GAP_S)
                 if crowd and (oldest > 1800 or (desks and crowd > 10 * desks) or slow):
-                    self._see("queue_long", Thing("queue", f"{annex.id}/{service}"), annex.id, now)
+                    self._see("queue_long", thing, annex.id, now)
 
-    def _see(self, what: str, thing: Thing, annex_id: str, now: float) -> None:
+    def _see(self, what: str, thing: Thing, annex_id: str, now: float, *, gap_s: float = GAP_S) -> None:
         self._annex_of[thing] = annex_id
         going = self._going.get((what, thing))
-        if going is not None and now - going.last <= GAP_S:
+        if going is not None and now - going.last <= gap_s:
             going.last = now
             return
         if going is not None:
@@ -123,6 +129,8 @@ def labels(scene: Scene, province: Province, ids: dict[str, str], observer: Obse
     scripted = {(label.cause, label.thing) for label in found}
     for what, thing, annex_id, began, last in observer.stretches():
         begins, ends = datetime.fromtimestamp(began, UTC), datetime.fromtimestamp(last, UTC)
+        if what == "queue_stalled" and last - began < FOR_S[what] - 60:
+            continue  # nobody would call that a standstill
         if any(_same(label, what, thing, begins, ends) for label in found) and (what, thing) in scripted:
             continue
         kind = thing.kind
@@ -180,7 +188,7 @@ def _put_in_its_place(label: Label, among: list[Label], scene: Scene, province: 
             # Nobody can tell of it before the annex is back.
             label = structs.replace(label, found_by=cut.ended + timedelta(seconds=FOR_S[label.cause] + FOUND_WITHIN_S))
     slack = timedelta(minutes=30)
-    if label.kind == "queue" and label.cause == "queue_long" and any(
+    if label.kind == "queue" and label.source == "seen" and any(
         other.annex_id in (label.annex_id, "") and other.kind != "queue"
         and other.began - slack <= label.ended and label.began <= other.ended + slack
         for other in among

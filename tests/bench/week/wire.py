@@ -18,6 +18,8 @@ from annexfleet_controller.simulate.measured import View, collectors_of
 from annexfleet_controller.simulate.province import Annex, Machine
 
 SAMPLE_S, BEAT_S = 60.0, 300.0
+BATTERY_SAMPLE_S = 30.0
+"""The agent's own period: two tablets that lose mains together must be seen to do so within a minute."""
 SELDOM_S = {"updates": 3600.0, "units": 300.0}
 NIGHT_SAMPLE_S = 300.0
 """Of machines that stay on while nobody is there and nothing is wrong: one sample a beat says as much."""
@@ -74,7 +76,7 @@ class Reporter:
             self._digest, self._boots = Digest(), self._boots + 1
             self._outbox = [structs.replace(item, earlier_boot=True) for item in self._outbox]
             self._due = dict.fromkeys((name for name, _ in self._collect), now)
-            self._beat_at = now + BEAT_S
+            self._beat_at = self._next_beat(now)
             self._connects_at = now + self._random.uniform(*RECONNECTS_S)
         elif not self.machine.running and self._digest is not None:
             self._digest = None
@@ -120,17 +122,21 @@ class Reporter:
         for name, collect in self._collect:
             if now < self._due[name]:
                 continue
-            period_s = max(sample_s, SELDOM_S.get(name, 0.0))
+            period_s = BATTERY_SAMPLE_S if name == "battery" else max(sample_s, SELDOM_S.get(name, 0.0))
             # Not all devices measure in the same step.
             self._due[name] = (now // period_s) * period_s + period_s + self._phase % min(period_s, SAMPLE_S)
             change = digest.take(name, collect(), at=now, mono=now)
             if change is not None:
                 self._outbox.append(self._numbered(change))
         if now >= self._beat_at:
-            self._beat_at = now + BEAT_S
+            self._beat_at = self._next_beat(now)
             beat = digest.beat(at=now, mono=now)
             if beat is not None:
                 self._outbox.append(self._numbered(beat))
+
+    def _next_beat(self, now: float) -> float:
+        """With a sample: the agent's periods meet too."""
+        return (now // BEAT_S) * BEAT_S + BEAT_S + self._phase
 
     def _numbered(self, item: Item) -> Item:
         self._seq += 1
