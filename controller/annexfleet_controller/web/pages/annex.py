@@ -10,7 +10,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.readiness.services import catalogue
 from annexfleet_controller.store import annexes, fleet, readiness
-from annexfleet_controller.web.pages import board
+from annexfleet_controller.web.pages import board, maintained
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import standing
 
@@ -52,6 +52,7 @@ def show(
         ),
         printers=fleet.printers(rows, known),
         queues=fleet.queues(rows, known),
+        maintained=maintained.on_annex(db, place.id, now=now),
         may_enrol=person.may("manage_tokens"),
         events=f"/api/v1/events?annex={place.id}",
     )
