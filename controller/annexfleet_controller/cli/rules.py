@@ -201,6 +201,9 @@ def _try(home: Home, args: argparse.Namespace) -> int:
         replay.refuse_what_cannot_be(ruleset.rule(args.rule))
         only, annex = _device(db, args.device) if args.device else (None, args.annex)
         _check_annex(db, annex)
+        beats_since = now - timedelta(days=home.settings.keep_beats_days)
+        if since < beats_since:
+            print(f"Numbers are kept as they came since {_moment(beats_since)}: before, only changes are replayed.")
         names: dict[int, str] = {}
         count, open_s = 0, 0.0
         for place in _places(db, annex, names):

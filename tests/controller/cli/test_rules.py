@@ -116,6 +116,11 @@ def test_a_rule_is_tried_on_the_past(run: Run, tmp_path: Path):
     assert out.startswith("mem.high would have fired 0 times")
 
 
+def test_who_asks_further_back_than_numbers_are_kept_is_told(run: Run):
+    assert "before, only changes are replayed" in run("rules", "try", "--rule", "mem.high", "--since", "30d")[1]
+    assert "only changes" not in run("rules", "try", "--rule", "mem.high", "--since", "7d")[1]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("7d", NOW - timedelta(days=7)), ("24h", NOW - timedelta(days=1)), ("90m", NOW - timedelta(minutes=90)),
