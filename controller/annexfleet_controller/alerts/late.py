@@ -95,10 +95,18 @@ def correct(
     """
     if incident.kind not in ("line_cut", "power_cut"):
         return Correction(incident)
-    until = incident.ended_at or incident.resolved_at or now
-    latest = (incident.resolved_at or now) + STARTS_WITHIN
+    latest = min(now, (incident.resolved_at or now) + STARTS_WITHIN)
     told = sorted({_key(one): one for one in happenings if one.at <= latest}.values(), key=_key)
-    past = _past(incident, told, known, calendar, until)
+    correction = _put_right(incident, told, lost, calendar, now)
+    after = correction.incident
+    past = _past(after, told, known, calendar, after.ended_at or after.resolved_at or now)
+    return structs.replace(correction, past=past)
+
+
+def _put_right(
+    incident: Incident, told: Sequence[Happening], lost: Collection[int], calendar: Calendar, now: datetime
+) -> Correction:
+    until = incident.ended_at or incident.resolved_at or now
     powerless: set[int] = set()
     began_at: datetime | None = incident.began_at
     if incident.kind == "line_cut":
@@ -112,27 +120,27 @@ def correct(
                 corrected, kind="power_cut", key=f"power_cut:{incident.thing.id}", cause="power_cut",
                 facts={**incident.facts, "devices": float(len(powerless))},
             )  # fmt: skip
-        return _difference(incident, corrected, past)
+        return _difference(incident, corrected)
     told = [one for one in told if one.at >= incident.began_at - BEFORE]
     if _was_switched_off(incident, told, lost, calendar):
         retracted = structs.replace(
             incident, state="resolved", resolved_at=incident.resolved_at or now, ended_at=until,
             facts={**incident.facts, "retracted": 1.0},
         )  # fmt: skip
-        return Correction(retracted, "" if "retracted" in incident.facts else "retracted", past=past)
+        return Correction(retracted, "" if "retracted" in incident.facts else "retracted")
     ended_at = _line_back(incident, told, until) or incident.ended_at
-    return _difference(incident, structs.replace(incident, ended_at=ended_at), past)
+    return _difference(incident, structs.replace(incident, ended_at=ended_at))
 
 
-def _difference(before: Incident, after: Incident, past: tuple[Incident, ...]) -> Correction:
+def _difference(before: Incident, after: Incident) -> Correction:
     times: Facts = {"began_at": after.began_at.timestamp()}
     if after.ended_at is not None:
         times["ended_at"] = after.ended_at.timestamp()
     if before.kind != after.kind:
-        return Correction(after, "cause_corrected", {"from": before.kind, "to": after.kind, **times}, past)
+        return Correction(after, "cause_corrected", {"from": before.kind, "to": after.kind, **times})
     if _apart(before.began_at, after.began_at) or _apart(before.ended_at, after.ended_at):
-        return Correction(after, "times_corrected", times, past)
-    return Correction(before, past=past)
+        return Correction(after, "times_corrected", times)
+    return Correction(before)
 
 
 def _apart(one: datetime | None, other: datetime | None) -> bool:

@@ -14,6 +14,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import paging, problems, spreadsheet
 from annexfleet_controller.errors import SupplyUnknown
+from annexfleet_controller.i18n import guidance
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.settings import Settings
 from annexfleet_controller.store import annexes, supplies
@@ -268,6 +269,7 @@ def _plan(person: Person, db: Session, now: datetime, settings: Settings, annex_
     told = supplies.told(db, person.scope, since=since, kinds=plan.VISITED_KINDS, annex_id=annex_id)
     return plan.made(
         told.rows, told.calendars, now=now, stock=told.stock, incidents=told.incidents,
+        goes=lambda incident: guidance.is_for_technician(incident.cause),
         lead_days=settings.supply_lead_opening_days, horizon_days=settings.supply_horizon_opening_days,
     )  # fmt: skip
 
@@ -357,12 +359,16 @@ def _visits_table(found: Plan, language: Language, names: dict[str, str], now: d
     rows: list[list[spreadsheet.Cell]] = []
     for place, visit in enumerate(found.visits, 1):
         at: list[spreadsheet.Cell] = [place, names.get(visit.annex_id, visit.annex_id)]
-        rows += [[*at, language.name("cause", t.cause), t.thing, None, None] for t in visit.troubles]
+        rows += [[*at, _title(t.cause, language), t.thing, None, None] for t in visit.troubles]
         rows += [
             [*at, None, _(", ").join(c.printers), c.part.number or _fits(c.part, language), c.count]
             for c in visit.parts
         ]
     return spreadsheet.table(header, rows, file_name=f"visits-{now:%Y-%m-%d}")
+
+
+def _title(cause: str, language: Language) -> str:
+    return guidance.guidance(language, cause).title if guidance.has_guidance(cause) else language.name("cause", cause)
 
 
 def _supply_words(part: levels.Part, language: Language) -> str:

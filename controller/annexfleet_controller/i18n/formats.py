@@ -85,6 +85,20 @@ def moment(language: Language, at: datetime) -> str:
     return dates.format_datetime(at, "medium", tzinfo=PROVINCE, locale=language.locale)
 
 
+def short_moment(language: Language, at: datetime, now: datetime) -> str:
+    """The time of day; with its date where that is not today's."""
+    is_today = at.astimezone(PROVINCE).date() == now.astimezone(PROVINCE).date()
+    if is_today:
+        return dates.format_time(at, "short", tzinfo=PROVINCE, locale=language.locale)
+    return dates.format_datetime(at, "d MMM, HH:mm", tzinfo=PROVINCE, locale=language.locale)
+
+
+def weekdays(language: Language) -> list[str]:
+    """Their names, from Monday."""
+    names = dates.get_day_names("wide", context="stand-alone", locale=language.locale)
+    return [names[number] for number in range(7)]
+
+
 def day(language: Language, at: datetime) -> str:
     return dates.format_date(at.astimezone(PROVINCE), "long", locale=language.locale)
 

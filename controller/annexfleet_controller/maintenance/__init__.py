@@ -1,9 +1,10 @@
 """Planned work: what it covers, when it lasts, and which alerts it keeps quiet.  Thinks only."""
 
 from annexfleet_controller.maintenance.muting import About, active, mute
-from annexfleet_controller.maintenance.parsing import Draft, moved_end, parse
+from annexfleet_controller.maintenance.parsing import Draft, Reason, moved_end, parse
 from annexfleet_controller.maintenance.plan import (
     Area,
+    Condition,
     Maintenance,
     Span,
     Weekly,
@@ -19,8 +20,10 @@ from annexfleet_controller.maintenance.plan import (
 __all__ = [
     "About",
     "Area",
+    "Condition",
     "Draft",
     "Maintenance",
+    "Reason",
     "Span",
     "Weekly",
     "active",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
+from typing import Literal
 
 from msgspec import Struct, structs
 
@@ -10,6 +11,14 @@ from annexfleet_controller.calendars.document import WEEKDAYS
 from annexfleet_controller.errors import MaintenanceWrong
 from annexfleet_controller.maintenance.plan import Area, Maintenance, Weekly, last_moment, next_span, span_at
 from annexfleet_controller.things import Thing
+
+Reason = Literal[
+    "empty_scope", "mixed_scope", "too_many", "roles_of_things", "unknown_role", "unknown_annex", "unknown_thing",
+    "no_reason", "reason_too_long", "too_far", "end_and_week", "no_end", "is_over", "until_missing", "zones_differ",
+    "no_weekdays", "unknown_weekday", "minutes_wrong", "time_wrong", "end_before_start", "until_too_far", "in_the_past",
+    "too_long", "never",
+]  # fmt: skip
+"""Why it cannot be; each has words."""
 
 ROLES = ("counter", "kiosk", "tablet", "server")
 LONGEST = timedelta(days=31)
@@ -172,5 +181,5 @@ def _check_times(m: Maintenance, now: datetime) -> None:
         raise _wrong("weekdays", "never")
 
 
-def _wrong(field: str, reason: str) -> MaintenanceWrong:
+def _wrong(field: str, reason: Reason) -> MaintenanceWrong:
     return MaintenanceWrong(f"{field}: {reason}", field=field, reason=reason)

@@ -31,14 +31,14 @@ _COUNTED = timedelta(hours=1)
 
 
 def receivers(db: Session) -> list[Receiver]:
-    """Every contact that is switched on and has a route."""
+    """Every contact that is switched on, whose person may come in, and that has a route."""
     by_contact = contacts.routes(db)
     return [
         Receiver(
             contact_id=contact.id, kind=kind_of(contact), routes=tuple(route(row) for row in by_contact[contact.id])
         )
-        for contact in contacts.listing(db)
-        if contact.enabled and contact.id in by_contact
+        for contact in contacts.listening(db)
+        if contact.id in by_contact
     ]
 
 
@@ -62,6 +62,11 @@ def route(row: ContactRoute) -> Route:
 def week_of(document: object) -> Week:
     """The week of a route's own hours, from JSON as a calendar has it.  Raises CalendarWrong."""
     return parse({"week": document}).week or ((),) * 7
+
+
+def week_document(row: ContactRoute) -> dict[str, list[list[str]]] | None:
+    """The week of a route's own hours as a person entered it; None where it has none."""
+    return None if row.week is None else msgspec.json.decode(row.week, type=dict[str, list[list[str]]])
 
 
 @lru_cache(256)

@@ -17,6 +17,7 @@ from msgspec import Struct
 from annexfleet_controller.notify import webhook
 from annexfleet_controller.notify.outcome import Outcome, again, of_smtp, of_status, permanent, sent
 from annexfleet_controller.notify.plan import ContactKind
+from annexfleet_controller.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,10 @@ class Ways(Struct, frozen=True, kw_only=True):
     sms_url: str = ""
     """Apprise's address of the SMS gateway, with `{number}` where the number goes."""
     link_local_allowed: bool = False
+
+
+def ways_of(settings: Settings) -> Ways:
+    return Ways(mail_url=settings.mail_url, sms_url=settings.sms_url, link_local_allowed=settings.notices_to_link_local)
 
 
 class Destination(Struct, frozen=True):
@@ -147,7 +152,7 @@ def _service(url: str) -> "apprise.NotifyBase | None":
         return None
     asset = apprise.AppriseAsset(
         app_id="annexfleet", app_desc="annexfleet", app_url="", http_redirects=False, storage_mode="memory",
-        service_timeout=TIMEOUT_S, pgp_autogen=False, pem_autogen=False,
+        image_url_mask="", image_url_logo="", service_timeout=TIMEOUT_S, pgp_autogen=False, pem_autogen=False,
     )  # fmt: skip
     return apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
 

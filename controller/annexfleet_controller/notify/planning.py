@@ -1,5 +1,6 @@
 """From the incidents of now to queued notices: reads the past, asks the plan, stores what it says."""
 
+import secrets
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.notify import audience, book, plan
 from annexfleet_controller.notify.plan import Audible
 from annexfleet_controller.rules.ruleset import Ruleset
-from annexfleet_controller.store import alerts, incidents, notices
+from annexfleet_controller.store import alerts, contacts, incidents, notices
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.things import Alert, Audience, Incident
 
@@ -45,6 +46,15 @@ def plan_notices(engine: Engine, rules: Ruleset, calendars: Mapping[str, Calenda
     """`enqueue` with what the database holds; how many notices were queued."""
     with writing(engine) as db:
         return enqueue(db, incidents.open_ones(db), audiences_of(alerts.live(db), rules, now=now), calendars, now=now)
+
+
+def queue_test(db: Session, contact_id: int, *, now: datetime) -> int:
+    """Queue a test message to a contact, also to one that is switched off; its id.  Raises ContactUnknown."""
+    contact = contacts.get(db, contact_id)
+    key = f"{contact.id}/test-{secrets.token_hex(8)}"
+    return notices.queue(
+        db, [notices.NewNotice(contact_id=contact.id, kind="test", due_at=now, dedupe_key=key)], now=now
+    )[0]
 
 
 def audiences_of(live: Iterable[Alert], rules: Ruleset, *, now: datetime) -> dict[int, frozenset[Audience]]:

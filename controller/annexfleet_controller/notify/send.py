@@ -22,7 +22,7 @@ from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.i18n.catalogues import language
 from annexfleet_controller.notify import book, channels, planning, texts
-from annexfleet_controller.notify.channels import Destination, Message, Ways
+from annexfleet_controller.notify.channels import Destination, Message
 from annexfleet_controller.notify.outcome import Outcome, again
 from annexfleet_controller.notify.plan import NoticeKind, stands_no_more
 from annexfleet_controller.rules.ruleset import Ruleset
@@ -84,9 +84,7 @@ class Sender:
         self.clock = clock
         self.name = f"sender-{secrets.token_hex(6)}"
         self._public_url = settings.public_url
-        self._ways = Ways(
-            mail_url=settings.mail_url, sms_url=settings.sms_url, link_local_allowed=settings.notices_to_link_local
-        )
+        self._ways = channels.ways_of(settings)
         self._deliver = deliver
         self._pool = pool
         self._chance = chance or random.Random()  # noqa: S311  # it spreads attempts, it keeps no secret

@@ -63,11 +63,11 @@ def lost_together(
         return LostTogether()
     began = max(start for start, _, _ in lost)
     numbers = {device.number for _, _, device in lost}
+    on = numbers | {device.number for device in devices if _was_on(device, began, now)}
     if not is_open(began) or not is_open(began + CLOSES_WITHIN):
-        stayed_on = {d.number for d in devices if d.number in always_on and _was_on(d, began, now)}
+        stayed_on = on.intersection(always_on)
         if not stayed_on or not stayed_on <= numbers:
             return LostTogether()
-    on = numbers | {device.number for device in devices if _was_on(device, began, now)}
     heard = [device.heard_at for _, _, device in lost if device.heard_at is not None]
     since = min(max(heard), *(end for _, end, _ in lost))
     return LostTogether(len(numbers), len(numbers) / len(on), since, tuple(sorted(numbers)))

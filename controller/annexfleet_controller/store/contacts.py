@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import AnnexUnknown, ContactUnknown
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
+from annexfleet_controller.store.tables.people import User
 from annexfleet_controller.store.tables.places import Annex
 
 
@@ -42,6 +43,12 @@ class NewRoute(Struct, frozen=True, kw_only=True):
 def listing(db: Session) -> Sequence[Contact]:
     """All of them, by name."""
     return db.scalars(select(Contact).order_by(Contact.name, Contact.id)).all()
+
+
+def listening(db: Session) -> Sequence[Contact]:
+    """Those that are switched on and do not belong to a person who may no longer come in."""
+    query = select(Contact).join(User, User.id == Contact.user_id, isouter=True).order_by(Contact.id)
+    return db.scalars(query.where(Contact.enabled, User.disabled_at.is_(None))).all()
 
 
 def get(db: Session, contact_id: int) -> Contact:

@@ -42,24 +42,49 @@ def current(db: Session, *, since: datetime, now: datetime) -> list[Maintenance]
     return [_maintenance(row, ()) for row in db.scalars(query.order_by(MaintenanceRow.id))]
 
 
-def to_come(db: Session, scope: Scope, *, now: datetime, annex_id: str = "", limit: int = 500) -> list[Maintenance]:
-    """Those in sight that last or will last again, by their start."""
+def to_come(
+    db: Session,
+    scope: Scope,
+    *,
+    now: datetime,
+    annex_id: str = "",
+    after: tuple[datetime, int] | None = None,
+    limit: int = 500,
+) -> list[Maintenance]:
+    """Those in sight that last or will last again, by their start and id, from after that pair."""
     query = _seen(scope).where(MaintenanceRow.last_at > now)
     if annex_id:
         query = query.where(or_(MaintenanceRow.province, _touches({annex_id})))
+    if after is not None:
+        at, id_ = after
+        later = (MaintenanceRow.starts_at == at) & (MaintenanceRow.id > id_)
+        query = query.where(or_(MaintenanceRow.starts_at > at, later))
     return _whole(db, query.order_by(MaintenanceRow.starts_at, MaintenanceRow.id).limit(limit))
 
 
 def past(
-    db: Session, scope: Scope, *, now: datetime, before: tuple[datetime, int] | None = None, limit: int = 50
+    db: Session,
+    scope: Scope,
+    *,
+    now: datetime,
+    annex_id: str = "",
+    before: tuple[datetime, int] | None = None,
+    limit: int = 50,
 ) -> list[Maintenance]:
     """Those in sight that are over, the last first, from before that `last_moment` and id."""
     query = _seen(scope).where(MaintenanceRow.last_at <= now)
+    if annex_id:
+        query = query.where(or_(MaintenanceRow.province, _touches({annex_id})))
     if before is not None:
         at, id_ = before
         earlier = (MaintenanceRow.last_at == at) & (MaintenanceRow.id < id_)
         query = query.where(or_(MaintenanceRow.last_at < at, earlier))
     return _whole(db, query.order_by(MaintenanceRow.last_at.desc(), MaintenanceRow.id.desc()).limit(limit))
+
+
+def place(m: Maintenance, *, past: bool) -> tuple[datetime, int]:
+    """Its place in the list, for `before` and `after`."""
+    return (last_moment(m) if past else m.starts_at), m.id
 
 
 def get(db: Session, scope: Scope, maintenance_id: int) -> Maintenance:

@@ -207,6 +207,10 @@ def find(db: Session, notice_id: int) -> NoticeRow:
     return row
 
 
+def items_of(db: Session, notice_id: int) -> list[NoticeItem]:
+    return _items(db, [notice_id]).get(notice_id, [])
+
+
 def listing(
     db: Session, *, state: str = "", contact_id: int | None = None, before: int | None = None, limit: int
 ) -> list[tuple[NoticeRow, str, list[NoticeItem]]]:

@@ -21,6 +21,7 @@ from annexfleet_controller.readiness.model import AnnexReadiness, ServiceReadine
 from annexfleet_controller.readiness.services import Override, ServiceDefinition
 from annexfleet_controller.store import bulk
 from annexfleet_controller.store.scope import WHOLE, Scope
+from annexfleet_controller.store.tables.places import Annex
 from annexfleet_controller.store.tables.readiness import (
     AnnexServiceRow,
     ReadinessNow,
@@ -40,9 +41,10 @@ _readiness = msgspec.json.Decoder(AnnexReadiness)
 
 
 class Found(Struct, frozen=True):
-    """How an annex stands, and since when it was found so."""
+    """How an annex stands."""
 
-    at: datetime
+    at: datetime | None
+    """When that was found; None if nobody ever looked: then nothing is known of it."""
     readiness: AnnexReadiness
 
 
@@ -132,30 +134,34 @@ def write_now(db: Session, found: Mapping[str, AnnexReadiness], *, now: datetime
     bulk.upsert(db, ReadinessNow, ["annex_id"], ["annex_id", "at", "state", "payload"], rows)
 
 
-def now_of(db: Session, annex_id: str) -> Found | None:
-    """How one annex stands; None if nobody ever looked.  Whether one may see it is the caller's matter."""
+def now_of(db: Session, annex_id: str) -> Found:
+    """How one annex stands.  Whether one may see it, and whether it exists, is the caller's matter."""
     row = db.get(ReadinessNow, annex_id)
-    return None if row is None else _found(row)
+    return _found(annex_id, None, None) if row is None else _found(annex_id, row.at, row.payload)
 
 
 def now(
     db: Session, scope: Scope = WHOLE, *, state: State | None = None, after: str = "", limit: int | None = None
 ) -> list[Found]:
-    """How the annexes in sight stand, by id, from after that id."""
-    query = select(ReadinessNow).where(scope.limit(ReadinessNow.annex_id), ReadinessNow.annex_id > after)
+    """How the annexes in sight stand, by id, from after that id: also those at which nobody ever looked."""
+    query = (
+        select(Annex.id, ReadinessNow.at, ReadinessNow.payload)
+        .join(ReadinessNow, ReadinessNow.annex_id == Annex.id, isouter=True)
+        .where(scope.limit(Annex.id), Annex.id > after)
+    )
     if state is not None:
-        query = query.where(ReadinessNow.state == state)
-    rows = db.scalars(query.order_by(ReadinessNow.annex_id).limit(limit))
-    return [found for row in rows if (found := _found(row)) is not None]
+        query = query.where(func.coalesce(ReadinessNow.state, "unknown") == state)
+    return [_found(*row) for row in db.execute(query.order_by(Annex.id).limit(limit))]
 
 
-def _found(row: ReadinessNow) -> Found | None:
-    """None for one that cannot be read: a newer version wrote it, and the watch will write it anew."""
+def _found(annex_id: str, at: datetime | None, payload: str | None) -> Found:
+    """Unknown for what cannot be read: a newer version wrote it, and the watch will write it anew."""
     try:
-        return Found(row.at, _readiness.decode(row.payload))
+        return Found(at, _readiness.decode(payload or ""))
     except msgspec.MsgspecError:
-        log.exception("readiness cannot be read annex=%s", row.annex_id)
-        return None
+        if payload:
+            log.exception("readiness cannot be read annex=%s", annex_id)
+        return Found(None, AnnexReadiness(annex_id, ()))
 
 
 # -- spans

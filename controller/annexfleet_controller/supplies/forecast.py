@@ -33,6 +33,7 @@ _PLENTY_FROM = 0.25
 _STANDS_STILL_DAYS = 10.0
 _DATED_OPENING_DAYS = 250.0
 """About a year."""
+_PAGES_DAYS = 30
 _REFILL = 0.15
 """A level does not rise by itself; one that did by so much was a new cartridge."""
 
@@ -225,7 +226,7 @@ def _pages_per_day(of: Series, days: OpeningDays) -> float | None:
         for row in of
         if row.pages_count is not None and (passed := days.at_end_of(row.day)) is not None
     }
-    points = sorted(at.items())[-trend.MOST_POINTS :]
+    points = sorted(at.items())[-_PAGES_DAYS:]
     if len(points) < 3 or points[-1][0] - points[0][0] < 2:
         return None
     # The median of slopes, so that a counter that was set back once does not count.

@@ -1,12 +1,11 @@
 """What to order for the province, and whom to visit with which parts."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from annexfleet_agent.protocol.causes import CAUSES
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.supplies.forecast import STATES, SupplyForecast, forecasts
 from annexfleet_controller.supplies.levels import Part
@@ -89,20 +88,24 @@ def made(
     now: datetime,
     stock: Mapping[str, int],
     incidents: Iterable[Incident],
+    goes: Callable[[Incident], bool],
     lead_days: float,
     horizon_days: float,
 ) -> Plan:
-    """The plan, from the supplies' days, the annexes' calendars, the shelf by order key and the open incidents."""
+    """The plan, from the supplies' days, the annexes' calendars, the shelf by order key and the open incidents.
+
+    `goes` says to which of them a technician goes.
+    """
     found = forecasts(rows, calendars, now, lead_days=lead_days)
     return Plan(
         supplies=found,
         orders=orders(found, stock, horizon_days=horizon_days),
-        visits=visits(found, troubles(incidents), horizon_days=horizon_days),
+        visits=visits(found, troubles(filter(goes, incidents)), horizon_days=horizon_days),
     )
 
 
 def troubles(incidents: Iterable[Incident]) -> list[Trouble]:
-    """Those of the incidents that somebody has to go to."""
+    """Incidents of one annex, as lines of a visit."""
     return [
         Trouble(
             annex_id=incident.annex_id,
@@ -113,20 +116,8 @@ def troubles(incidents: Iterable[Incident]) -> list[Trouble]:
             incident_id=incident.id,
         )
         for incident in incidents
-        if incident.annex_id and needs_technician(incident.kind, incident.cause)
+        if incident.annex_id
     ]
-
-
-def needs_technician(kind: str, cause: str) -> bool:
-    """Whether an incident of this kind and cause is one to go to.
-
-    Of printers the table of causes tells: what staff or the queue end by themselves is not,
-    unless a technician is next.
-    """
-    if kind not in VISITED_KINDS:
-        return False
-    known = CAUSES.get(cause)
-    return known is None or "technician" in {known.who, known.then}
 
 
 def needed(of: SupplyForecast, *, horizon_days: float = HORIZON_OPENING_DAYS) -> int:

@@ -6,9 +6,13 @@ from annexfleet_controller.web.pages import (
     board,
     calendar,
     calendars,
+    contacts,
     device,
+    fixing,
+    maintenance,
     own,
     rules,
+    services,
     supplies,
 )
 
@@ -18,8 +22,12 @@ ROUTERS = (
     board.router,
     calendar.router,
     calendars.router,
+    contacts.router,
     device.router,
+    fixing.router,
+    maintenance.router,
     own.router,
     rules.router,
+    services.router,
     supplies.router,
 )

@@ -4,7 +4,9 @@ from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
 
 LOWEST: dict[Right, str] = {
     "look": "staff",
+    "claim_fix": "staff",
     "own_account": "staff",
+    "plan_maintenance": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",
     "see_set_aside": "operator",
@@ -13,6 +15,9 @@ LOWEST: dict[Right, str] = {
     "edit_rules": "operator",
     "edit_calendars": "operator",
     "edit_province_calendar": "operator",
+    "edit_contacts": "operator",
+    "edit_services": "operator",
+    "edit_province_services": "operator",
 }
 
 

@@ -4,6 +4,7 @@ import ast
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from babel.messages import pofile
@@ -17,6 +18,7 @@ from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
+from annexfleet_controller.maintenance import Condition, Reason
 from annexfleet_controller.supplies import forecast, levels
 
 ROOM = Path(annexfleet_controller.__file__).parent
@@ -126,6 +128,8 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("incident_kind", INCIDENT_KINDS),
         ("incident_state", ("open", "acknowledged", "resolved")),
         ("alert_state", ("pending", "open", "cleared")),
+        ("maintenance_state", get_args(Condition)),
+        ("maintenance_reason", get_args(Reason)),
         ("thing_kind", ("device", "printer", "portal", "queue", "annex", "link", "power")),
         ("cartridge_colour", ("black", "cyan", "magenta", "yellow", "colour")),
         ("holiday", ("ramadan", *(one.name for one in (*FIXED, *FEASTS)))),

@@ -11,7 +11,6 @@ from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.alerts import IncidentAnnex, IncidentRow
-from annexfleet_controller.store.tables.base import Base
 from annexfleet_controller.things import SupplyDay
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
@@ -21,7 +20,6 @@ LONG_AGO = date(2000, 1, 1)
 
 @pytest.fixture
 def shelf(engine: Engine) -> Engine:
-    Base.metadata.create_all(engine)
     add_annex(engine)
     add_annex(engine, "berkane-2")
     return engine

@@ -179,6 +179,7 @@ def test_the_early_end_decides_only_where_it_means_something():
 
     assert cautious(None) is None
     assert cautious(of(15, 30)) == 15
+    assert cautious(of(15, 36)) == 20
     assert cautious(of(1, 90)) == 20
     assert cautious(of(15, None)) == 20
 

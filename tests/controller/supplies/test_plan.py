@@ -6,8 +6,8 @@ import pytest
 from tests.controller.supplies.past import NOW, falling, series
 
 from annexfleet_controller.supplies.forecast import SupplyForecast, forecasts
-from annexfleet_controller.supplies.plan import Order, Trouble, Visit, needed, needs_technician, orders, visits
-from annexfleet_controller.things import SupplyDay
+from annexfleet_controller.supplies.plan import Order, Trouble, Visit, made, needed, orders, visits
+from annexfleet_controller.things import Incident, SupplyDay, Thing
 
 BROTHER = {"supply": "TN-2410", "printer_model": "Brother HL-L2350DW"}
 
@@ -128,19 +128,28 @@ def test_nothing_to_do_is_an_empty_plan():
     assert visits([], []) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "cause", "goes"),
-    [
-        ("printer", "fuser_fault", True),
-        ("printer", "waste_full", True),
-        ("printer", "paper_empty", False),
-        ("printer", "sleep_or_warmup", False),
-        ("printer", "toner_empty", True),  # staff first, then the technician
-        ("printer", "something_newer", True),
-        ("device", "device_offline", True),
-        ("line_cut", "line_cut", False),
-        ("power_cut", "power_cut", False),
-    ],
-)
-def test_who_goes(kind: str, cause: str, *, goes: bool):
-    assert needs_technician(kind, cause) is goes
+def test_the_whole_plan_takes_only_the_incidents_that_one_goes_to():
+    def incident(cause: str, **other: object) -> Incident:
+        fields: dict[str, object] = {
+            "id": 7, "key": cause, "kind": "printer", "cause": cause, "annex_id": "berkane-1",
+            "thing": Thing("printer", "a" * 24), "facts": {"printer": "guichet-hp"}, "began_at": NOW, "opened_at": NOW,
+            "severity": "critical",
+        }  # fmt: skip
+        return Incident(**(fields | other))  # type: ignore[arg-type]
+
+    plan = made(
+        [*printer("a", 10)], {}, now=NOW, stock={"cf259a": 1}, lead_days=15, horizon_days=30,
+        incidents=[
+            incident("fuser_fault"), incident("paper_empty"), incident("drum_end", facts={}),
+            incident("portal_down", annex_id=""),
+        ],
+        goes=lambda one: one.cause != "paper_empty",
+    )  # fmt: skip
+
+    assert [of.state for of in plan.supplies] == ["soon"]
+    assert [order.quantity for order in plan.orders] == [0]
+    (visit,) = plan.visits
+    assert [(one.cause, one.thing, one.incident_id) for one in visit.troubles] == [
+        ("drum_end", "a" * 24, 7),
+        ("fuser_fault", "guichet-hp", 7),
+    ]

@@ -10,6 +10,7 @@ from annexfleet_controller.access.asked import Db, EngineOf, HomeOf, LanguageOf,
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import SupplyUnknown
+from annexfleet_controller.i18n import guidance
 from annexfleet_controller.store import annexes, supplies
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
@@ -63,10 +64,17 @@ def _plan(person: Person, db: Db, *, now: Now, home: HomeOf, language: LanguageO
     told = supplies.told(db, person.scope, since=since, kinds=plan.VISITED_KINDS, annex_id=annex)
     made = plan.made(
         told.rows, told.calendars, now=now, stock=told.stock, incidents=told.incidents,
+        goes=lambda incident: guidance.is_for_technician(incident.cause),
         lead_days=settings.supply_lead_opening_days, horizon_days=settings.supply_horizon_opening_days,
     )  # fmt: skip
     return {
         "plan": made,
+        "titles": {
+            trouble.cause: guidance.guidance(language, trouble.cause).title
+            for visit in made.visits
+            for trouble in visit.troubles
+            if guidance.has_guidance(trouble.cause)
+        },
         "counts": [(state, sum(of.state == state for of in made.supplies)) for state in forecast.STATES],
         "names": {place.id: name_of(place, language.code) for place in places},
         "annex": annex,
