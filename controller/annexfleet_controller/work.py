@@ -238,7 +238,9 @@ def forget_trouble(worker: Worker) -> None:
     """Alerts that cleared, incidents that were resolved, and what belongs to them, when they are kept no more."""
     before = worker.clock.now() - timedelta(days=worker.settings.keep_alerts_days)
     # Notices first: what was said of an incident goes before the incident.
-    prunes = (notices.prune, alerts.prune, incidents.prune, maintenance.prune, printer_events.prune)
+    prunes = (
+        notices.prune, alerts.prune, incidents.prune, maintenance.prune, printer_events.prune, readiness.prune,
+    )  # fmt: skip
     for prune in prunes:
         while True:
             with writing(worker.engine) as db:
@@ -246,7 +248,6 @@ def forget_trouble(worker: Worker) -> None:
             if gone < _PRUNE_AT_ONCE or not worker.go_on():
                 break
     with writing(worker.engine) as db:
-        readiness.prune(db, before=before)
         supplies.prune(
             db,
             before=(worker.clock.now() - timedelta(days=worker.settings.keep_supply_days)).date(),
