@@ -126,7 +126,9 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         "local_day": lambda on: formats.local_day(words, on),
         "clock": time,
         "number": lambda value: formats.number(words, value),
-        "day": lambda day: Markup('<time datetime="{}">{}</time>').format(day.isoformat(), formats.date_of(words, day)),
+        "date_of": lambda day: Markup('<time datetime="{}">{}</time>').format(
+            day.isoformat(), formats.date_of(words, day)
+        ),
         "percent": lambda ratio: formats.percent(words, ratio),
         "size": lambda value: formats.size(words, value),
         "duration": lambda seconds: formats.duration(words, seconds),

@@ -2,7 +2,6 @@ import pytest
 
 from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
 
-
 LOWEST: dict[Right, str] = {
     "look": "staff",
     "claim_fix": "staff",
