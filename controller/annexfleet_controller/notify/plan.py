@@ -146,12 +146,13 @@ def plan(
 
 def stands_no_more(item: Item, incident: Incident) -> str:
     """Why this need not be said any more, as a code; empty while it holds."""
+    is_over = incident.state == "resolved"
     if item.what == "resolved":
-        return "" if incident.state == "resolved" else "reopened"
-    if incident.state == "resolved":
-        return "over"
-    if incident.muted:
-        return "muted"
+        return "" if is_over else "reopened"
+    if is_over or incident.muted:
+        return "over" if is_over else "muted"
+    if item.what == "worsened" and SEVERITIES.index(incident.severity) < SEVERITIES.index(item.severity):
+        return "eased"
     if item.what in {"escalation", "reminder"} and incident.acknowledged_at is not None:
         return "acknowledged"
     return ""
@@ -176,6 +177,7 @@ class _Past:
         self._lines: dict[tuple[int, int], list[_Line]] = defaultdict(list)
         self._rows: dict[int, list[Told]] = defaultdict(list)
         self._contacts: dict[int, set[int]] = defaultdict(set)
+        self._first: dict[tuple[int, int], datetime | None] = {}
         for row in sorted(told, key=lambda one: (one.created_at, one.ended_at or one.created_at)):
             self._rows[row.contact_id].append(row)
             for item in row.items:
@@ -184,20 +186,28 @@ class _Past:
                 self._contacts[item.incident_id].add(row.contact_id)
 
     def count(self, contact_id: int, incident_id: int) -> int:
-        return len(self._lines[contact_id, incident_id])
+        return len(self._lines.get((contact_id, incident_id), ()))
 
     def lines(self, contact_id: int, incident_id: int) -> list[_Line]:
         """Without those that never went out because they had come to nothing."""
-        return [line for line in self._lines[contact_id, incident_id] if line.state != "dropped"]
+        return [line for line in self._lines.get((contact_id, incident_id), ()) if line.state != "dropped"]
 
     def chapter(self, contact_id: int, incident_id: int) -> list[_Line]:
         """What was said since the incident was last said to be over: an incident may come back."""
         lines = self.lines(contact_id, incident_id)
-        over = [place for place, line in enumerate(lines) if line.item.what == "resolved" and line.state == "sent"]
-        return lines[over[-1] + 1 :] if over else lines
+        for place in range(len(lines) - 1, -1, -1):
+            if lines[place].item.what == "resolved" and lines[place].state == "sent":
+                return lines[place + 1 :]
+        return lines
 
     def first_told_below(self, incident_id: int, level: int) -> datetime | None:
         """When the first notice of a lower level was made, whoever it is for."""
+        key = incident_id, level
+        if key not in self._first:
+            self._first[key] = self._find_first(incident_id, level)
+        return self._first[key]
+
+    def _find_first(self, incident_id: int, level: int) -> datetime | None:
         moments = [
             line.created_at
             for contact_id in self._contacts[incident_id]
@@ -232,6 +242,7 @@ class _Asked:
         self._calendars = calendars
         self._now = now
         self._limits = limits
+        self._below: dict[tuple[int, int], bool] = {}
 
     def of(self, receiver: Receiver, audible: Audible) -> _Wanted | None:
         incident = audible.incident
@@ -308,14 +319,20 @@ class _Asked:
         """It counts from when the first notice below was made; from the beginning where nobody is below."""
         since = self._past.first_told_below(audible.incident.id, route.level)
         if since is None:
-            if any(
-                other.level < route.level and _concerns(other, audible)
-                for receiver in self._receivers
-                for other in receiver.routes
-            ):
+            if self._is_anybody_below(route.level, audible):
                 return False  # who comes first is held back by the hours, and so is this
             since = audible.incident.opened_at
         return self._now - since >= timedelta(seconds=route.after_s)
+
+    def _is_anybody_below(self, level: int, audible: Audible) -> bool:
+        key = audible.incident.id, level
+        if key not in self._below:
+            self._below[key] = any(
+                other.level < level and _concerns(other, audible)
+                for receiver in self._receivers
+                for other in receiver.routes
+            )
+        return self._below[key]
 
     def _within_hours(self, routes: Sequence[Route], incident: Incident, item: Item) -> _Wanted | None:
         starts = [start for route in routes if (start := self._hours_since(route, incident)) is not None]
@@ -375,13 +392,12 @@ def _bundled(
         )  # fmt: skip
 
     in_hour = within(3600, digests=False) + within(3600, digests=True)
-    each = [_notice(receiver, [one], one.item.what, past, now) for one in wanted]
     if (
         len(wanted) + within(limits.burst_s, digests=False) <= limits.burst
         and len(wanted) + in_hour <= limits.in_an_hour
         and sum(one.held_back for one in wanted) < 2
     ):
-        return each
+        return [_notice(receiver, [one], one.item.what, past, now) for one in wanted]
     pause_s = limits.digest_every_s if in_hour < limits.in_an_hour else limits.digest_beyond_s
     if within(pause_s, digests=True):
         return []

@@ -15,8 +15,8 @@ from annexfleet_controller.store import alerts, contacts, incidents, notices
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.things import Alert, Audience, Incident
 
-ENDS_OWED_FOR = timedelta(days=3)
-"""How long after an incident's end its end may still be told, after quiet hours or a weekend."""
+ENDS_OWED_FOR = timedelta(days=10)
+"""How long after an incident's end its end may still be told: after quiet hours, a weekend, the days of a feast."""
 
 
 def enqueue(

@@ -319,6 +319,8 @@ def test_planned_twice_it_is_the_same_wish():
     [
         ("opened", {}, ""),
         ("opened", {"state": "resolved"}, "over"),
+        ("worsened", {"severity": "critical"}, ""),
+        ("worsened", {"severity": "info"}, "eased"),
         ("opened", {"muted": True}, "muted"),
         ("opened", {"acknowledged_at": incident().opened_at}, ""),
         ("escalation", {"acknowledged_at": incident().opened_at}, "acknowledged"),
