@@ -107,6 +107,7 @@ def test_every_week(place: Site):
         ({"what": "printer:nothing"}, "no such device or printer"),
         ({"annex": "", "what": "annex"}, "Choose what is worked on."),
         ({"role": "toaster"}, "no such kind"),
+        ({"when": "some day"}, "Say when it ends."),
     ],
 )
 def test_what_cannot_be_is_said_beside_what_was_typed(place: Site, of: dict[str, object], said: str):
