@@ -119,6 +119,7 @@ def _core(
             desired_portals=core.desired_portals,
             probed_elsewhere=core.probed_elsewhere,
             pushed=board,
+            heals=True,
         )
 
     def take(printers: Sequence[dict[str, Value]]) -> inventory.Taken:

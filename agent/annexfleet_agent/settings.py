@@ -81,6 +81,8 @@ class Printing(_Section, frozen=True, kw_only=True):
     device_period_s: Seconds = 90.0
     """Of asking the printers themselves."""
     timeout_s: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    heal: bool = True
+    """Resume a queue that a failure stopped, when its cause is gone (printers/README.md tells the limits)."""
 
 
 class Printer(_Section, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from annexfleet_controller.errors import (
     NotFound,
     PasswordMustChange,
     PasswordWeak,
+    RuleWrong,
     SignedOut,
     SignInRefused,
     TooManyAttempts,
@@ -62,6 +63,7 @@ _STATUS: tuple[tuple[type[AnnexfleetError], int], ...] = (
     (TooManyStreams, 429),
     (PasswordWeak, 422),
     (Invalid, 422),
+    (RuleWrong, 422),
     (TokenRefused, 422),
 )
 

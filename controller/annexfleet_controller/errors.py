@@ -97,6 +97,12 @@ class UserUnknown(NotFound):
     code = "user_unknown"
 
 
+class SupplyUnknown(NotFound):
+    """No printer takes such a part, and none is on the shelf."""
+
+    code = "supply_unknown"
+
+
 class TokenUnknown(NotFound):
     code = "token_unknown"
 
@@ -125,6 +131,16 @@ class IdempotencyKeyReused(Conflict):
     """The same Idempotency-Key with another request."""
 
     code = "idempotency_key_reused"
+
+
+class ServicesWrong(Invalid):
+    """Services that cannot be described so; `field` in the facts names where, `reason` is a code that has words."""
+
+    code = "services_wrong"
+
+
+class ServiceUnknown(NotFound):
+    code = "service_unknown"
 
 
 class ContactUnknown(NotFound):
@@ -163,3 +179,31 @@ class RuleWrong(AnnexfleetError):
     """A rule that cannot be so.  In the facts `field` names what, and `reason` is a code of `rules.check.REASONS`."""
 
     code = "rule_wrong"
+
+
+class RuleChanged(Conflict):
+    """Somebody else changed it since this person read it."""
+
+    code = "rule_changed"
+
+
+class MaintenanceWrong(Invalid):
+    """Planned work that cannot be so; `field` in the facts names where, `reason` is a code that has words."""
+
+    code = "maintenance_wrong"
+
+
+class MaintenanceUnknown(NotFound):
+    code = "maintenance_unknown"
+
+
+class MaintenanceChanged(Conflict):
+    """Somebody else changed it since it was read."""
+
+    code = "maintenance_changed"
+
+
+class NothingToFix(Conflict):
+    """The incident is over: nothing is left to be verified."""
+
+    code = "nothing_to_fix"

@@ -51,6 +51,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keep_days_days: Annotated[int, Meta(ge=1)] = 1095
     keep_changes_days: Annotated[int, Meta(ge=1)] = 90
     keep_set_aside_days: Annotated[int, Meta(ge=1)] = 30
+    keep_alerts_days: Annotated[int, Meta(ge=1)] = 400
+    """Alerts that cleared, incidents that were resolved, notices that were sent: so that years can be compared."""
+    deadman_url: str = ""
+    """An address outside that is asked every minute, so that somebody else notices when this controller is gone."""
+    keep_supply_days: Annotated[int, Meta(ge=90)] = 400
+    """Levels of supplies, a row a day; forecasts look back 90 days."""
+    supply_lead_opening_days: Annotated[int, Meta(ge=1, le=250)] = 15
+    """How long an ordered cartridge takes to be there, with some slack."""
+    supply_horizon_opening_days: Annotated[int, Meta(ge=1, le=250)] = 30
+    """What is ordered and carried along is what is needed within so many."""
     session_idle_minutes: Annotated[int, Meta(ge=1)] = 30
     session_hours: Annotated[int, Meta(ge=1)] = 10
 

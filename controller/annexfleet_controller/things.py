@@ -132,6 +132,8 @@ class Rank(Struct, frozen=True):
     services_blocked: tuple[str, ...] = ()
     minutes: float = 0.0
     """Of opening time since it began."""
+    services_degraded: tuple[str, ...] = ()
+    """They do not count in the score, but of equal ones the one with more of them comes first."""
 
 
 class Incident(Struct, frozen=True, kw_only=True):

@@ -62,8 +62,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
 
     @property
     def is_tight(self) -> bool:
-        """Whether the interval is no wider than twice the estimate, so that its early end means something."""
-        return self.latest is not None and self.latest - self.earliest <= 2 * self.reaches_in
+        """Whether the interval is no wider than the estimate is far, so that its early end means something."""
+        return self.latest is not None and self.latest - self.earliest <= self.reaches_in
 
 
 class Line(Struct, frozen=True):

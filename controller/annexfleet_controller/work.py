@@ -1,5 +1,8 @@
 """The periodic jobs: folding and forgetting history, certificates, devices that fell silent, who asks which printer.
 
+Beside them run two loops in threads of their own, which nothing slow may delay: the watch over alerts (`alerts.watch`)
+and the delivery of notices (`notify.send`).
+
 Several workers may run; a lease decides who does a job.  Every job works in small transactions, so that ingest never
 waits long for its place, and each can be cut off anywhere and done again.
 """
@@ -7,31 +10,45 @@ waits long for its place, and each can be cut off anywhere and done again.
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 from msgspec import Struct
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Beat, Change, Gone
+from annexfleet_controller.alerts import watch
+from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.identity import upkeep
 from annexfleet_controller.ingest import probing
+from annexfleet_controller.notify import send, webhook
+from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import (
+    alerts,
+    calendars,
     changes,
     configs,
     figures,
     history,
+    incidents,
     jobs,
+    maintenance,
+    notices,
     parts,
     people,
+    printer_events,
     pulses,
+    readiness,
+    rules,
     set_aside,
     states,
+    supplies,
     watches,
 )
 from annexfleet_controller.store.database import open_database, reading, writing
@@ -65,12 +82,26 @@ class LeaseLost(Exception):
 def run(home: Home, stop: threading.Event) -> None:
     """Do what is due until `stop` is set."""
     engine = open_database(home.database_url)
+    loops = [
+        threading.Thread(target=watch.run, args=(home, stop), name="watch"),
+        threading.Thread(target=send.run, args=(home, stop, _circumstances), name="notices"),
+    ]
+    for loop in loops:
+        loop.start()
     try:
         worker = Worker(engine, home, stop=stop)
         while not stop.wait(_LOOK_EVERY_S):
             worker.do_what_is_due()
     finally:
+        stop.set()
+        for loop in loops:
+            loop.join()
         engine.dispose()
+
+
+def _circumstances(db: Session) -> tuple[Ruleset, Mapping[str, Calendar]]:
+    """What notices have to know of rules and opening hours."""
+    return rules.ruleset(db), calendars.of_all(db)
 
 
 class Worker:
@@ -187,7 +218,7 @@ def _devices_with(worker: Worker, resolution_s: int, until: datetime, after: int
 
 
 def forget_old(worker: Worker) -> None:
-    """Changes and messages set aside, when they are older than the settings keep them."""
+    """Changes, messages set aside and days of supplies, when they are older than the settings keep them."""
     now, kept = worker.clock.now(), worker.settings
     for prune, days in ((changes.prune, kept.keep_changes_days), (set_aside.prune, kept.keep_set_aside_days)):
         while True:
@@ -195,6 +226,46 @@ def forget_old(worker: Worker) -> None:
                 gone = prune(db, before=now - timedelta(days=days), at_most=_PRUNE_AT_ONCE)
             if gone < _PRUNE_AT_ONCE or not worker.go_on():
                 break
+    while True:
+        with writing(worker.engine) as db:
+            oldest = (now - timedelta(days=kept.keep_supply_days)).date()
+            gone = supplies.prune(db, before=oldest, at_most=_PRUNE_AT_ONCE)
+        if gone < _PRUNE_AT_ONCE or not worker.go_on():
+            break
+
+
+def forget_trouble(worker: Worker) -> None:
+    """Alerts that cleared, incidents that were resolved, and what belongs to them, when they are kept no more."""
+    before = worker.clock.now() - timedelta(days=worker.settings.keep_alerts_days)
+    # Notices first: what was said of an incident goes before the incident.
+    prunes = (
+        notices.prune, alerts.prune, incidents.prune, maintenance.prune, printer_events.prune, readiness.prune,
+    )  # fmt: skip
+    for prune in prunes:
+        while True:
+            with writing(worker.engine) as db:
+                gone = prune(db, before=before, at_most=_PRUNE_AT_ONCE)
+            if gone < _PRUNE_AT_ONCE or not worker.go_on():
+                break
+    with writing(worker.engine) as db:
+        supplies.prune(
+            db,
+            before=(worker.clock.now() - timedelta(days=worker.settings.keep_supply_days)).date(),
+            at_most=_PRUNE_AT_ONCE,
+        )
+
+
+def tell_outside(worker: Worker) -> None:
+    """Ask the address outside that notices when nobody asks it any more."""
+    if not worker.settings.deadman_url:
+        return
+    now = worker.clock.now()
+    outcome = webhook.post(worker.settings.deadman_url, b"{}", secret="", notice_id="alive", now=now)
+    if outcome.result != "sent":
+        log.warning("address outside not reached reason=%s", outcome.reason)
+        return
+    with writing(worker.engine) as db:
+        figures.put(db, {"deadman_ok_at_seconds": now.timestamp()}, now=now)
 
 
 def forget_what_passed(worker: Worker) -> None:
@@ -313,6 +384,8 @@ def _floor(moment: datetime, size_s: int) -> datetime:
 JOBS = (
     Job("fold_history", timedelta(hours=1), fold_history),
     Job("forget_old", timedelta(hours=1), forget_old),
+    Job("forget_trouble", timedelta(hours=1), forget_trouble),
+    Job("tell_outside", timedelta(minutes=1), tell_outside),
     Job("tend_certificates", timedelta(hours=1), tend_certificates),
     Job("forget_what_passed", timedelta(minutes=1), forget_what_passed),
     Job("notice_silence", timedelta(seconds=30), notice_silence),

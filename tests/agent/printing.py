@@ -50,6 +50,7 @@ Order allow,deny
 Allow all
 </Location>
 <Policy default>
+{limits}
 <Limit All>
 Order deny,allow
 Allow all
@@ -142,6 +143,12 @@ class Printer:
         (self.home / "busy").unlink(missing_ok=True)
         (self.home / "say").write_text("")
 
+    def load_paper(self, sheets: int) -> None:
+        """Fill or empty the main tray; the by-pass tray is full."""
+        trays = ((1, sheets), (3, 25))
+        fields = [f"size{n}=na_letter_8.5x11in&type{n}=stationery&level{n}={level}" for n, level in trays]
+        self.browse(f"/media?{'&'.join(fields)}")
+
     def browse(self, path: str) -> None:
         """Use the printer's own web page, as ippeveprinter lets one set trays and supplies."""
         with urllib.request.urlopen(f"http://localhost:{self.port}{path}", timeout=10) as answer:
@@ -151,8 +158,11 @@ class Printer:
 class Place:
     """A print server and the printers around it."""
 
-    def __init__(self, home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    def __init__(
+        self, home: Path, start: Callable[..., "subprocess.Popen[bytes]"], server: "subprocess.Popen[bytes]"
+    ) -> None:
         self.home = home
+        self.server = server
         self.socket = str(home / "cups.sock")
         self._start = start
         self.printers: list[Printer] = []
@@ -165,26 +175,44 @@ class Place:
         self.printers.append(made)
         return made
 
-    def queue(self, name: str, uri: str) -> None:
+    def queue(self, name: str, uri: str, *options: str) -> None:
         """A new raw queue that leads to this device."""
-        self.run("lpadmin", "-p", name, "-E", "-v", uri)
+        self.run("lpadmin", "-p", name, "-E", "-v", uri, *[word for option in options for word in ("-o", option)])
 
     def print(self, queue: str, *, title: str = "document") -> None:
         self.run("lp", "-d", queue, "-t", title, "-o", "raw", str(self.document))
 
-    def run(self, *argv: str) -> None:
-        subprocess.run(
+    def restart_server(self) -> None:
+        """As after a power cut, but for what it writes when it is asked to end."""
+        self.server.terminate()
+        self.server.wait(timeout=_STARTS_WITHIN_S)
+        Path(self.socket).unlink(missing_ok=True)
+        self.server = _start_server(self.home, self._start)
+
+    def withdraw_oldest(self, queue: str) -> None:
+        """Cancel the document that came first."""
+        first = self.run("lpstat", "-o", queue).split()[0]
+        self.run("cancel", first)
+
+    def run(self, *argv: str) -> str:
+        """What the program wrote."""
+        done = subprocess.run(
             argv,
             check=True,
             capture_output=True,
+            text=True,
             timeout=30,
             env={"PATH": _PATH, "CUPS_SERVER": self.socket, "HOME": "/"},
         )
+        return done.stdout
 
 
 @contextlib.contextmanager
-def place() -> Iterator[Place]:
-    """A running place to print; skips the test where the programs for it are not installed."""
+def place(*, limits: str = "") -> Iterator[Place]:
+    """A running place to print; skips the test where the programs for it are not installed.
+
+    `limits`: sections of cupsd.conf's policy; what they do not name everybody may do.
+    """
     missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program, path=_PATH) is None})
     if missing:
         pytest.skip(f"no print server to test with; apt-get install {' '.join(missing)}")
@@ -205,8 +233,8 @@ def place() -> Iterator[Place]:
 
     try:
         _start_bus(home, start)
-        _start_cups(home, start)
-        yield Place(home, start)
+        _configure_cups(home, limits)
+        yield Place(home, start, _start_server(home, start))
     finally:
         for process in reversed(running):
             process.terminate()
@@ -225,19 +253,25 @@ def _start_bus(home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> N
     eventually((home / "bus").is_socket)
 
 
-def _start_cups(home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+def _configure_cups(home: Path, limits: str) -> None:
     for folder in ("etc", "state", "cache", "spool", "spool/tmp"):
         (home / folder).mkdir()
     root = os.geteuid() == 0
     user = "lp" if root else pwd.getpwuid(os.geteuid()).pw_name
     group = "lp" if root else grp.getgrgid(os.getegid()).gr_name
     admins = "root" if root else group
-    (home / "etc/cupsd.conf").write_text(_CUPSD.format(place=home))
+    (home / "etc/cupsd.conf").write_text(_CUPSD.format(place=home, limits=limits))
     (home / "etc/cups-files.conf").write_text(
         _CUPS_FILES.format(place=home, user=user, group="lp" if root else group, admins=admins)
     )
-    start("cupsd", "-f", "-c", f"{home}/etc/cupsd.conf", "-s", f"{home}/etc/cups-files.conf", log=home / "cupsd.log")
+
+
+def _start_server(home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> "subprocess.Popen[bytes]":
+    server = start(
+        "cupsd", "-f", "-c", f"{home}/etc/cupsd.conf", "-s", f"{home}/etc/cups-files.conf", log=home / "cupsd.log"
+    )
     eventually((home / "cups.sock").is_socket)
+    return server
 
 
 def _listens(port: int) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
+from tests.controller import newest_tables
 
 from annexfleet_controller.access import sessions, users
 from annexfleet_controller.app import create_web
@@ -40,7 +41,7 @@ class Site:
     """One controller's web process."""
 
     def __init__(self, engine: Engine, path: Path, **settings: object) -> None:
-        self.engine = engine
+        self.engine = newest_tables.made(engine)
         self.home = Home(path / "home", Settings(**settings))  # type: ignore[arg-type]
         self.home.path.mkdir()
         self.clock = TurnedClock()

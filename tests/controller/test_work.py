@@ -5,6 +5,7 @@ import msgspec
 import pytest
 from sqlalchemy import Engine, func, select
 from tests.controller.fleet import add_annex, add_devices
+from tests.controller.supplies.past import supply_day
 
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Beat, Change, DesiredSettings
@@ -12,8 +13,9 @@ from annexfleet_controller import work
 from annexfleet_controller.clock import Clock
 from annexfleet_controller.identity import authority
 from annexfleet_controller.settings import Home, Settings
-from annexfleet_controller.store import changes, configs, figures, history, parts, set_aside, states
+from annexfleet_controller.store import changes, configs, figures, history, parts, set_aside, states, supplies
 from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import ChangeRow, DeviceState, History, SetAside
 from annexfleet_controller.store.tables.talk import Pulse
@@ -97,6 +99,18 @@ def test_changes_and_messages_set_aside_are_kept_as_long_as_the_settings_say(wor
     run(worker, work.forget_old)
 
     assert count(worker, ChangeRow) == count(worker, SetAside) == 1
+
+
+def test_days_of_supplies_are_kept_as_long_as_the_settings_say(worker: Worker, monkeypatch):
+    monkeypatch.setattr(work, "_PRUNE_AT_ONCE", 3)
+    with writing(worker.engine) as db:
+        supplies.note(db, [supply_day((NOW - timedelta(days=age)).date()) for age in (0, 399, *range(401, 408))])
+
+    run(worker, work.forget_old)
+
+    with reading(worker.engine) as db:
+        kept = supplies.series(db, WHOLE, since=(NOW - timedelta(days=999)).date())
+    assert [(NOW.date() - row.day).days for row in kept] == [399, 0]
 
 
 def test_a_device_whose_history_cannot_be_folded_does_not_stop_the_others(worker: Worker, caplog):

@@ -45,13 +45,14 @@ def all_of(
     desired_portals: Callable[[], Sequence[Portal]] = tuple,
     probed_elsewhere: Callable[[], frozenset[str]] = frozenset,
     pushed: "PushBoard | None" = None,
+    heals: bool = False,
 ) -> tuple[Collector, ...]:
     """Every collector of a device, without those that agent.toml disables.
 
     One of `extra` takes the place of the collector of its name: the running agent hands in `agent.collector(...)` with
     its outbox's figures, the simulator hands in whole devices.  `root` is where files are read that psutil does not
-    read (tree.py).  The callables and the board are what the controller wishes now, and what was pushed.  Raises
-    queues.BadSource, which names the key of agent.toml.
+    read (tree.py).  The callables and the board are what the controller wishes now, and what was pushed.  `heals`: the
+    printers' collector may resume stopped queues.  Raises queues.BadSource, which names the key of agent.toml.
     """
     from annexfleet_agent import printers, queues  # noqa: PLC0415  # they import this room's report
 
@@ -72,7 +73,7 @@ def all_of(
         processes.collector(settings.collectors.processes),
         agent.collector(clock=clock),
         portal.collector(settings, clock, desired_portals),
-        printers.collector(settings, clock, probed_elsewhere),
+        printers.collector(settings, clock, probed_elsewhere, heals=heals),
         *queues.collectors(settings, clock, pushed),
     )
     replaced = {collector.name for collector in extra} | set(settings.collectors.disabled)

@@ -82,5 +82,10 @@ def _host_port(host: str, port: int) -> str:
     return f"[{host.lower()}]:{port}" if ":" in host else f"{host.lower()}:{port}"
 
 
+def is_here(host: str) -> bool:
+    """Whether a print server's host, or its socket's path, is on this machine."""
+    return host.startswith("/") or _is_loopback(host)
+
+
 def _is_loopback(host: str) -> bool:
     return host == "::1" or host.startswith("127.") or host.lower().rstrip(".") == "localhost"

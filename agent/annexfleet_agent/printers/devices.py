@@ -17,6 +17,8 @@ from annexfleet_agent.printers.failure import Failed
 from annexfleet_agent.printers.seen import Seen, Supply
 
 _AT_ONCE = 8
+_HURRIED_S = 30.0
+"""Printers with old firmware suffer from being asked more often than this."""
 _KEPT_PERIODS = 3
 """An answer older than this many periods is no longer shown."""
 _BELIEVED_FAILURES = 2
@@ -44,15 +46,23 @@ class Devices:
         self._threads = 0
         self._changed = threading.Condition()
 
-    def refresh(self, wheres: Iterable[Where], *, printing: frozenset[Where], wait_s: float) -> None:
+    def refresh(
+        self,
+        wheres: Iterable[Where],
+        *,
+        printing: frozenset[Where],
+        hurried: frozenset[Where] = frozenset(),
+        wait_s: float,
+    ) -> None:
         """Ask those that are due, and wait for the answers for at most so long.  Forgets the printers not named.
 
-        `printing`: old firmware among these is left alone.
+        `printing`: old firmware among these is left alone.  `hurried`: somebody waits for these to be well again.
         """
         with self._changed:
             self._records = {where: self._records.get(where) or _Record() for where in wheres}
             for where, record in self._records.items():
-                if self._is_due(record, printing=where in printing):
+                period_s = min(self._period_s, _HURRIED_S) if where in hurried else self._period_s
+                if self._is_due(record, period_s, printing=where in printing):
                     record.asking = True
                     record.asked_at = self._clock.mono()
                     self._due.append(where)
@@ -74,13 +84,19 @@ class Devices:
                 return Failed("stale", "the last answer is too old")
             return record.failed
 
+    def answered_at(self, where: Where) -> float:
+        """When the last good answer came, on the steady clock; minus infinity if there is none."""
+        with self._changed:
+            record = self._records.get(where)
+            return float("-inf") if record is None or record.seen is None else record.seen_at
+
     def known(self, where: Where) -> Seen | None:
         """The last good answer, however old: who a printer is does not go stale."""
         with self._changed:
             record = self._records.get(where)
             return record.seen if record else None
 
-    def _is_due(self, record: _Record, *, printing: bool) -> bool:
+    def _is_due(self, record: _Record, period_s: float, *, printing: bool) -> bool:
         if record.asking:
             return False
         if printing and record.seen is not None and record.seen.old_firmware:
@@ -88,7 +104,7 @@ class Devices:
         if record.asked_at is None or 0 < record.failures < _BELIEVED_FAILURES:
             return True
         # A little early rather than a whole pass late: passes come at a multiple of their own period.
-        return self._clock.mono() - record.asked_at >= self._period_s * 0.95
+        return self._clock.mono() - record.asked_at >= period_s * 0.95
 
     def _work(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from annexfleet_agent.printers.failure import Failed
 CUPS_GET_PRINTERS = 0x4002
 GET_JOBS = 0x000A
 GET_PRINTER_ATTRIBUTES = 0x000B
+RESUME_PRINTER = 0x0011
 
 OK_BELOW = 0x0100
 """Statuses below are successes, some with remarks."""

@@ -20,7 +20,7 @@ from annexfleet_agent.protocol.causes import CAUSES
 STUCK_AFTER_S = 180.0
 """A document of an annex is a page or two; CUPS's own `processing` is no proof that anything moves."""
 
-_QUEUE_CAUSES = frozenset({"queue_paused", "queue_rejecting", "job_stuck", "spool_full", "driver_problem"})
+QUEUE_CAUSES = frozenset({"queue_paused", "queue_rejecting", "job_stuck", "spool_full", "driver_problem"})
 """Causes that the print server knows at first hand."""
 
 _FAMILIES = (
@@ -98,17 +98,22 @@ def put(report: Report, printer: Printer) -> None:
 def causes_of(printer: Printer) -> list[str]:
     """Canonical causes, in the table's order."""
     told = _told(printer)
-    own: list[str] = []
-    if told is not None:
-        low = ["toner_low"] if any(supply.low for supply in told.supplies) else []
-        own = combined(told.alert_causes, told.causes, low)
-    elif isinstance(printer.answer, Failed) and printer.answer.code in SILENT and not printer.elsewhere:
-        own = ["unreachable"]
-    found = causes.in_order([*own, *_queue_causes(printer)])
+    found = causes.in_order([*own_causes(printer), *_queue_causes(printer)])
     # A document that waits for paper is not stuck: it has a cause already.
     if not any(CAUSES[cause].blocks == "yes" for cause in found) and _is_stuck(printer, told):
         found = causes.in_order([*found, "job_stuck"])
     return found
+
+
+def own_causes(printer: Printer) -> list[str]:
+    """Those of the printer itself, by the best source there is; none of them if nobody knows it here."""
+    told = _told(printer)
+    if told is not None:
+        low = ["toner_low"] if any(supply.low for supply in told.supplies) else []
+        return combined(told.alert_causes, told.causes, low)
+    if isinstance(printer.answer, Failed) and printer.answer.code in SILENT and not printer.elsewhere:
+        return ["unreachable"]
+    return []
 
 
 def _told(printer: Printer) -> Seen | None:
@@ -126,7 +131,7 @@ def _queue_causes(printer: Printer) -> list[str]:
     queue = printer.queue
     if queue is None:
         return []
-    found = [cause for cause in queue.memory.causes if cause in _QUEUE_CAUSES]
+    found = [cause for cause in queue.memory.causes if cause in QUEUE_CAUSES]
     if queue.paused:
         found.append("queue_paused")
     if queue.accepting is False:
@@ -150,7 +155,7 @@ def _reasons(printer: Printer, told: Seen | None) -> list[str]:
     queue = printer.queue
     if queue is None or told is queue.memory:
         return list(own)
-    at_queue = [reason for reason in queue.memory.reasons if set(causes.from_ipp([reason])) & _QUEUE_CAUSES]
+    at_queue = [reason for reason in queue.memory.reasons if set(causes.from_ipp([reason])) & QUEUE_CAUSES]
     return list(dict.fromkeys([*own, *at_queue]))
 
 

@@ -47,15 +47,18 @@ def is_plain(text: str) -> bool:
     return all(" " < character < "\x7f" for character in text)
 
 
-def post(endpoint: Endpoint, body: bytes, *, timeout_s: float, mono: Callable[[], float]) -> bytes:
+def post(endpoint: Endpoint, body: bytes, *, timeout_s: float, mono: Callable[[], float], as_user: str = "") -> bytes:
     """The body of the answer to an IPP request.
+
+    `as_user`, over a Unix socket only: the account this process runs as.  CUPS asks the kernel whether that is true
+    (its scheme `PeerCred`), so no password is involved.
 
     Raises Failed: `unreachable`, `timed_out`, `malformed`, `too_big`, `denied`, `unsupported` or `failed`.
     """
     if not is_plain(endpoint.path) or not (endpoint.host.startswith("/") or is_plain(endpoint.host)):
         raise Failed("unsupported", "an address with a blank or a letter that cannot be in it")
     try:
-        status, answer = _exchange(endpoint, body, mono() + timeout_s, mono)
+        status, answer = _exchange(endpoint, body, mono() + timeout_s, mono, as_user)
         if status == _UPGRADE_REQUIRED and not endpoint.tls:
             status, answer = _exchange(endpoint._replace(tls=True), body, mono() + timeout_s, mono)
     except TimeoutError:
@@ -73,13 +76,17 @@ def post(endpoint: Endpoint, body: bytes, *, timeout_s: float, mono: Callable[[]
     return answer
 
 
-def _exchange(endpoint: Endpoint, body: bytes, deadline: float, mono: Callable[[], float]) -> tuple[int, bytes]:
+def _exchange(
+    endpoint: Endpoint, body: bytes, deadline: float, mono: Callable[[], float], as_user: str = ""
+) -> tuple[int, bytes]:
     """Status and body."""
     host = "localhost" if endpoint.host.startswith("/") else endpoint.host
     host = f"[{host}]" if ":" in host else host
+    is_local = endpoint.host.startswith("/") and as_user and is_plain(as_user)
+    who = f"Authorization: PeerCred {as_user}\r\n" if is_local else ""
     head = (
         f"POST {endpoint.path} HTTP/1.1\r\nHost: {host}:{endpoint.port}\r\nContent-Type: application/ipp\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"Content-Length: {len(body)}\r\n{who}Connection: close\r\n\r\n"
     )
     with _connect(endpoint, deadline - mono()) as connection:
         connection.settimeout(max(deadline - mono(), 0.001))

@@ -7,25 +7,50 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 Right = Literal[
     "look",  # annexes, devices, printers, queues, their past, live
+    "claim_fix",  # say that trouble is mended, which the devices then confirm or not
     "own_account",  # one's own password, language and session; open to a one-time password too
+    "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
     "diagnose",  # figures of the controller itself
+    "edit_stock",  # what is on the province's shelf
     "see_set_aside",
     "manage_tokens",
     "create_annexes",
+    "edit_rules",  # thresholds, times and audience of rules; those of the province only without confinement
+    "edit_calendars",  # the opening hours of annexes in one's sight
+    "edit_province_calendar",  # the province's hours, holidays and Ramadan: they count for every annex
     "edit_contacts",  # whom notices go to, and what became of each
+    "edit_services",  # what an annex offers, and what that needs there
+    "edit_province_services",
 ]
 
 _FROM: dict[Right, Role] = {
     "look": "staff",
+    "claim_fix": "staff",
     "own_account": "staff",
+    "plan_maintenance": "technician",
     "diagnose": "technician",
+    "edit_stock": "technician",
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_rules": "operator",
+    "edit_calendars": "operator",
+    "edit_province_calendar": "operator",
     "edit_contacts": "operator",
+    "edit_services": "operator",
+    "edit_province_services": "operator",
 }
 
-PROVINCE_ONLY: frozenset[Right] = frozenset({"diagnose", "create_annexes", "edit_contacts"})
+PROVINCE_ONLY: frozenset[Right] = frozenset(
+    {
+        "diagnose",
+        "create_annexes",
+        "edit_contacts",
+        "edit_stock",
+        "edit_province_calendar",
+        "edit_province_services",
+    }
+)
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""
 
 

@@ -148,6 +148,8 @@ class _Index:
     def __init__(self, alerts: Sequence[Alert], lingering: Sequence[Incident], context: Context) -> None:
         self._context = context
         self._of_thing: dict[Thing, list[Cause]] = {}
+        self._by_rule: dict[Thing, dict[str, Cause]] = {}
+        """Of each rule the first by `_order`: a thing may have hundreds of parts."""
         self._of_annex: dict[str, list[Cause]] = {}
         self._of_controller: list[Cause] = []
         self._everywhere: dict[str, list[Cause]] = {}
@@ -172,6 +174,10 @@ class _Index:
 
     def _add(self, thing: Thing, cause: Cause) -> None:
         self._of_thing.setdefault(thing, []).append(cause)
+        if cause.alert is not None:
+            firsts = self._by_rule.setdefault(thing, {})
+            if cause.rule_id not in firsts or _order(cause) < _order(firsts[cause.rule_id]):
+                firsts[cause.rule_id] = cause
         if thing.kind == "annex":
             self._of_annex.setdefault(thing.id, []).append(cause)
         elif thing.kind == "controller":
@@ -190,7 +196,8 @@ class _Index:
         ]  # fmt: skip
         if fitting:
             return min(fitting, key=_order)
-        same = [cause for cause in self._of_thing[alert.thing] if self._explains_on_thing(cause, alert, rank)]
+        on_thing = self._by_rule[alert.thing].values()
+        same = [cause for cause in on_thing if cause.rank <= rank and self._explains_on_thing(cause.rule_id, alert)]
         if same:
             return min(same, key=_order)
         # Its cause has ended, and it was part of it: it may take a while to recover.
@@ -212,13 +219,13 @@ class _Index:
         if alert.rule_id.startswith(_FOLLOWS_FIXES):
             yield from self._named(alert)
 
-    def _explains_on_thing(self, cause: Cause, alert: Alert, rank: int) -> bool:
-        if cause.alert is None or cause.alert.key == alert.key or cause.rank > rank:
+    def _explains_on_thing(self, rule_id: str, alert: Alert) -> bool:
+        if rule_id == alert.rule_id:
             return False
-        prefix = _OF_THE_SAME_PRINTER.get(cause.rule_id)
+        prefix = _OF_THE_SAME_PRINTER.get(rule_id)
         if prefix is not None and alert.rule_id.startswith(prefix):
             return True
-        return alert.rule_id in self._context.mutes.get(cause.rule_id, ())
+        return alert.rule_id in self._context.mutes.get(rule_id, ())
 
     def _holders(self, alert: Alert) -> Iterable[Cause]:
         """The device on which a printer or a queue hangs, if none is left that can tell of it: the last that went."""

@@ -215,8 +215,8 @@ def _still_open(alert: Alert, verdict: Verdict, told: datetime | None, evidence_
     return structs.replace(
         alert, annex_id=verdict.annex_id, severity=verdict.severity if worse else alert.severity, cause=verdict.cause,
         facts=verdict.facts, since=alert.since if told is None else min(_moment(alert.since), told),
-        evidence_at=evidence_at, samples=min(alert.samples + newer, _MOST_SAMPLES), unknown_since=None,
-        clearing_since=None,
+        evidence_at=evidence_at, samples=min(alert.samples + 1, _MOST_SAMPLES) if newer else alert.samples,
+        unknown_since=None, clearing_since=None,
     )  # fmt: skip
 
 

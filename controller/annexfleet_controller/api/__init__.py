@@ -1,15 +1,39 @@
 """JSON under /api/v1, by noun, for programs and for our own pages."""
 
-from annexfleet_controller.api import annexes, contacts, devices, events, health, notices, printers, queues, tokens
+from annexfleet_controller.api import (
+    annexes,
+    calendars,
+    contacts,
+    devices,
+    events,
+    fixes,
+    health,
+    maintenance,
+    notices,
+    printers,
+    queues,
+    readiness,
+    rules,
+    services,
+    supplies,
+    tokens,
+)
 
 ROUTERS = (
     annexes.router,
+    calendars.router,
+    contacts.router,
     devices.router,
+    fixes.router,
+    maintenance.router,
+    notices.router,
     printers.router,
     queues.router,
+    readiness.router,
+    rules.router,
+    services.router,
+    supplies.router,
     tokens.router,
-    contacts.router,
-    notices.router,
     events.router,
     health.router,
 )

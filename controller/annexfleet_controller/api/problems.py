@@ -9,7 +9,7 @@ from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import Language
 
 MEDIA_TYPE = "application/problem+json"
-_PUBLIC_FACTS = frozenset({"field", "reason", "wait_s", "fields"})
+_PUBLIC_FACTS = frozenset({"field", "reason", "wait_s", "fields", "low", "high", "other"})
 
 
 class Problem(BaseModel):

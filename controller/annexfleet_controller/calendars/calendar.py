@@ -7,6 +7,7 @@ that local day.  So an hour that the clock skips is never open, and one that it 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property, lru_cache
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -152,6 +153,10 @@ class Calendar(Struct, frozen=True, dict=True):
         return f"holiday:{name}" if name else "weekend"
 
     # -- one local day
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return zones.zone(self.time_zone)
 
     def hours(self, day: date) -> Spans:
         """The opening times of a local day."""

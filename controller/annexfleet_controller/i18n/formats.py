@@ -5,7 +5,7 @@ Moments are shown in the annexes' own time zone, whose offset changes: zones.py 
 Numbers come from devices, so every function here has an answer for every number: what cannot be one is unknown.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from babel import dates, numbers, units
 
@@ -85,8 +85,41 @@ def moment(language: Language, at: datetime) -> str:
     return dates.format_datetime(at, "medium", tzinfo=PROVINCE, locale=language.locale)
 
 
+def short_moment(language: Language, at: datetime, now: datetime) -> str:
+    """The time of day; with its date where that is not today's."""
+    is_today = at.astimezone(PROVINCE).date() == now.astimezone(PROVINCE).date()
+    return dates.format_datetime(at, "HH:mm" if is_today else "d MMM HH:mm", tzinfo=PROVINCE, locale=language.locale)
+
+
+def weekdays(language: Language) -> list[str]:
+    """Their names, from Monday."""
+    names = dates.get_day_names("wide", context="stand-alone", locale=language.locale)
+    return [names[number] for number in range(7)]
+
+
 def day(language: Language, at: datetime) -> str:
     return dates.format_date(at.astimezone(PROVINCE), "long", locale=language.locale)
+
+
+def weekday(language: Language, number: int) -> str:
+    """The name of a day of the week, from Monday as 0."""
+    name: str = language.locale.days["stand-alone"]["wide"][number]
+    return name
+
+
+def weekday_and_day(language: Language, on: date) -> str:
+    """A local day near enough to need no year."""
+    return dates.format_skeleton("MMMMEEEEd", on, locale=language.locale)
+
+
+def local_day(language: Language, on: date) -> str:
+    """A local day with its year."""
+    return dates.format_skeleton("yMMMEd", on, locale=language.locale)
+
+
+def date_of(language: Language, day: date) -> str:
+    """A day of the calendar, without a time."""
+    return dates.format_date(day, "medium", locale=language.locale)
 
 
 def ago(language: Language, at: datetime, now: datetime) -> str:

@@ -206,6 +206,11 @@ def then_who(cause: str) -> Who | None:
     return (_ROWS.get(cause) or _ROWS[_UNKNOWN]).then
 
 
+def is_for_technician(cause: str) -> bool:
+    """Whether a technician can end it, at once or after others could not; so too a cause that has no words yet."""
+    return not has_guidance(cause) or "technician" in {who(cause), then_who(cause)}
+
+
 def _message_id(text: str, facts: str) -> str:
     return " ".join(filter(None, (text, *(f"%({fact})s" for fact in facts.split()))))
 

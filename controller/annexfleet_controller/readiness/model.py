@@ -53,9 +53,11 @@ class All(Struct, frozen=True):
 
 
 class Reason(Struct, frozen=True):
-    """Why a need is not met, or not in full."""
+    """How a need is met, and what it lacks."""
 
     capability: CapabilityName
+    state: State
+    """Of a service that needs nothing else."""
     working: int
     unknown: int
     at_least: int
@@ -77,6 +79,8 @@ class ServiceReadiness(Struct, frozen=True):
 
     Things of which nobody knows count as working here: whether they do shows when the rest is repaired.
     """
+    met: tuple[Reason, ...] = ()
+    """What is met in full."""
     fix_set_proven: bool = True
     """False: so much is broken that the search was given up, and there may be a smaller set (see `fixes`)."""
 

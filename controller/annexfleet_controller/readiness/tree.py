@@ -26,6 +26,11 @@ from annexfleet_controller.things import Thing
 _Standing = Literal[0, 1, 2]
 """It fails, nobody knows, it works."""
 _OF_LEAF: dict[LeafState, _Standing] = {"failing": 0, "unknown": 1, "ok": 2}
+_STATE: dict[tuple[_Standing, _Standing], State] = {
+    (0, 0): "blocked", (1, 0): "unknown", (1, 1): "unknown", (2, 0): "degraded", (2, 1): "degraded", (2, 2): "ready",
+}  # fmt: skip
+"""By how the need stands with enough, and with all that it should have."""
+_WORSE: dict[State, int] = {"ready": 0, "degraded": 1, "unknown": 2, "blocked": 3}
 
 
 class Broken(Struct, frozen=True):
@@ -41,20 +46,18 @@ def state(tree: All) -> State:
     if not tree.needs:
         return "unknown"
     enough = _of_all(tree, full=False)
-    if enough < 2:
-        return "unknown" if enough else "blocked"
-    return "ready" if _of_all(tree, full=True) == 2 else "degraded"
+    return _STATE[enough, _of_all(tree, full=True) if enough == 2 else 0]
 
 
 def evaluate(service: str, tree: All) -> ServiceReadiness:
     """How this service stands, why, and the fewest repairs that bring it back."""
     found = state(tree)
-    if found == "ready":
-        return ServiceReadiness(service, found)
+    needs = reasons(tree)
+    short, met = [n for n in needs if n.state != "ready"], [n for n in needs if n.state == "ready"]
     repairs = fixes.smallest([tree]) if found == "blocked" else None
     if repairs is None:
-        return ServiceReadiness(service, found, reasons(tree))
-    return ServiceReadiness(service, found, reasons(tree), repairs.fixes, repairs.proven)
+        return ServiceReadiness(service, found, tuple(short), met=tuple(met))
+    return ServiceReadiness(service, found, tuple(short), repairs.fixes, tuple(met), repairs.proven)
 
 
 def assess(annex_id: str, trees: Mapping[str, All], *, is_open: bool = True) -> AnnexReadiness:
@@ -88,21 +91,19 @@ def what_breaks(trees: Mapping[str, All], down: Collection[Thing]) -> tuple[Brok
     return tuple(found)
 
 
-_WORSE: dict[State, int] = {"ready": 0, "degraded": 1, "unknown": 2, "blocked": 3}
-
-
 def reasons(tree: All) -> tuple[Reason, ...]:
-    """Why it is not ready: needs that are not met, then those that hang on the unknown, then those met in part."""
-    short = [need for need in tree.needs if _of_need(need, full=True) < 2]
-    return tuple(_reason(need) for need in sorted(short, key=lambda need: _of_need(need, full=False)))
+    """How each need is met: first those that are not, then what hangs on the unknown, what is met in part, the rest."""
+    return tuple(sorted(map(_reason, tree.needs), key=lambda reason: -_WORSE[reason.state]))
 
 
 def _reason(need: Need) -> Reason:
     standings = [_of(child, full=False) for child in need.of]
-    short = [child for child in need.of if _of(child, full=True) < 2]
+    enough, full = _of_need(need, full=False), _of_need(need, full=True)
+    short = [child for child in need.of if _of(child, full=True) < 2] if full < 2 else []
     leaves = dict.fromkeys(leaf for child in short for leaf in _leaves(child))
     return Reason(
         capability=need.capability,
+        state=_STATE[enough, full if enough == 2 else 0],
         working=standings.count(2),
         unknown=standings.count(1),
         at_least=need.at_least,

@@ -58,7 +58,7 @@ def judge_all(
 
 def truth(condition: Condition, values: Values, levels: Mapping[str, float] | None = None) -> Truth:
     """Whether a condition holds; `levels` are the thresholds it names."""
-    return _test(condition, levels or {})(values)
+    return compile_condition(condition, levels or {})(values)
 
 
 # -- compiled rules ---------------------------------------------------------------------------------------------------
@@ -76,14 +76,16 @@ class Compiled(NamedTuple):
 
 def _compile(rule: Rule) -> Compiled:
     def optional_test(condition: Condition | None) -> Test | None:
-        return None if condition is None else _test(condition, rule.levels)
+        return None if condition is None else compile_condition(condition, rule.levels)
 
     return Compiled(
         rule=rule,
-        level=_leveller(_test(rule.raise_when, rule.levels), optional_test(rule.clear_when)),
+        level=_leveller(compile_condition(rule.raise_when, rule.levels), optional_test(rule.clear_when)),
         warning=optional_test(rule.warning_when) if rule.severity == "info" else None,
         critical=optional_test(rule.critical_when) if rule.severity != "critical" else None,
-        causes=tuple((cause, _test(condition, rule.levels)) for cause, condition in rule.other_causes.items()),
+        causes=tuple(
+            (cause, compile_condition(condition, rule.levels)) for cause, condition in rule.other_causes.items()
+        ),
     )
 
 
@@ -131,12 +133,13 @@ def _leveller(raised: Test, cleared: Test | None) -> Callable[[Values], Level]:
     return with_clear
 
 
-def _test(condition: Condition, levels: Mapping[str, float]) -> Test:
+def compile_condition(condition: Condition, levels: Mapping[str, float]) -> Test:
+    """A condition as a function of values; `levels` are the thresholds it names."""
     if isinstance(condition, model.Is):
         return _comparison(condition, levels)
     if isinstance(condition, model.Not):
-        return _not(_test(condition.of, levels))
-    members = tuple((_test(member, levels), member.optional) for member in condition.of)
+        return _not(compile_condition(condition.of, levels))
+    members = tuple((compile_condition(member, levels), member.optional) for member in condition.of)
     # An empty group says nothing.
     return _group(members, decides=isinstance(condition, model.Any))
 
@@ -302,7 +305,7 @@ def _since(condition: Condition, held: bool, subject: Subject, levels: Mapping[s
     found = [
         _since(member, held, subject, levels)
         for member in condition.of
-        if _test(member, levels)(subject.values) is held
+        if compile_condition(member, levels)(subject.values) is held
     ]
     told = [moment for moment in found if moment is not None]
     if not told or (len(told) < len(found) and not suffices):
@@ -343,9 +346,9 @@ def _deciding(condition: Condition, values: Values, levels: Mapping[str, float])
 
 def _holding(condition: Condition, values: Values, levels: Mapping[str, float]) -> Iterator[model.Is]:
     if isinstance(condition, model.Is):
-        if _test(condition, levels)(values):
+        if compile_condition(condition, levels)(values):
             yield condition
     elif not isinstance(condition, model.Not):
         for member in condition.of:
-            if _test(member, levels)(values):
+            if compile_condition(member, levels)(values):
                 yield from _holding(member, values, levels)

@@ -149,13 +149,15 @@ class Ruleset:
             raise unknown(rule_id)
         return rule
 
-    def base(self, rule_id: str, scope: str) -> Rule:
-        """What an override of this scope changes: the default for the province, the province's for an annex."""
-        if scope != PROVINCE:
-            return self.rule(rule_id)
+    def default(self, rule_id: str) -> Rule:
+        """A rule as annexfleet brings it.  Raises RuleUnknown."""
         if rule_id not in self._defaults:
             raise unknown(rule_id)
         return self._defaults[rule_id]
+
+    def base(self, rule_id: str, scope: str) -> Rule:
+        """What an override of this scope changes: the default for the province, the province's for an annex."""
+        return self.default(rule_id) if scope == PROVINCE else self.rule(rule_id)
 
     def override(self, rule_id: str, scope: str) -> Override | None:
         """What this scope changed of a rule, if it did and it counts."""

@@ -36,6 +36,14 @@ def of_incident(db: Session, incident_id: int) -> list[Alert]:
     return [_alert(row) for row in db.scalars(query.order_by(AlertRow.is_effect, AlertRow.opened_at, AlertRow.id))]
 
 
+def by_ids(db: Session, ids: Collection[int]) -> list[Alert]:
+    """These alerts, whatever their state, by id; those that were forgotten are missing."""
+    rows: list[AlertRow] = []
+    for some in _chunks(sorted(ids)):
+        rows += db.scalars(select(AlertRow).where(AlertRow.id.in_(some)).order_by(AlertRow.id))
+    return [_alert(row) for row in rows]
+
+
 def save(db: Session, alerts: Iterable[Alert]) -> list[Alert]:
     """Write alerts, new ones and old ones; gives them with their ids, in the order they came."""
     ordered = list(alerts)

@@ -1,7 +1,7 @@
 """Opening hours: documents of the province and its annexes, holidays, Ramadans; and the calendars they make."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
@@ -135,10 +135,14 @@ def _known_zone(name: str) -> str:
 
 def get(db: Session, scope: str) -> Kept:
     """The document of the province or of an annex."""
-    row = db.get(CalendarRow, scope)
-    if row is None:
-        return Kept(CalendarDocument())
-    return Kept(_decode(row.document), row.version, row.updated_at, row.updated_by)
+    return documents(db, [scope])[scope]
+
+
+def documents(db: Session, scopes: Collection[str]) -> dict[str, Kept]:
+    """The documents of these scopes, each of them."""
+    rows = db.scalars(select(CalendarRow).where(CalendarRow.scope.in_(scopes)))
+    found = {row.scope: Kept(_decode(row.document), row.version, row.updated_at, row.updated_by) for row in rows}
+    return {scope: found.get(scope, Kept(CalendarDocument())) for scope in scopes}
 
 
 def put(db: Session, scope: str, document: CalendarDocument, *, version: int, by: str, now: datetime) -> int:

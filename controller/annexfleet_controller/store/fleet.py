@@ -152,6 +152,12 @@ def by_number(db: Session, scope: Scope, numbers: Collection[int]) -> list[Devic
     return [_row(device, known) for device, known in db.execute(_rows(scope).where(Device.number.in_(numbers)))]
 
 
+def placements(db: Session) -> dict[int, tuple[str, str, str]]:
+    """Annex, name and role of every device in service, by number."""
+    query = select(Device.number, Device.annex_id, Device.name, Device.role).where(Device.revoked_at.is_(None))
+    return {number: (annex_id, name, role) for number, annex_id, name, role in db.execute(query)}
+
+
 def names(db: Session, scope: Scope, numbers: Collection[int]) -> dict[int, tuple[str, str]]:
     """Id and annex of devices in sight, by number."""
     query = select(Device.number, Device.id, Device.annex_id).where(

@@ -93,6 +93,12 @@ def recent(db: Session, scope: Scope, *, since: datetime, limit: int = 200) -> l
     return _with_annexes(db, db.scalars(query.order_by(IncidentRow.opened_at.desc()).limit(limit)).all())
 
 
+def of_annex(db: Session, annex_id: str, *, kind: str, since: datetime) -> list[Incident]:
+    """Incidents of this kind in an annex that began after this moment, by id."""
+    query = _ordered().where(IncidentRow.annex_id == annex_id, IncidentRow.kind == kind, IncidentRow.began_at > since)
+    return _with_annexes(db, db.scalars(query).all())
+
+
 def acknowledgements(db: Session) -> dict[int, tuple[datetime, str]]:
     """When and by whom the open incidents were acknowledged that were."""
     query = select(IncidentRow.id, IncidentRow.acknowledged_at, IncidentRow.acknowledged_by)

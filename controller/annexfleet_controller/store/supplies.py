@@ -2,17 +2,20 @@
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
+from typing import Any
 
+import msgspec
 from msgspec import Struct
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import Select, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
+from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.errors import Invalid
-from annexfleet_controller.store import bulk
+from annexfleet_controller.store import bulk, calendars
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import IncidentAnnex, IncidentRow
 from annexfleet_controller.store.tables.supplies import SupplyDayRow, SupplyStock
-from annexfleet_controller.things import SupplyDay
+from annexfleet_controller.things import Facts, Incident, SupplyDay, Thing
 
 MOST_IN_STOCK = 9_999
 
@@ -23,6 +26,17 @@ class Stock(Struct, frozen=True):
     quantity: int
     updated_at: datetime
     by: str
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """All that a plan is made from."""
+
+    rows: list[SupplyDay]
+    calendars: dict[str, Calendar]
+    """By annex id."""
+    stock: dict[str, int]
+    """By order key; empty for who sees only some annexes: nobody can say what of the province's shelf is theirs."""
+    incidents: list[Incident]
 
 
 _KEY = ("printer_id", "supply", "day")
@@ -56,7 +70,39 @@ def series(db: Session, scope: Scope, *, since: date, annex_id: str = "") -> lis
     )
     if annex_id:
         query = query.where(SupplyDayRow.annex_id == annex_id)
-    return [SupplyDay(**{**row, "day": date.fromisoformat(row["day"])}) for row in db.execute(query).mappings()]
+    return _days(db, query)
+
+
+def told(db: Session, scope: Scope, *, since: date, kinds: Collection[str], annex_id: str = "") -> Told:
+    """What is known to plan from: days from `since` on, and open incidents of these kinds."""
+    on_shelf = stock(db) if scope.annexes is None else {}
+    return Told(
+        rows=series(db, scope, since=since, annex_id=annex_id),
+        calendars=calendars.of_all(db),
+        stock={key: of.quantity for key, of in on_shelf.items()},
+        incidents=open_incidents(db, scope, kinds=kinds, annex_id=annex_id),
+    )
+
+
+def latest(db: Session, scope: Scope, *, since: date) -> list[SupplyDay]:
+    """The newest day of every supply in sight that was told of since then."""
+    newest = (
+        select(SupplyDayRow.printer_id, SupplyDayRow.supply, func.max(SupplyDayRow.day).label("day"))
+        .where(scope.limit(SupplyDayRow.annex_id), SupplyDayRow.day >= since.isoformat())
+        .group_by(SupplyDayRow.printer_id, SupplyDayRow.supply)
+        .subquery()
+    )
+    query = (
+        select(SupplyDayRow.__table__)
+        .join(
+            newest,
+            (SupplyDayRow.printer_id == newest.c.printer_id)
+            & (SupplyDayRow.supply == newest.c.supply)
+            & (SupplyDayRow.day == newest.c.day),
+        )
+        .order_by(SupplyDayRow.annex_id, SupplyDayRow.printer_id, SupplyDayRow.supply)
+    )
+    return _days(db, query)
 
 
 def prune(db: Session, *, before: date, at_most: int) -> int:
@@ -81,7 +127,7 @@ def put_stock(db: Session, order_key: str, quantity: int, *, by: str, now: datet
     return Stock(row.quantity, row.updated_at, row.by)
 
 
-def open_incidents(db: Session, scope: Scope, *, kinds: Collection[str], annex_id: str = "") -> list[IncidentRow]:
+def open_incidents(db: Session, scope: Scope, *, kinds: Collection[str], annex_id: str = "") -> list[Incident]:
     """Open incidents of these kinds in one annex each and in sight, the worst first.  Muted ones are left out."""
     query = (
         select(IncidentRow)
@@ -97,4 +143,16 @@ def open_incidents(db: Session, scope: Scope, *, kinds: Collection[str], annex_i
     )
     if annex_id:
         query = query.where(IncidentRow.annex_id == annex_id)
-    return list(db.scalars(query))
+    return [
+        Incident(
+            id=row.id, key=row.key, kind=row.kind, cause=row.cause,  # type: ignore[arg-type]  # written from a struct
+            annex_id=row.annex_id, annexes=(row.annex_id,), thing=Thing(row.thing_kind, row.thing_id),  # type: ignore[arg-type]
+            severity=row.severity, facts=msgspec.json.decode(row.facts, type=Facts),  # type: ignore[arg-type]
+            began_at=row.began_at, opened_at=row.opened_at,
+        )
+        for row in db.scalars(query)
+    ]  # fmt: skip
+
+
+def _days(db: Session, query: "Select[Any]") -> list[SupplyDay]:
+    return [SupplyDay(**{**row, "day": date.fromisoformat(row["day"])}) for row in db.execute(query).mappings()]

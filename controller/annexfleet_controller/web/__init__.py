@@ -1,5 +1,33 @@
 """Pages for people: server-rendered, with htmx for what changes in place.  Every form works without a script."""
 
-from annexfleet_controller.web.pages import admin, annex, board, contacts, device, own
+from annexfleet_controller.web.pages import (
+    admin,
+    annex,
+    board,
+    calendar,
+    calendars,
+    contacts,
+    device,
+    fixing,
+    maintenance,
+    own,
+    rules,
+    services,
+    supplies,
+)
 
-ROUTERS = (board.router, annex.router, device.router, own.router, admin.router, contacts.router)
+ROUTERS = (
+    admin.router,
+    annex.router,
+    board.router,
+    calendar.router,
+    calendars.router,
+    contacts.router,
+    device.router,
+    fixing.router,
+    maintenance.router,
+    own.router,
+    rules.router,
+    services.router,
+    supplies.router,
+)

@@ -6,7 +6,7 @@ the text around it (`|apart`).
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,9 +19,11 @@ from markupsafe import Markup, escape
 from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller.access.asked import language_of
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.calendars.document import time
 from annexfleet_controller.i18n import formats, readings
 from annexfleet_controller.i18n.catalogues import CODES, Language, language
 from annexfleet_controller.i18n.direction import isolated, plain
+from annexfleet_controller.i18n.guidance import guidance
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -86,6 +88,7 @@ def environment(code: str) -> Environment:
     made.install_gettext_translations(words.words, newstyle=True)  # type: ignore[attr-defined]  # of the extension
     made.filters |= {"apart": apart, "isolated": isolated, "plain": plain, **_filters(words)}
     made.globals |= {"language": words, "languages": [language(other) for other in CODES], "name": words.name}
+    made.globals["guidance"] = partial(guidance, words)
     return made
 
 
@@ -95,6 +98,13 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         """How long ago, with the moment itself for who asks."""
         return Markup('<time datetime="{}" title="{}">{}</time>').format(
             at.isoformat(timespec="seconds"), formats.moment(words, at), formats.ago(words, at, context["now"])
+        )
+
+    @pass_context
+    def short_moment(context: Context, at: datetime) -> Markup:
+        """The time of day, with its date where that is not today's."""
+        return Markup('<time datetime="{}">{}</time>').format(
+            at.isoformat(timespec="seconds"), formats.short_moment(words, at, context["now"])
         )
 
     def moment(at: datetime) -> Markup:
@@ -110,8 +120,15 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
     return {
         "ago": ago,
         "moment": moment,
+        "short_moment": short_moment,
+        "day": lambda at: formats.day(words, at),
         "reading": reading,
+        "local_day": lambda on: formats.local_day(words, on),
+        "clock": time,
         "number": lambda value: formats.number(words, value),
+        "date_of": lambda day: Markup('<time datetime="{}">{}</time>').format(
+            day.isoformat(), formats.date_of(words, day)
+        ),
         "percent": lambda ratio: formats.percent(words, ratio),
         "size": lambda value: formats.size(words, value),
         "duration": lambda seconds: formats.duration(words, seconds),

@@ -10,13 +10,14 @@ from annexfleet_agent.printers import ipp
 
 
 class Server:
-    """Hands each request to `answer` and sends what it returns, piece by piece.  Keeps the requests' bodies."""
+    """Hands each request to `answer` and sends what it returns, piece by piece.  Keeps what was asked."""
 
     def __init__(self, listener: socket.socket, answer: Callable[[bytes], list[bytes]]) -> None:
         self._listener = listener
         self._answer = answer
         self._ended = threading.Event()
         self.requests: list[bytes] = []
+        self.heads: list[str] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -44,7 +45,8 @@ class Server:
                 return
             with connection, contextlib.suppress(OSError):
                 connection.settimeout(5)
-                body = _body(connection)
+                head, body = _request(connection)
+                self.heads.append(head)
                 self.requests.append(body)
                 for piece in self._answer(body):
                     connection.sendall(piece)
@@ -91,7 +93,7 @@ def state(number: int, *reasons: str) -> list[ipp.Attribute]:
     ]
 
 
-def _body(connection: socket.socket) -> bytes:
+def _request(connection: socket.socket) -> tuple[str, bytes]:
     held = b""
     while b"\r\n\r\n" not in held:
         held += connection.recv(4096) or b"\r\n\r\n"
@@ -99,4 +101,4 @@ def _body(connection: socket.socket) -> bytes:
     length = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
     while len(body) < length:
         body += connection.recv(4096)
-    return body
+    return head.decode("latin-1") + "\r\n", body

@@ -1,14 +1,18 @@
 """Who reaches what: every route times every role times {own annex, another annex, signed out}."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from fastapi import FastAPI
 from tests.controller.fleet import add_devices, device_id
 from tests.controller.site import Site
+from tests.controller.supplies.past import supply_day
 from tests.controller.web import places
 
 from annexfleet_controller.access.door import Anybody, Needs
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.app import _refuse_routes_without_policy, policies
+from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import writing
 
 OPEN = {
@@ -24,6 +28,9 @@ LOWEST = {
     ("GET", "/"): "staff",
     ("GET", "/annexes/{annex_id}"): "staff",
     ("GET", "/devices/{device_id}"): "staff",
+    ("GET", "/supplies"): "staff",
+    ("GET", "/supplies/print"): "staff",
+    ("POST", "/supplies/stock"): "technician",
     ("GET", "/password"): "staff",
     ("POST", "/password"): "staff",
     ("POST", "/sign-out"): "staff",
@@ -33,6 +40,10 @@ LOWEST = {
     ("POST", "/admin/tokens"): "operator",
     ("POST", "/admin/tokens/{token_id}/revoke"): "operator",
     ("GET", "/admin/set-aside"): "operator",
+    ("GET", "/annexes/{annex_id}/calendar"): "staff",
+    ("POST", "/annexes/{annex_id}/calendar"): "operator",
+    ("GET", "/admin/calendars"): "staff",
+    ("POST", "/admin/calendars"): "operator",
     ("GET", "/admin/contacts"): "operator",
     ("GET", "/admin/contacts/new"): "operator",
     ("POST", "/admin/contacts"): "operator",
@@ -41,15 +52,44 @@ LOWEST = {
     ("POST", "/admin/contacts/{contact_id}/test"): "operator",
     ("POST", "/admin/contacts/{contact_id}/remove"): "operator",
     ("POST", "/admin/notices/{notice_id}/retry"): "operator",
+    ("GET", "/annexes/{annex_id}/services"): "operator",
+    ("GET", "/annexes/{annex_id}/services/{code}"): "operator",
+    ("POST", "/annexes/{annex_id}/services/{code}"): "operator",
+    ("GET", "/api/v1/readiness"): "staff",
+    ("GET", "/api/v1/readiness/{annex_id}"): "staff",
+    ("GET", "/api/v1/readiness/{annex_id}/availability"): "staff",
+    ("GET", "/api/v1/services"): "staff",
+    ("PUT", "/api/v1/services"): "operator",
+    ("GET", "/api/v1/annexes/{annex_id}/services"): "staff",
+    ("PUT", "/api/v1/annexes/{annex_id}/services/{code}"): "operator",
+    ("DELETE", "/api/v1/annexes/{annex_id}/services/{code}"): "operator",
     ("GET", "/api/v1/annexes"): "staff",
     ("POST", "/api/v1/annexes"): "operator",
     ("GET", "/api/v1/annexes/{annex_id}"): "staff",
+    ("GET", "/api/v1/calendars"): "staff",
+    ("GET", "/api/v1/calendars/province"): "staff",
+    ("PUT", "/api/v1/calendars/province"): "operator",
+    ("GET", "/api/v1/calendars/holidays"): "staff",
+    ("POST", "/api/v1/calendars/holidays"): "operator",
+    ("DELETE", "/api/v1/calendars/holidays/{day}"): "operator",
+    ("GET", "/api/v1/calendars/ramadan"): "staff",
+    ("PUT", "/api/v1/calendars/ramadan"): "operator",
+    ("DELETE", "/api/v1/calendars/ramadan/{hijri_year}"): "operator",
+    ("GET", "/api/v1/calendars/{annex_id}"): "staff",
+    ("PUT", "/api/v1/calendars/{annex_id}"): "operator",
+    ("DELETE", "/api/v1/calendars/{annex_id}"): "operator",
     ("GET", "/api/v1/devices"): "staff",
     ("GET", "/api/v1/devices/{device_id}"): "staff",
     ("GET", "/api/v1/devices/{device_id}/series"): "staff",
     ("GET", "/api/v1/devices/{device_id}/changes"): "staff",
     ("GET", "/api/v1/printers"): "staff",
     ("GET", "/api/v1/queues"): "staff",
+    ("GET", "/api/v1/supplies"): "staff",
+    ("GET", "/api/v1/supplies/orders"): "staff",
+    ("GET", "/api/v1/supplies/orders.csv"): "staff",
+    ("GET", "/api/v1/supplies/visits"): "staff",
+    ("GET", "/api/v1/supplies/visits.csv"): "staff",
+    ("PUT", "/api/v1/supplies/stock/{order_key}"): "technician",
     ("GET", "/api/v1/tokens"): "operator",
     ("POST", "/api/v1/tokens"): "operator",
     ("DELETE", "/api/v1/tokens/{token_id}"): "operator",
@@ -62,6 +102,26 @@ LOWEST = {
     ("GET", "/api/v1/notices"): "operator",
     ("GET", "/api/v1/notices/{notice_id}"): "operator",
     ("POST", "/api/v1/notices/{notice_id}/retry"): "operator",
+    ("GET", "/admin/rules"): "operator",
+    ("GET", "/admin/rules/{rule_id}"): "operator",
+    ("POST", "/admin/rules/{rule_id}"): "operator",
+    ("POST", "/admin/rules/{rule_id}/reset"): "operator",
+    ("GET", "/api/v1/rules"): "staff",
+    ("PUT", "/api/v1/rules/{rule_id}"): "operator",
+    ("DELETE", "/api/v1/rules/{rule_id}"): "operator",
+    ("GET", "/maintenance"): "technician",
+    ("POST", "/maintenance"): "technician",
+    ("POST", "/maintenance/{maintenance_id}/end"): "technician",
+    ("POST", "/maintenance/{maintenance_id}/move-end"): "technician",
+    ("GET", "/api/v1/maintenance"): "staff",
+    ("POST", "/api/v1/maintenance"): "technician",
+    ("GET", "/api/v1/maintenance/{maintenance_id}"): "staff",
+    ("POST", "/api/v1/maintenance/{maintenance_id}/end"): "technician",
+    ("PATCH", "/api/v1/maintenance/{maintenance_id}"): "technician",
+    ("GET", "/incidents/{incident_id}/fixed"): "staff",
+    ("POST", "/incidents/{incident_id}/fixed"): "staff",
+    ("GET", "/api/v1/incidents/{incident_id}/fixed"): "staff",
+    ("POST", "/api/v1/incidents/{incident_id}/fixed"): "staff",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -73,29 +133,91 @@ WHOLE_PROVINCE_ONLY = {
     ("GET", "/admin/annexes"),
     ("POST", "/admin/annexes"),
     ("POST", "/api/v1/annexes"),
+    # Without an annex they are about the province's rules; with one: tests/controller/api/test_rules.py.
+    ("POST", "/admin/rules/{rule_id}"),
+    ("POST", "/admin/rules/{rule_id}/reset"),
+    ("PUT", "/api/v1/rules/{rule_id}"),
+    ("DELETE", "/api/v1/rules/{rule_id}"),
+    ("POST", "/admin/calendars"),
+    ("PUT", "/api/v1/calendars/province"),
+    ("POST", "/api/v1/calendars/holidays"),
+    ("DELETE", "/api/v1/calendars/holidays/{day}"),
+    ("PUT", "/api/v1/calendars/ramadan"),
+    ("DELETE", "/api/v1/calendars/ramadan/{hijri_year}"),
+    ("POST", "/supplies/stock"),
+    ("PUT", "/api/v1/supplies/stock/{order_key}"),
+    ("PUT", "/api/v1/services"),
 } | {route for route in LOWEST if "/contacts" in route[1] or "/notices" in route[1]}
 OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device_id}" in route[1]} | {
     ("POST", "/admin/tokens"),
     ("POST", "/api/v1/tokens"),
+    ("POST", "/maintenance"),
+    ("POST", "/api/v1/maintenance"),
 }
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
+LATER = (datetime.now(UTC) + timedelta(hours=9)).isoformat()
 BODIES = {
+    ("POST", "/annexes/{annex_id}/services/{code}"): {"data": {"offered": "yes", "needs": "province"}},
+    ("PUT", "/api/v1/services"): {"json": {"services": []}},
+    ("PUT", "/api/v1/annexes/{annex_id}/services/{code}"): {"json": {"offered": True}},
+    ("POST", "/annexes/{annex_id}/calendar"): {"data": {"do": "reset", "version": "0"}},
+    ("POST", "/admin/calendars"): {"data": {"do": "feast", "name": "eid_al_fitr", "date": "2027-03-10"}},
+    ("PUT", "/api/v1/calendars/province"): {"json": {"version": 0, "document": {}}},
+    ("PUT", "/api/v1/calendars/{annex_id}"): {"json": {"version": 1, "document": {}}},
+    ("POST", "/api/v1/calendars/holidays"): {"json": {"name": "eid_al_fitr", "date": "2027-03-10"}},
+    ("PUT", "/api/v1/calendars/ramadan"): {
+        "json": {"first_day": "2027-02-08", "last_day": "2027-03-09", "confirmed": False}
+    },
     ("POST", "/admin/tokens"): {"data": {"annex": "berkane-1"}},
     ("POST", "/api/v1/tokens"): {"json": {"annex": "berkane-1"}},
+    ("POST", "/maintenance"): {"data": {"annex": "berkane-1", "reason": "x"}},
+    ("POST", "/maintenance/{maintenance_id}/end"): {"data": {"version": "1"}},
+    ("POST", "/maintenance/{maintenance_id}/move-end"): {"data": {"version": "1"}},
+    ("POST", "/api/v1/maintenance"): {"json": {"annexes": ["berkane-1"], "reason": "x", "ends_at": LATER}},
+    ("POST", "/api/v1/maintenance/{maintenance_id}/end"): {"json": {}},
+    ("PATCH", "/api/v1/maintenance/{maintenance_id}"): {"json": {"ends_at": LATER}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
+    ("POST", "/admin/rules/{rule_id}"): {"data": {"audience": "it", "enabled": "1"}},
+    ("PUT", "/api/v1/rules/{rule_id}"): {"json": {}},
     ("POST", "/admin/contacts"): {"data": {"name": "x", "kind": "email", "address": "x@example.ma", "language": "fr"}},
     ("POST", "/admin/contacts/{contact_id}"): {"data": {"name": "x", "kind": "email", "language": "fr"}},
     ("POST", "/api/v1/contacts"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
     ("PUT", "/api/v1/contacts/{contact_id}"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
+    ("POST", "/supplies/stock"): {"data": {"order_key": "cf259a", "quantity": "4"}},
+    ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
-QUERIES = {("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio"}
-NOTHING_THERE = {
-    route for route in LOWEST if any(part in route[1] for part in ("{token_id}", "{contact_id}", "{notice_id}"))
+QUERIES = {
+    ("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio",
+    ("GET", "/api/v1/calendars/holidays"): "?year=2027",
+    ("DELETE", "/api/v1/calendars/holidays/{day}"): "?name=nothing",
 }
-"""Asked for something that does not exist, with a right that would show it."""
+NOTHING_THERE = {
+    route
+    for route in LOWEST
+    if any(
+        f"{{{name}}}" in route[1] for name in ("token_id", "contact_id", "notice_id", "incident_id", "maintenance_id")
+    )
+} | {("DELETE", "/api/v1/calendars/holidays/{day}")}
+"""Those that are asked about something that is not there, with a right that would show it."""
+
+NAMES = {
+    "annex_id": "berkane-1",
+    "code": "residence",
+    "contact_id": "7",
+    "day": "2027-03-10",
+    "device_id": device_id(1),
+    "hijri_year": "1448",
+    "incident_id": "7",
+    "maintenance_id": "7",
+    "notice_id": "7",
+    "order_key": "cf259a",
+    "rule_id": "cpu.high",
+    "token_id": "nothing",
+}
+"""What stands in the place of the names in a route's path."""
 
 
 @pytest.fixture
@@ -103,15 +225,14 @@ def place(site: Site) -> Site:
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
         places.annex(db, 2, site.clock.now())
+        supplies.note(db, [supply_day(site.clock.now().date())])
     add_devices(site.engine, 1)
     return site.with_authority()
 
 
 def ask(site: Site, client, route: tuple[str, str]) -> int:
     method, path = route
-    path = path.format(
-        annex_id="berkane-1", device_id=device_id(1), token_id="nothing", contact_id=7, notice_id=7
-    ) + QUERIES.get(route, "")
+    path = path.format(**NAMES) + QUERIES.get(route, "")
     return client.request(method, path, **BODIES.get(route, {})).status_code
 
 
@@ -149,7 +270,7 @@ def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
         return {403}
     if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in NOTHING_THERE:
         return {404}
-    return {422} if route == ("POST", "/password") else {200, 201, 303}
+    return {422} if route == ("POST", "/password") else {200, 201, 204, 303}
 
 
 def test_lists_hold_nothing_of_other_annexes(place: Site):

@@ -1,15 +1,23 @@
 import pytest
 
-from annexfleet_controller.access.roles import ROLES, Right, may
+from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
 
 LOWEST: dict[Right, str] = {
     "look": "staff",
+    "claim_fix": "staff",
     "own_account": "staff",
+    "plan_maintenance": "technician",
     "diagnose": "technician",
+    "edit_stock": "technician",
     "see_set_aside": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
+    "edit_rules": "operator",
+    "edit_calendars": "operator",
+    "edit_province_calendar": "operator",
     "edit_contacts": "operator",
+    "edit_services": "operator",
+    "edit_province_services": "operator",
 }
 
 
@@ -19,7 +27,7 @@ def test_a_role_has_the_rights_from_the_lowest_that_has_them(role: str, right: R
     assert may(role, right, whole_province=True) is (ROLES.index(role) >= ROLES.index(lowest))
 
 
-@pytest.mark.parametrize("right", ["diagnose", "create_annexes", "edit_contacts"])
+@pytest.mark.parametrize("right", sorted(PROVINCE_ONLY))
 def test_what_belongs_to_no_annex_is_for_people_of_the_whole_province(right: Right):
     assert not may("admin", right, whole_province=False)
 

@@ -4,6 +4,7 @@ import ast
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from babel.messages import pofile
@@ -14,10 +15,21 @@ import annexfleet_controller
 from annexfleet_agent.protocol import causes, metrics
 from annexfleet_agent.protocol.messages import ProblemCode
 from annexfleet_controller.access.roles import ROLES
+from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
+from annexfleet_controller.maintenance import Condition, Reason
+from annexfleet_controller.supplies import forecast, levels
 
 ROOM = Path(annexfleet_controller.__file__).parent
+
+
+def calendar_reasons() -> set[str]:
+    """Every reason for which a calendar is refused."""
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOM / "calendars").glob("*.py"))
+    return set(re.findall(r'reason="(\w+)"', source))
+
+
 TEMPLATES = sorted((ROOM / "web/templates").glob("*.html"))
 CODES_ONLY_ON_THE_COMMAND_LINE = {
     "settings_wrong", "home_in_use", "port_taken", "not_ready", "simulation_failed", "crl_wrong", "clock_wrong",
@@ -116,8 +128,15 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("incident_kind", INCIDENT_KINDS),
         ("incident_state", ("open", "acknowledged", "resolved")),
         ("alert_state", ("pending", "open", "cleared")),
+        ("maintenance_state", get_args(Condition)),
+        ("maintenance_reason", get_args(Reason)),
         ("thing_kind", ("device", "printer", "portal", "queue", "annex", "link", "power")),
         ("cartridge_colour", ("black", "cyan", "magenta", "yellow", "colour")),
+        ("holiday", ("ramadan", *(one.name for one in (*FIXED, *FEASTS)))),
+        ("calendar_reason", calendar_reasons()),
+        ("word", levels.KINDS),
+        ("supply_state", forecast.STATES),
+        ("supply_why", tuple(why for why in forecast.WHYS if why)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -17,6 +17,7 @@ from annexfleet_controller.i18n.guidance import (
     TEXTS,
     guidance,
     has_guidance,
+    is_for_technician,
     then_who,
     who,
 )
@@ -197,3 +198,17 @@ def test_nobody_is_asked_twice_and_an_unknown_cause_is_for_it():
     assert [row.id for row in TEXTS.values() if row.who == row.then] == []
     assert (who("queue_paused"), then_who("queue_paused")) == ("nobody", "technician")
     assert (who("printer_on_fire"), then_who("printer_on_fire")) == ("it", None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "goes"),
+    [
+        ("fuser_fault", True),
+        ("toner_empty", True),  # staff first, then the technician
+        ("paper_empty", False),
+        ("sleep_or_warmup", False),
+        ("something_newer", True),
+    ],
+)
+def test_what_a_technician_goes_to(cause: str, *, goes: bool):
+    assert is_for_technician(cause) is goes

@@ -11,7 +11,6 @@ from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.alerts import IncidentAnnex, IncidentRow
-from annexfleet_controller.store.tables.base import Base
 from annexfleet_controller.things import SupplyDay
 
 NOW = datetime(2026, 11, 25, 9, tzinfo=UTC)
@@ -21,7 +20,6 @@ LONG_AGO = date(2000, 1, 1)
 
 @pytest.fixture
 def shelf(engine: Engine) -> Engine:
-    Base.metadata.create_all(engine)
     add_annex(engine)
     add_annex(engine, "berkane-2")
     return engine
@@ -81,6 +79,17 @@ def test_days_are_narrowed_to_sight_annex_and_time(shelf: Engine):
     assert kept(shelf, Scope(frozenset())) == []
 
 
+def test_the_newest_day_of_each_supply(shelf: Engine):
+    other = supply_day(TODAY - timedelta(days=3), annex_id="berkane-2", printer_id="b" * 24)
+    gone = supply_day(TODAY - timedelta(days=40), supply="cyan")
+    note(shelf, supply_day(TODAY - timedelta(days=1)), supply_day(), other, gone)
+
+    with reading(shelf) as db:
+        since = TODAY - timedelta(days=30)
+        assert supplies.latest(db, WHOLE, since=since) == [supply_day(), other]
+        assert supplies.latest(db, Scope(frozenset({"berkane-2"})), since=since) == [other]
+
+
 def test_old_days_are_forgotten_a_few_at_a_time(shelf: Engine):
     note(shelf, *(supply_day(TODAY - timedelta(days=ago)) for ago in range(6)))
 
@@ -134,7 +143,8 @@ def test_open_incidents_are_those_of_the_kinds_in_sight_and_not_muted(shelf: Eng
         ):
             row = IncidentRow(
                 key=key, kind=kind, cause="paper_jam", annex_id=annex_id, thing_kind="printer", thing_id="x",
-                state=state, severity="warning", began_at=NOW, opened_at=NOW, muted=muted, score=score,
+                state=state, severity="warning", facts='{"printer": "hp"}', began_at=NOW, opened_at=NOW, muted=muted,
+                score=score,
             )  # fmt: skip
             db.add(row)
             db.flush()
@@ -145,6 +155,8 @@ def test_open_incidents_are_those_of_the_kinds_in_sight_and_not_muted(shelf: Eng
         one = supplies.open_incidents(db, Scope(frozenset({"berkane-1"})), kinds=["printer", "device"])
         asked = supplies.open_incidents(db, WHOLE, kinds=["printer", "device"], annex_id="berkane-2")
 
+        assert whole[0].facts == {"printer": "hp"}
+        assert (whole[0].thing.id, whole[0].severity, whole[0].began_at) == ("x", "warning", NOW)
         assert [row.key for row in whole] == ["b", "a"]
         assert [row.key for row in one] == ["a"]
         assert [row.key for row in asked] == ["b"]

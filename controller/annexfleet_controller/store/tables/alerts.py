@@ -80,9 +80,7 @@ class AlertRow(Base):
     cleared_at: Mapped[datetime | None] = mapped_column(index=True)
     flaps: Mapped[int] = mapped_column(default=0)
     returned_at: Mapped[str] = mapped_column(Text, default="[]")
-    """JSON: Unix seconds."""
-    returned_at: Mapped[str] = mapped_column(Text, default="[]")
-    """`things.Alert.returned_at` as JSON."""
+    """`things.Alert.returned_at` as JSON: Unix seconds."""
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str] = mapped_column(String(80), default="")
     note: Mapped[str] = mapped_column(Text, default="")
@@ -102,6 +100,6 @@ class IncidentEvent(Base):
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(32))
     """opened, alert_opened, alert_cleared, alert_reopened, acknowledged, noted, cause_corrected, muted, unmuted,
-    told, fix_claimed, fix_confirmed, fix_not_confirmed, escalated, resolved, reopened"""
+    told, fix_claimed, fix_confirmed, fix_not_confirmed, escalated, resolved, reopened, retracted, times_corrected"""
     by: Mapped[str] = mapped_column(String(80), default="")
     facts: Mapped[str] = mapped_column(Text, default="{}")

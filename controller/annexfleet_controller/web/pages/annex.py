@@ -8,9 +8,11 @@ from fastapi.responses import HTMLResponse
 from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.store import annexes, fleet
-from annexfleet_controller.web.pages import board
+from annexfleet_controller.readiness.services import catalogue
+from annexfleet_controller.store import annexes, fleet, readiness
+from annexfleet_controller.web.pages import board, maintained
 from annexfleet_controller.web.render import Page, WantedBlock
+from annexfleet_controller.web.standing import standing
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,15 +32,27 @@ def show(
     place = annexes.get(db, person.scope, annex_id)
     rows = fleet.devices(db, person.scope, now=now, annex_id=annex_id)
     known = fleet.known(db, rows, collectors=["printers", "queues"])
+    stands = standing(
+        readiness.now_of(db, place.id),
+        services=catalogue(readiness.own_services(db)),
+        language=language,
+        annex_name=board.name_of(place, language.code),
+        now=now,
+        watched_until=readiness.watched_until(db),
+        spans=readiness.current(db, person.scope, [place.id]).get(place.id),
+    )
     return page(
         "annex.html",
         block=block if block == "state" else "",
-        card=board.card(place, rows, known, now=now, language_code=language.code),
+        card=board.card(place, rows, known, stands, now=now, language_code=language.code),
+        standing=stands,
+        edit_services_href=f"/annexes/{place.id}/services" if person.may("edit_services") else "",
         devices=sorted(
             ((row, row.presence(now)) for row in rows), key=lambda pair: board.by_urgency(pair[1], pair[0].name)
         ),
         printers=fleet.printers(rows, known),
         queues=fleet.queues(rows, known),
+        maintained=maintained.on_annex(db, place.id, now=now),
         may_enrol=person.may("manage_tokens"),
         events=f"/api/v1/events?annex={place.id}",
     )

@@ -12,9 +12,12 @@ from annexfleet_controller import state
 from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.readiness.services import catalogue
+from annexfleet_controller.store import annexes, fleet, readiness
+from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import Annex
 from annexfleet_controller.web.render import Page, WantedBlock
+from annexfleet_controller.web.standing import Standing, standing
 
 router = APIRouter(include_in_schema=False)
 
@@ -43,15 +46,21 @@ class AnnexCard(Struct, frozen=True):
     longest_wait_s: float | None
     stale: bool
     """True if a queue's figures are too old to be believed."""
+    standing: Standing
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a service cannot be provided, by what is known now."""
+        return self.standing.state == "blocked" and not self.standing.is_old
 
     @property
     def calm(self) -> bool:
-        return not self.silent and not self.troubled
+        return not self.silent and not self.troubled and not self.is_blocked
 
     @property
     def hurt(self) -> bool:
         """Whether something does not work, and not only runs low."""
-        return bool(self.silent) or any(seen.printer.blocked for seen in self.troubled)
+        return self.is_blocked or bool(self.silent) or any(seen.printer.blocked for seen in self.troubled)
 
 
 class Sums(Struct, frozen=True):
@@ -79,12 +88,20 @@ def show(
     places = annexes.listing(db, person.scope)
     rows = fleet.devices(db, person.scope, now=now)
     known = fleet.known(db, rows, collectors=["printers", "queues"])
+    standings = _standings(db, places, person.scope, now, language)
     cards = sorted(
         (
-            card(place, [row for row in rows if row.annex_id == place.id], known, now=now, language_code=language.code)
+            card(
+                place,
+                [row for row in rows if row.annex_id == place.id],
+                known,
+                standings[place.id],
+                now=now,
+                language_code=language.code,
+            )
             for place in places
         ),
-        key=lambda card: (not card.hurt, card.calm, card.id),
+        key=lambda card: (not card.is_blocked, not card.hurt, card.calm, card.id),
     )
     return page(
         "board.html",
@@ -101,6 +118,7 @@ def card(
     place: Annex,
     rows: Sequence[fleet.DeviceRow],
     known: dict[int, state.Known],
+    standing: Standing,
     *,
     now: Now,
     language_code: str,
@@ -123,7 +141,21 @@ def card(
         waiting=sum(waiting) if waiting else None,
         longest_wait_s=max((q.longest_wait_s for q in fresh if q.longest_wait_s is not None), default=None),
         stale=len(fresh) < len(queues),
+        standing=standing,
     )
+
+
+def _standings(db: Db, places: Sequence[Annex], scope: Scope, now: Now, language: LanguageOf) -> dict[str, Standing]:
+    names = {place.id: name_of(place, language.code) for place in places}
+    known, watched_until = catalogue(readiness.own_services(db)), readiness.watched_until(db)
+    return {
+        found.readiness.annex_id: standing(
+            found, services=known, language=language, annex_name=names[found.readiness.annex_id], now=now,
+            watched_until=watched_until,
+        )
+        for found in readiness.now(db, scope)
+        if found.readiness.annex_id in names
+    }  # fmt: skip
 
 
 def by_urgency(presence: state.Presence, name: str) -> tuple[int, list[tuple[int, str]]]:

@@ -1,0 +1,78 @@
+"""Planning maintenance: what pages and the API ask for, looked up, checked and kept."""
+
+from datetime import date, datetime
+
+from msgspec import structs
+from sqlalchemy.orm import Session
+
+from annexfleet_controller.errors import Forbidden
+from annexfleet_controller.maintenance import Draft, Maintenance, moved_end, parse, stopped
+from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.store import maintenance as kept
+from annexfleet_controller.store.scope import Scope
+from annexfleet_controller.things import Thing
+
+
+def plan(db: Session, scope: Scope, draft: Draft, *, author: str, now: datetime) -> Maintenance:
+    """Keep a new maintenance of this person.
+
+    Raises MaintenanceWrong; Forbidden for the whole province of who does not see all of it; AnnexUnknown or
+    DeviceUnknown for what is out of sight.
+    """
+    if draft.province and scope.annexes is not None:
+        raise Forbidden("the whole province is for who sees all of it")
+    for annex_id in draft.annexes:
+        annexes.get(db, scope, annex_id)
+    zones_of = {place.id: place.time_zone for place in annexes.listing(db, scope)}
+    annex_of = _annexes_of(db, scope, draft.things, now=now)
+    return kept.create(db, parse(draft, zones_of=zones_of, annex_of=annex_of, author=author, now=now))
+
+
+def end(
+    db: Session,
+    scope: Scope,
+    maintenance_id: int,
+    *,
+    by: str,
+    now: datetime,
+    wholly: bool = False,
+    version: int | None = None,
+) -> Maintenance:
+    """End one now; of a weekly one the occurrence that lasts, unless `wholly`.  One that is over stays as it is.
+
+    Raises MaintenanceUnknown, Forbidden, or MaintenanceChanged if it is no longer that version.
+    """
+    m = kept.get_to_change(db, scope, maintenance_id)
+    after = stopped(m, by=by, now=now, wholly=wholly)
+    return m if after is m else kept.save(db, _of_version(after, version))
+
+
+def move_end(
+    db: Session,
+    scope: Scope,
+    maintenance_id: int,
+    *,
+    ends_at: datetime | None = None,
+    until: date | None = None,
+    now: datetime,
+    version: int | None = None,
+) -> Maintenance:
+    """Let one last longer, or less long.  Raises as `end` does, and MaintenanceWrong."""
+    m = kept.get_to_change(db, scope, maintenance_id)
+    return kept.save(db, _of_version(moved_end(m, ends_at=ends_at, until=until, now=now), version))
+
+
+def _of_version(m: Maintenance, version: int | None) -> Maintenance:
+    return m if version is None else structs.replace(m, version=version)
+
+
+def _annexes_of(db: Session, scope: Scope, things: tuple[Thing, ...], *, now: datetime) -> dict[Thing, str]:
+    """The annex of each of these things that is in sight; printers are those that devices see now."""
+    found = {
+        thing: fleet.device(db, scope, thing.id).annex_id for thing in things if thing.kind == "device"
+    }  # DeviceUnknown is as good an answer as any
+    if any(thing.kind == "printer" for thing in things):
+        rows = fleet.devices(db, scope, now=now)
+        known = fleet.known(db, rows, collectors=["printers"])
+        found |= {Thing("printer", seen.id): seen.annex_id for seen in fleet.printers(rows, known)}
+    return found

@@ -1,0 +1,85 @@
+"""The loop around the watcher: one worker holds the lease and looks every two seconds; a successor reads anew."""
+
+import logging
+import secrets
+import threading
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from annexfleet_controller.alerts.watcher import Watcher
+from annexfleet_controller.clock import SYSTEM, Clock
+from annexfleet_controller.settings import Home
+from annexfleet_controller.store import jobs
+from annexfleet_controller.store.database import open_database, writing
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 2.0
+"""How often is looked for what moved."""
+_JOB = "watch_alerts"
+_LEASE = timedelta(seconds=60)
+_RENEW = timedelta(seconds=20)
+
+
+def run(home: Home, stop: threading.Event, *, clock: Clock = SYSTEM) -> None:
+    """Watch until `stop` is set."""
+    engine = open_database(home.database_url)
+    holder = Holder(engine, home, clock=clock)
+    try:
+        while not stop.wait(EVERY_S):
+            holder.turn()
+        holder.let_go()
+    finally:
+        engine.dispose()
+
+
+class Holder:
+    """Holds the lease, and a watcher while it does."""
+
+    def __init__(self, engine: Engine, home: Home, *, clock: Clock = SYSTEM) -> None:
+        self._engine = engine
+        self._home = home
+        self._clock = clock
+        self._name = f"watch-{secrets.token_hex(6)}"
+        self._renew_at: datetime | None = None
+        """When the lease has to be held for longer; None while it is not ours."""
+        self.watcher: Watcher | None = None
+
+    def turn(self) -> bool:
+        """One look, if the lease is ours; whether it was.  What fails is logged, and all is read anew the next time."""
+        try:
+            if not self._hold():
+                self.watcher = None
+                return False
+            if self.watcher is None:
+                self.watcher = Watcher(self._engine, self._home, clock=self._clock)
+            self.watcher.tick()
+        except SQLAlchemyError as error:
+            log.warning("watch put off, the database fails reason=%s", error)
+            self.watcher = None
+        except Exception:  # the fence: nothing that a device told may end the watch
+            log.exception("watch failed")
+            self.watcher = None
+        return True
+
+    def let_go(self) -> None:
+        """Somebody else may watch at once."""
+        now = self._clock.now()
+        try:
+            with writing(self._engine) as db:
+                jobs.release(db, _JOB, self._name, now=now, due_at=now)
+            self._renew_at = None
+        except SQLAlchemyError as error:
+            log.info("lease runs out by itself reason=%s", error)
+
+    def _hold(self) -> bool:
+        now = self._clock.now()
+        if self._renew_at is not None and now < self._renew_at:
+            return True
+        with writing(self._engine) as db:
+            mine = self._renew_at is not None and jobs.keep(db, _JOB, self._name, now=now, lease=_LEASE)
+            mine = mine or jobs.claim(db, _JOB, self._name, now=now, lease=_LEASE)
+        self._renew_at = now + _RENEW if mine else None
+        return mine

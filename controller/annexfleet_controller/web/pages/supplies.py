@@ -1,0 +1,86 @@
+"""/supplies: what runs out when, what to order, whom to visit; and the same on paper."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Query
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from annexfleet_controller.access.asked import Db, EngineOf, HomeOf, LanguageOf, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.errors import SupplyUnknown
+from annexfleet_controller.i18n import guidance
+from annexfleet_controller.store import annexes, supplies
+from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.scope import WHOLE
+from annexfleet_controller.supplies import forecast, levels, plan
+from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.render import Page
+
+router = APIRouter(prefix="/supplies", include_in_schema=False)
+
+Looking = Annotated[Person, Depends(Needs("look"))]
+OfAnnex = Annotated[str, Query(alias="annex", max_length=63)]
+
+
+@router.get("")
+def show(
+    *, person: Looking, db: Db, now: Now, home: HomeOf, language: LanguageOf, page: Page, annex: OfAnnex = ""
+) -> HTMLResponse:
+    return page("supplies.html", **_plan(person, db, now=now, home=home, language=language, annex=annex))
+
+
+@router.get("/print")
+def on_paper(
+    *, person: Looking, db: Db, now: Now, home: HomeOf, language: LanguageOf, page: Page, annex: OfAnnex = ""
+) -> HTMLResponse:
+    """A sheet with the order list, then one an annex that needs a visit."""
+    return page("supplies_print.html", **_plan(person, db, now=now, home=home, language=language, annex=annex))
+
+
+@router.post("/stock")
+def count_stock(
+    *,
+    person: Annotated[Person, Depends(Needs("edit_stock"))],
+    engine: EngineOf,
+    now: Now,
+    order_key: Annotated[str, Form(max_length=200)],
+    quantity: Annotated[int, Form(ge=0, le=supplies.MOST_IN_STOCK)],
+) -> Response:
+    with reading(engine) as db:
+        known = supplies.latest(db, WHOLE, since=(now - forecast.GONE_AFTER).date())
+        if order_key not in {levels.part(row).key for row in known} and order_key not in supplies.stock(db):
+            raise SupplyUnknown(f"no part {order_key!r}")
+    with writing(engine) as db:
+        supplies.put_stock(db, order_key, quantity, by=person.name, now=now)
+    return RedirectResponse("/supplies#orders", 303)
+
+
+def _plan(person: Person, db: Db, *, now: Now, home: HomeOf, language: LanguageOf, annex: str) -> dict[str, object]:
+    places = annexes.listing(db, person.scope)
+    settings = home.settings
+    since = (now - timedelta(days=forecast.LOOK_BACK_DAYS)).date()
+    told = supplies.told(db, person.scope, since=since, kinds=plan.VISITED_KINDS, annex_id=annex)
+    made = plan.made(
+        told.rows, told.calendars, now=now, stock=told.stock, incidents=told.incidents,
+        goes=lambda incident: guidance.is_for_technician(incident.cause),
+        lead_days=settings.supply_lead_opening_days, horizon_days=settings.supply_horizon_opening_days,
+    )  # fmt: skip
+    return {
+        "plan": made,
+        "titles": {
+            trouble.cause: guidance.guidance(language, trouble.cause).title
+            for visit in made.visits
+            for trouble in visit.troubles
+            if guidance.has_guidance(trouble.cause)
+        },
+        "counts": [(state, sum(of.state == state for of in made.supplies)) for state in forecast.STATES],
+        "names": {place.id: name_of(place, language.code) for place in places},
+        "annex": annex,
+        "horizon": settings.supply_horizon_opening_days,
+        "confidence": forecast.CONFIDENCE,
+        "sees_stock": person.scope.annexes is None,
+        "may_count": person.may("edit_stock"),
+        "most_in_stock": supplies.MOST_IN_STOCK,
+    }
