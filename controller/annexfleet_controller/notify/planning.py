@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.notify import audience, book, plan
-from annexfleet_controller.notify.plan import Audible
+from annexfleet_controller.notify.model import Audible
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.store import alerts, contacts, incidents, notices
 from annexfleet_controller.store.database import writing

@@ -23,8 +23,9 @@ from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.i18n.catalogues import language
 from annexfleet_controller.notify import book, channels, planning, texts
 from annexfleet_controller.notify.channels import Destination, Message
+from annexfleet_controller.notify.model import NoticeKind
 from annexfleet_controller.notify.outcome import Outcome, again
-from annexfleet_controller.notify.plan import NoticeKind, stands_no_more
+from annexfleet_controller.notify.plan import stands_no_more
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import annexes, contacts, incidents, notices
