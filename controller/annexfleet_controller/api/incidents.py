@@ -150,6 +150,8 @@ def list_incidents(
     state: IncidentState | Literal["all"] = "open",
     annex: Annotated[str, Query(max_length=63)] = "",
     kind: IncidentKind | None = None,
+    severity: Severity | None = None,
+    acknowledged: Annotated[bool | None, Query(description="Whether somebody has taken it in charge")] = None,
     cursor: paging.Cursor = "",
     limit: paging.Limit = 100,
 ) -> IncidentPage:
@@ -159,6 +161,7 @@ def list_incidents(
     """
     found = incidents.listing(
         db, person.scope, state="" if state == "all" else state, annex_id=annex, kind=kind or "",
+        severity=severity or "", acknowledged=acknowledged,
         before=_before(cursor), limit=limit + 1,
     )  # fmt: skip
     last = found[limit - 1] if len(found) > limit else None

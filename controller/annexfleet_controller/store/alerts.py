@@ -36,6 +36,27 @@ def of_incident(db: Session, incident_id: int) -> list[Alert]:
     return [_alert(row) for row in db.scalars(query.order_by(AlertRow.is_effect, AlertRow.opened_at, AlertRow.id))]
 
 
+def effects(
+    db: Session, scope: Scope, incident_ids: Collection[int], *, each: int = 20
+) -> dict[int, tuple[list[Alert], int]]:
+    """By incident the first effects in sight that are not over, the oldest first, and how many there are in all."""
+    found: dict[int, tuple[list[Alert], int]] = {}
+    live = (AlertRow.state != "cleared", AlertRow.is_effect, scope.limit(AlertRow.annex_id))
+    for some in _chunks(sorted(incident_ids)):
+        of = (AlertRow.incident_id.in_(some), *live)
+        place = func.row_number().over(
+            partition_by=AlertRow.incident_id, order_by=(AlertRow.opened_at, AlertRow.id)
+        ).label("place")  # fmt: skip
+        numbered = select(AlertRow.id, place).where(*of).subquery()
+        first = select(AlertRow).join(numbered, numbered.c.id == AlertRow.id).where(numbered.c.place <= each)
+        counts = select(AlertRow.incident_id, func.count()).where(*of).group_by(AlertRow.incident_id)
+        found |= {incident_id: ([], count) for incident_id, count in db.execute(counts) if incident_id is not None}
+        for row in db.scalars(first.order_by(AlertRow.opened_at, AlertRow.id)):
+            if row.incident_id is not None:
+                found[row.incident_id][0].append(_alert(row))
+    return found
+
+
 def by_ids(db: Session, ids: Collection[int]) -> list[Alert]:
     """These alerts, whatever their state, by id; those that were forgotten are missing."""
     rows: list[AlertRow] = []

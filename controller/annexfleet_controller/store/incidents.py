@@ -68,6 +68,8 @@ def listing(
     state: str = "open",
     annex_id: str = "",
     kind: str = "",
+    severity: str = "",
+    acknowledged: bool | None = None,
     before: tuple[float, datetime, int] | None = None,
     limit: int = 100,
 ) -> list[Incident]:
@@ -79,6 +81,11 @@ def listing(
         query = query.where(_touches({annex_id}))
     if kind:
         query = query.where(IncidentRow.kind == kind)
+    if severity:
+        query = query.where(IncidentRow.severity == severity)
+    if acknowledged is not None:
+        taken = IncidentRow.acknowledged_at
+        query = query.where(taken.is_not(None) if acknowledged else taken.is_(None))
     if before is not None:
         score, at, id_ = before
         later = or_(IncidentRow.opened_at < at, and_(IncidentRow.opened_at == at, IncidentRow.id < id_))
