@@ -86,6 +86,8 @@ def _is_held_up(service: ServiceReadiness, annex_id: str, incident: Incident, th
         return True
     named = {fix.thing for fix in service.fix_set}
     for reason in service.reasons:
+        if reason.state != service.state:
+            continue  # a need that is only degraded does not block a service that another one blocks
         for leaf in reason.failing:
             named.add(leaf.thing)
             named.update(fix.thing for fix in leaf.fixes)

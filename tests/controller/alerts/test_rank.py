@@ -36,12 +36,22 @@ def queue(service: str, waiting: float | None, *, stale: bool = False, believed:
 def service(name: str, state: State = "blocked", thing: Thing = PRINTER, *, proven: bool = True) -> ServiceReadiness:
     fix = Fix("paper_jam", thing)
     leaf = Leaf(thing, "HP", "failing", frozenset({fix}))
-    reason = Reason("print", 0, 0, 1, 1, (leaf,))
+    reason = Reason(capability="print", state=state, working=0, unknown=0, at_least=1, full=1, failing=(leaf,))
     return ServiceReadiness(name, state, (reason,), (fix,) if proven and state == "blocked" else ())
 
 
 def place(*services: ServiceReadiness, queues: tuple[QueueView, ...] = (), annex_id: str = "a-1", **told: Any) -> Place:
     return Place(calendar=DEFAULT, queues=queues, readiness=AnnexReadiness(annex_id, services), **told)
+
+
+def test_a_need_that_is_only_degraded_does_not_hold_up_what_another_blocks():
+    mixed = structs.replace(
+        service("passport"), reasons=(*service("x", "degraded", OTHER).reasons, *service("x").reasons)
+    )
+    here = {"a-1": place(mixed, queues=(queue("passport", 6),))}
+
+    assert rank.of(incident("printer", "printer", OTHER.id), here, now=at(30)).services_blocked == ()
+    assert rank.of(JAM, here, now=at(30)).services_blocked == ("passport",)
 
 
 JAM = incident("printer", "printer", PRINTER.id)
