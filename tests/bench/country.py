@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-from sqlalchemy import Engine, event, text
+from msgspec import structs
+from sqlalchemy import event, text
 from tests.bench.week.run import TurnedClock
 from tests.bench.week.wire import Reporter
 from tests.controller.fleet import device_id
 
+from annexfleet_agent.digest import Digest
+from annexfleet_agent.protocol import wire
 from annexfleet_controller.ingest import writer
 from annexfleet_controller.ingest.decode import decode
 from annexfleet_controller.simulate import day
@@ -46,6 +49,8 @@ class Country:
         self.annexes = annexes
         self.devices = annexes * DEVICES_OF_AN_ANNEX
         self.clock = TurnedClock(STARTED.timestamp())
+        self.worse: dict[tuple[int, str], bytes] = {}
+        """By place in an annex and collector: what a device would tell if all printers jammed and the portal failed."""
         self._tell()
         self._copy()
         self.listens()
@@ -69,15 +74,46 @@ class Country:
             for start in range(0, len(numbers), 500):
                 some = ",".join(map(str, numbers[start : start + 500]))
                 db.execute(
-                    text(f"UPDATE device_state SET heard_at = :now WHERE device_number IN ({some})"),  # noqa: S608
+                    text(f"UPDATE device_state SET heard_at = :now WHERE device_number IN ({some})"),
                     {"now": int(self.clock.at * 1e6)},
                 )
             pulses.add(db, dict.fromkeys(numbers, "b"), now=self.clock.now())
 
+    def breaks(self, collector: str, annexes: range) -> None:
+        """In these annexes every device tells of that collector what `worse` has; nothing else is news."""
+        first, last = annexes[0] * DEVICES_OF_AN_ANNEX + 1, (annexes[-1] + 1) * DEVICES_OF_AN_ANNEX
+        with writing(self.engine) as db:
+            for (place, name), payload in self.worse.items():
+                if name == collector:
+                    db.execute(
+                        text(
+                            "UPDATE device_part SET payload = :payload, at = :now WHERE collector = :name"
+                            " AND device_number BETWEEN :first AND :last AND (device_number - 1) % :of = :place"
+                        ),
+                        {
+                            "payload": payload, "now": int(self.clock.at * 1e6), "name": name, "first": first,
+                            "last": last, "of": DEVICES_OF_AN_ANNEX, "place": place,
+                        },
+                    )  # fmt: skip
+            pulses.add(db, dict.fromkeys(range(first, last + 1), "c"), now=self.clock.now())
+
+    def cut_off(self, annexes: range) -> None:
+        """The broker gives up every device of these annexes."""
+        first, last = annexes[0] * DEVICES_OF_AN_ANNEX + 1, (annexes[-1] + 1) * DEVICES_OF_AN_ANNEX
+        with writing(self.engine) as db:
+            db.execute(
+                text(
+                    "UPDATE device_state SET connected = 0, gone_at = :now WHERE device_number BETWEEN :first AND :last"
+                ),
+                {"now": int(self.clock.at * 1e6), "first": first, "last": last},
+            )
+            pulses.add(db, dict.fromkeys(range(first, last + 1), "g"), now=self.clock.now())
+
     def all_beat(self) -> None:
         """Everybody is heard now, and nobody is told of it: time has passed in which all went on as it was."""
         with writing(self.engine) as db:
-            db.execute(text("UPDATE device_state SET heard_at = :now"), {"now": int(self.clock.at * 1e6)})
+            now = {"now": int(self.clock.at * 1e6)}
+            db.execute(text("UPDATE device_state SET heard_at = :now WHERE connected"), now)
 
     def _tell(self) -> None:
         """Twelve minutes of four annexes, through the real ingest."""
@@ -96,12 +132,22 @@ class Country:
             self.clock.at = province.now
             told = [one for reporter in reporters for one in reporter.step(self.clock.at, quiet=False)]
             writer.write(self.engine, [decode(one) for one in told], self.clock.now())
+        annex = province.annexes[WELL]
+        annex.portal_up = False
+        for printer in annex.printers:
+            printer.jammed = True
+        for place, machine in enumerate(annex.machines):
+            view = View(province, annex, machine)
+            for name in ("printers", "portal") if machine.printers else ("portal",):
+                change = Digest().take(name, getattr(view, name)(), at=self.clock.at, mono=self.clock.at)
+                assert change is not None
+                self.worse[place, name] = wire.encode(structs.replace(change, seq=10_000))
         with writing(self.engine) as db:  # who copies, copies what is now
             db.execute(text("DELETE FROM pulse"))
             db.execute(text("DELETE FROM history"))
 
     def _enrol(self, province: Province) -> list[Reporter]:
-        reporters, random = [], Random(3)  # noqa: S311
+        reporters, random = [], Random(3)
         now = self.clock.now() - timedelta(days=30)
         with writing(self.engine) as db:
             for place in range(self.annexes):
@@ -122,7 +168,7 @@ class Country:
         return reporters
 
     def _copy(self) -> None:
-        random = Random(5)  # noqa: S311
+        random = Random(5)
         with writing(self.engine) as db:
             columns = {
                 table: ", ".join(
@@ -138,7 +184,7 @@ class Country:
                 span = {"moved": moved, "first": first, "last": first + DEVICES_OF_AN_ANNEX - 1}
                 db.execute(
                     text(
-                        f"INSERT INTO device (number, id, annex_id, {columns['device']}) SELECT number + :moved,"  # noqa: S608
+                        f"INSERT INTO device (number, id, annex_id, {columns['device']}) SELECT number + :moved,"
                         f" printf('d-%026d', number + :moved), :annex, {columns['device']}"
                         " FROM device WHERE number BETWEEN :first AND :last"
                     ),
@@ -147,7 +193,7 @@ class Country:
                 for table in ("device_state", "device_part", "change"):
                     db.execute(
                         text(
-                            f"INSERT INTO {table} (device_number, {columns[table]})"  # noqa: S608
+                            f"INSERT INTO {table} (device_number, {columns[table]})"
                             f" SELECT device_number + :moved, {columns[table]} FROM {table}"
                             " WHERE device_number BETWEEN :first AND :last"
                         ),
