@@ -1,5 +1,6 @@
 """The loop around the watcher: one worker holds the lease and looks every two seconds; a successor reads anew."""
 
+import gc
 import logging
 import secrets
 import threading
@@ -35,6 +36,12 @@ def run(home: Home, stop: threading.Event, *, clock: Clock = SYSTEM) -> None:
         engine.dispose()
 
 
+def settle() -> None:
+    """What was read at the beginning stays: the collector need not go through millions of values at every look."""
+    gc.collect()
+    gc.freeze()
+
+
 class Holder:
     """Holds the lease, and a watcher while it does."""
 
@@ -53,9 +60,12 @@ class Holder:
             if not self._hold():
                 self.watcher = None
                 return False
+            is_new = self.watcher is None
             if self.watcher is None:
                 self.watcher = Watcher(self._engine, self._home, clock=self._clock)
             self.watcher.tick()
+            if is_new:
+                settle()
         except SQLAlchemyError as error:
             log.warning("watch put off, the database fails reason=%s", error)
             self.watcher = None
