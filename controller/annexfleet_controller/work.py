@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Beat, Change, Gone
-from annexfleet_controller.alerts import watch
+from annexfleet_controller.alerts import backfill, watch
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.identity import upkeep
@@ -31,6 +31,7 @@ from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import (
     alerts,
+    annexes,
     calendars,
     changes,
     configs,
@@ -238,7 +239,9 @@ def forget_trouble(worker: Worker) -> None:
     """Alerts that cleared, incidents that were resolved, and what belongs to them, when they are kept no more."""
     before = worker.clock.now() - timedelta(days=worker.settings.keep_alerts_days)
     # Notices first: what was said of an incident goes before the incident.
-    prunes = (notices.prune, alerts.prune, incidents.prune, maintenance.prune, printer_events.prune)
+    prunes = (
+        notices.prune, alerts.prune, incidents.prune, maintenance.prune, printer_events.prune, readiness.prune,
+    )  # fmt: skip
     for prune in prunes:
         while True:
             with writing(worker.engine) as db:
@@ -246,12 +249,25 @@ def forget_trouble(worker: Worker) -> None:
             if gone < _PRUNE_AT_ONCE or not worker.go_on():
                 break
     with writing(worker.engine) as db:
-        readiness.prune(db, before=before)
         supplies.prune(
             db,
             before=(worker.clock.now() - timedelta(days=worker.settings.keep_supply_days)).date(),
             at_most=_PRUNE_AT_ONCE,
         )
+
+
+def fill_supplies(worker: Worker) -> None:
+    """Levels of the days before they were written down, for annexes of which nothing is known yet."""
+    now = worker.clock.now()
+    with reading(worker.engine) as db:
+        wanting = backfill.wanting(db, [annex.id for annex in annexes.listing(db)])
+    for annex_id in wanting:
+        with reading(worker.engine) as db:
+            days = backfill.supply_days(db, annex_id, now=now)
+        with writing(worker.engine) as db:
+            supplies.note(db, days)
+        if not worker.go_on():
+            return
 
 
 def tell_outside(worker: Worker) -> None:
@@ -384,6 +400,7 @@ JOBS = (
     Job("fold_history", timedelta(hours=1), fold_history),
     Job("forget_old", timedelta(hours=1), forget_old),
     Job("forget_trouble", timedelta(hours=1), forget_trouble),
+    Job("fill_supplies", timedelta(hours=1), fill_supplies),
     Job("tell_outside", timedelta(minutes=1), tell_outside),
     Job("tend_certificates", timedelta(hours=1), tend_certificates),
     Job("forget_what_passed", timedelta(minutes=1), forget_what_passed),

@@ -158,8 +158,11 @@ class Printer:
 class Place:
     """A print server and the printers around it."""
 
-    def __init__(self, home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> None:
+    def __init__(
+        self, home: Path, start: Callable[..., "subprocess.Popen[bytes]"], server: "subprocess.Popen[bytes]"
+    ) -> None:
         self.home = home
+        self.server = server
         self.socket = str(home / "cups.sock")
         self._start = start
         self.printers: list[Printer] = []
@@ -178,6 +181,13 @@ class Place:
 
     def print(self, queue: str, *, title: str = "document") -> None:
         self.run("lp", "-d", queue, "-t", title, "-o", "raw", str(self.document))
+
+    def restart_server(self) -> None:
+        """As after a power cut, but for what it writes when it is asked to end."""
+        self.server.terminate()
+        self.server.wait(timeout=_STARTS_WITHIN_S)
+        Path(self.socket).unlink(missing_ok=True)
+        self.server = _start_server(self.home, self._start)
 
     def withdraw_oldest(self, queue: str) -> None:
         """Cancel the document that came first."""
@@ -223,8 +233,8 @@ def place(*, limits: str = "") -> Iterator[Place]:
 
     try:
         _start_bus(home, start)
-        _start_cups(home, start, limits)
-        yield Place(home, start)
+        _configure_cups(home, limits)
+        yield Place(home, start, _start_server(home, start))
     finally:
         for process in reversed(running):
             process.terminate()
@@ -243,7 +253,7 @@ def _start_bus(home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> N
     eventually((home / "bus").is_socket)
 
 
-def _start_cups(home: Path, start: Callable[..., "subprocess.Popen[bytes]"], limits: str) -> None:
+def _configure_cups(home: Path, limits: str) -> None:
     for folder in ("etc", "state", "cache", "spool", "spool/tmp"):
         (home / folder).mkdir()
     root = os.geteuid() == 0
@@ -254,8 +264,14 @@ def _start_cups(home: Path, start: Callable[..., "subprocess.Popen[bytes]"], lim
     (home / "etc/cups-files.conf").write_text(
         _CUPS_FILES.format(place=home, user=user, group="lp" if root else group, admins=admins)
     )
-    start("cupsd", "-f", "-c", f"{home}/etc/cupsd.conf", "-s", f"{home}/etc/cups-files.conf", log=home / "cupsd.log")
+
+
+def _start_server(home: Path, start: Callable[..., "subprocess.Popen[bytes]"]) -> "subprocess.Popen[bytes]":
+    server = start(
+        "cupsd", "-f", "-c", f"{home}/etc/cupsd.conf", "-s", f"{home}/etc/cups-files.conf", log=home / "cupsd.log"
+    )
     eventually((home / "cups.sock").is_socket)
+    return server
 
 
 def _listens(port: int) -> bool:

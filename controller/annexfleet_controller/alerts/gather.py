@@ -133,7 +133,7 @@ def _pasts(db: Session, numbers: Collection[int] | None, *, now: datetime) -> di
     for row in rows:
         past = found.setdefault(row.device_number, Past([], [], [], mains=[]))
         if row.kind == "change":
-            _take_in(past, row)
+            take_in(past, row)
             continue
         orderly = row.kind == "gone" and said_goodbye(row.payload)
         past.gone_orderly = orderly
@@ -144,7 +144,8 @@ def _pasts(db: Session, numbers: Collection[int] | None, *, now: datetime) -> di
     return found
 
 
-def _take_in(past: Past, row: changes.Happening) -> None:
+def take_in(past: Past, row: changes.Happening) -> None:
+    """What a change tells of a device's starts and of its mains."""
     change = decoded(row.payload)
     if change is None:
         return

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,7 +43,8 @@ class Holder:
         self._home = home
         self._clock = clock
         self._name = f"watch-{secrets.token_hex(6)}"
-        self._held_until = datetime.min.replace(tzinfo=UTC)
+        self._renew_at: datetime | None = None
+        """When the lease has to be held for longer; None while it is not ours."""
         self.watcher: Watcher | None = None
 
     def turn(self) -> bool:
@@ -69,15 +70,16 @@ class Holder:
         try:
             with writing(self._engine) as db:
                 jobs.release(db, _JOB, self._name, now=now, due_at=now)
+            self._renew_at = None
         except SQLAlchemyError as error:
             log.info("lease runs out by itself reason=%s", error)
 
     def _hold(self) -> bool:
         now = self._clock.now()
-        if now < self._held_until - _LEASE + _RENEW:
+        if self._renew_at is not None and now < self._renew_at:
             return True
         with writing(self._engine) as db:
-            mine = self.watcher is not None and jobs.keep(db, _JOB, self._name, now=now, lease=_LEASE)
+            mine = self._renew_at is not None and jobs.keep(db, _JOB, self._name, now=now, lease=_LEASE)
             mine = mine or jobs.claim(db, _JOB, self._name, now=now, lease=_LEASE)
-        self._held_until = now + _LEASE if mine else datetime.min.replace(tzinfo=UTC)
+        self._renew_at = now + _RENEW if mine else None
         return mine

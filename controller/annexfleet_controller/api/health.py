@@ -7,13 +7,16 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from annexfleet_controller.access.asked import Db, EngineOf, Now
 from annexfleet_controller.access.door import Anybody, Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.store import annexes, figures, migrate, set_aside
+from annexfleet_controller.readiness.model import STATES
+from annexfleet_controller.store import annexes, figures, incidents, migrate, notices, readiness, set_aside
 from annexfleet_controller.store.database import reading
 from annexfleet_controller.store.scope import WHOLE
+from annexfleet_controller.things import SEVERITIES
 
 router = APIRouter(tags=["health"])
 
@@ -57,6 +60,22 @@ def metrics(request: Request, person: Annotated[Person, Depends(Needs("diagnose"
         set_aside.count(db)
     )
     Gauge("annexfleet_open_pages", "Live pages of this process", registry=registry).set(len(request.app.state.hub))
+    _trouble(db, registry)
     for name, (value, _) in figures.read(db).items():
         Gauge(f"annexfleet_{name}", "A figure that ingest and work keep", registry=registry).set(value)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _trouble(db: Session, registry: CollectorRegistry) -> None:
+    """What is wrong in the province, and whether people hear of it."""
+    open_ones = incidents.open_ones(db)
+    severity = Gauge("annexfleet_incidents_open", "Open incidents, by severity", ["severity"], registry=registry)
+    for name in SEVERITIES:
+        severity.labels(name).set(sum(incident.severity == name for incident in open_ones))
+    standing = Gauge("annexfleet_annexes", "Annexes, by the worst of their services", ["readiness"], registry=registry)
+    found = [of.readiness.state for of in readiness.now(db)]
+    for state in STATES:
+        standing.labels(state).set(found.count(state))
+    told = Gauge("annexfleet_notices", "Notices, by what became of them", ["state"], registry=registry)
+    for became, count in notices.count(db).items():
+        told.labels(became).set(count)

@@ -158,10 +158,11 @@ def plan(new: NewMaintenance, person: Planning, once: OnceOf, now: Now) -> Maint
 
 
 @router.post("/{maintenance_id}/end", responses={409: {"model": problems.Problem}})
-def end(maintenance_id: Id, ending: Ending, person: Planning, db: WritingDb, now: Now) -> MaintenanceOut:
+def end(maintenance_id: Id, person: Planning, db: WritingDb, now: Now, ending: Ending | None = None) -> MaintenanceOut:
     """End it now: what it covered is judged at once.  One that is over stays as it is."""
+    how = ending or Ending()
     ended = planning.end(
-        db, person.scope, maintenance_id, by=person.name, now=now, wholly=ending.wholly, version=ending.version
+        db, person.scope, maintenance_id, by=person.name, now=now, wholly=how.wholly, version=how.version
     )
     return _out(ended, person, now)
 

@@ -13,7 +13,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import problems
 from annexfleet_controller.api.paging import LARGEST_ID, Cursor, Limit, cursor, keys
 from annexfleet_controller.errors import Invalid
-from annexfleet_controller.notify.plan import NoticeState
+from annexfleet_controller.notify.model import NoticeState
 from annexfleet_controller.store import contacts, notices
 from annexfleet_controller.store.tables.notices import NoticeItem, NoticeRow
 

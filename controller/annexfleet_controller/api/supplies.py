@@ -334,7 +334,15 @@ def _names(person: Person, db: Session, language: Language) -> dict[str, str]:
 
 def _orders_table(found: Plan, person: Person, language: Language, names: dict[str, str], now: datetime) -> Response:
     _ = language.gettext
-    header = [_("Part"), _("Supply"), _("For printers"), _("Needed"), _("On the shelf"), _("To order"), _("Annexes")]
+    header = [
+        _("Part"),
+        _("Supply"),
+        _("For printers"),
+        _("Quantity needed"),
+        _("On the shelf"),
+        _("To order"),
+        _("Annexes"),
+    ]
     rows: Sequence[Sequence[spreadsheet.Cell]] = [
         [
             order.part.number,

@@ -54,6 +54,7 @@ def examine(home: Home, *, now: datetime | None = None) -> Iterator[Check]:
         ("home", lambda: _home(home)),
         ("disk", lambda: _disk(home)),
         ("database", lambda: _database(home)),
+        ("watch", lambda: _watch(home, moment)),
         ("authority", lambda: _authority(home, moment)),
         ("broker", lambda: _broker(home)),
         ("ports", lambda: _ports(home)),
@@ -101,6 +102,38 @@ def _database(home: Home) -> Iterator[Check]:
         yield Check("database", "ok", f"{engine.dialect.name}, up to date")
     else:
         yield Check("database", "wrong", "its tables are of another version", "annexfleet migrate")
+
+
+def _watch(home: Home, now: datetime) -> Iterator[Check]:
+    """Whether somebody watches over alerts, with rules that count, and people hear of them."""
+    from annexfleet_controller.store import calendars, contacts, database, jobs, notices, rules
+
+    engine = database.open_database(home.database_url)
+    try:
+        with database.reading(engine) as db:
+            leased_until = jobs.leased_until(db, "watch_alerts")
+            problems = rules.ruleset(db).problems
+            failing = notices.failing(db)
+            names = {contact.id: contact.name for contact in contacts.listing(db)}
+            missing = calendars.missing(db, now)
+    finally:
+        engine.dispose()
+    if leased_until is None or leased_until < now:
+        yield Check("watch", "wrong", "nobody watches over alerts", "annexfleet work, or annexfleet serve")
+    else:
+        yield Check("watch", "ok", "somebody watches over alerts")
+    for problem in problems:
+        place = problem.scope or "the province"
+        found = f"rule {problem.rule_id} as {place} changed it does not count: {problem.field} {problem.reason}"
+        yield Check("rules", "warning", found, f"annexfleet rules reset {problem.rule_id}, or change it again")
+    for contact_id, (reason, detail, _) in failing.items():
+        found = f"{names.get(contact_id, contact_id)} could not be told: {reason} {detail}".rstrip()
+        yield Check("notices", "warning", found, "look at /admin/contacts")
+    if not names:
+        yield Check("notices", "warning", "nobody is told of incidents", "add somebody at /admin/contacts")
+    if missing:
+        found = f"{len(missing)} religious dates are not entered"
+        yield Check("calendars", "warning", found, "enter them at /admin/calendars")
 
 
 def _authority(home: Home, now: datetime) -> Iterator[Check]:

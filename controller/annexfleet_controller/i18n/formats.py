@@ -88,9 +88,7 @@ def moment(language: Language, at: datetime) -> str:
 def short_moment(language: Language, at: datetime, now: datetime) -> str:
     """The time of day; with its date where that is not today's."""
     is_today = at.astimezone(PROVINCE).date() == now.astimezone(PROVINCE).date()
-    if is_today:
-        return dates.format_time(at, "short", tzinfo=PROVINCE, locale=language.locale)
-    return dates.format_datetime(at, "d MMM, HH:mm", tzinfo=PROVINCE, locale=language.locale)
+    return dates.format_datetime(at, "HH:mm" if is_today else "d MMM HH:mm", tzinfo=PROVINCE, locale=language.locale)
 
 
 def weekdays(language: Language) -> list[str]:

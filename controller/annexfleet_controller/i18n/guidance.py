@@ -145,6 +145,7 @@ _CAUSES = (
     Row("annex_cannot_serve", "it", "technician", _ANNEX, ("services", "")),
     Row("annex_degraded", "it", None, _ANNEX),
     Row("broker_down", "it"),
+    Row("deadman", "it"),
     Row("database_lag", "it", None, (), _TIME),
 )
 

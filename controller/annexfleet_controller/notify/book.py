@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.calendars import Calendar, parse
 from annexfleet_controller.calendars.calendar import DEFAULT_TIME_ZONE, Week
-from annexfleet_controller.notify.plan import (
+from annexfleet_controller.notify.model import (
     ContactKind,
     Hours,
     Item,

@@ -15,8 +15,8 @@ import apprise
 from msgspec import Struct
 
 from annexfleet_controller.notify import webhook
+from annexfleet_controller.notify.model import ContactKind
 from annexfleet_controller.notify.outcome import Outcome, again, of_smtp, of_status, permanent, sent
-from annexfleet_controller.notify.plan import ContactKind
 from annexfleet_controller.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from annexfleet_controller.errors import AnnexfleetError, ContactWrong
 from annexfleet_controller.i18n.catalogues import CODES
 from annexfleet_controller.notify import book
 from annexfleet_controller.notify.channels import Destination, Ways, is_address
-from annexfleet_controller.notify.plan import CONTACT_KINDS, HOURS, ContactKind
+from annexfleet_controller.notify.model import CONTACT_KINDS, HOURS, ContactKind
 from annexfleet_controller.store.contacts import NewContact, NewRoute
 from annexfleet_controller.store.tables.notices import Contact
 from annexfleet_controller.things import AUDIENCES, SEVERITIES

@@ -26,6 +26,7 @@ Reason = Literal[
     # why a notice was dropped
     "over",
     "muted",
+    "eased",
     "acknowledged",
     "reopened",
     "contact_disabled",

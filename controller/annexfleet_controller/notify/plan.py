@@ -16,106 +16,24 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, get_args
 
 from msgspec import Struct
 
 from annexfleet_controller.calendars import DEFAULT, Calendar
-from annexfleet_controller.things import SEVERITIES, Audience, Incident, Severity
-
-What = Literal["opened", "worsened", "reminder", "escalation", "resolved"]
-WHATS: tuple[What, ...] = get_args(What)
-NoticeKind = Literal["opened", "worsened", "reminder", "digest", "escalation", "resolved", "test"]
-NOTICE_KINDS: tuple[NoticeKind, ...] = get_args(NoticeKind)
-ContactKind = Literal["email", "sms", "chat", "webhook", "apprise"]
-CONTACT_KINDS: tuple[ContactKind, ...] = get_args(ContactKind)
-Hours = Literal["always", "opening", "custom"]
-HOURS: tuple[Hours, ...] = get_args(Hours)
-NoticeState = Literal["queued", "sent", "failed", "dropped"]
-NOTICE_STATES: tuple[NoticeState, ...] = get_args(NoticeState)
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How much one receiver is asked to read."""
-
-    of_an_incident_s: float = 1800.0
-    burst: int = 3
-    """So many notices about one incident each may come within `burst_s`; what is more comes together, as a digest."""
-    burst_s: float = 600.0
-    digest_every_s: float = 600.0
-    in_an_hour: int = 10
-    digest_beyond_s: float = 1800.0
-    remind_after_s: float = 4 * 3600.0
-    """A critical incident that nobody acknowledged is told again, so long after the last word on it."""
-
-
-USUAL = Limits()
-
-
-class Route(Struct, frozen=True, kw_only=True):
-    """What one receiver wants to hear."""
-
-    audiences: tuple[Audience, ...]
-    annexes: tuple[str, ...] | None = None
-    """None: the whole province, and what belongs to no annex."""
-    min_severity: Severity = "warning"
-    hours: Hours = "always"
-    """`opening`: while the annex is open; `custom`: `own_hours`."""
-    own_hours: Calendar | None = None
-    critical_always: bool = True
-    """Whether what is critical is told outside of the hours too."""
-    level: int = 0
-    """0: told at once.  Others are told `after_s` later, if nobody has acknowledged until then."""
-    after_s: float = 0.0
-
-
-class Receiver(Struct, frozen=True, kw_only=True):
-    """Somebody who can be reached in one way."""
-
-    contact_id: int
-    kind: ContactKind
-    routes: tuple[Route, ...]
-
-
-class Audible(Struct, frozen=True):
-    """An incident, and for whom it is (`audience.of`); for nobody once it is resolved."""
-
-    incident: Incident
-    audiences: frozenset[Audience] = frozenset()
-
-
-class Item(Struct, frozen=True, kw_only=True):
-    """What one notice says of one incident."""
-
-    incident_id: int
-    what: What
-    severity: Severity
-    level: int = 0
-    """Of the escalation, 0 if it is none."""
-
-
-class Told(Struct, frozen=True, kw_only=True):
-    """A notice of before."""
-
-    contact_id: int
-    kind: NoticeKind
-    items: tuple[Item, ...]
-    state: NoticeState
-    created_at: datetime
-    ended_at: datetime | None = None
-    """When it was sent, given up or dropped; None while it is queued."""
-
-
-class Notice(Struct, frozen=True, kw_only=True):
-    """A notice to be sent."""
-
-    contact_id: int
-    channel: ContactKind
-    kind: NoticeKind
-    items: tuple[Item, ...]
-    due_at: datetime
-    dedupe_key: str
-    """The same for the same wish after the same past: planned twice, it is stored once."""
+from annexfleet_controller.notify.model import (
+    USUAL,
+    Audible,
+    Item,
+    Limits,
+    Notice,
+    NoticeKind,
+    NoticeState,
+    Receiver,
+    Route,
+    Told,
+    What,
+)
+from annexfleet_controller.things import SEVERITIES, Incident
 
 
 def plan(
@@ -146,12 +64,13 @@ def plan(
 
 def stands_no_more(item: Item, incident: Incident) -> str:
     """Why this need not be said any more, as a code; empty while it holds."""
+    is_over = incident.state == "resolved"
     if item.what == "resolved":
-        return "" if incident.state == "resolved" else "reopened"
-    if incident.state == "resolved":
-        return "over"
-    if incident.muted:
-        return "muted"
+        return "" if is_over else "reopened"
+    if is_over or incident.muted:
+        return "over" if is_over else "muted"
+    if item.what == "worsened" and SEVERITIES.index(incident.severity) < SEVERITIES.index(item.severity):
+        return "eased"
     if item.what in {"escalation", "reminder"} and incident.acknowledged_at is not None:
         return "acknowledged"
     return ""
@@ -176,6 +95,7 @@ class _Past:
         self._lines: dict[tuple[int, int], list[_Line]] = defaultdict(list)
         self._rows: dict[int, list[Told]] = defaultdict(list)
         self._contacts: dict[int, set[int]] = defaultdict(set)
+        self._first: dict[tuple[int, int], datetime | None] = {}
         for row in sorted(told, key=lambda one: (one.created_at, one.ended_at or one.created_at)):
             self._rows[row.contact_id].append(row)
             for item in row.items:
@@ -184,20 +104,28 @@ class _Past:
                 self._contacts[item.incident_id].add(row.contact_id)
 
     def count(self, contact_id: int, incident_id: int) -> int:
-        return len(self._lines[contact_id, incident_id])
+        return len(self._lines.get((contact_id, incident_id), ()))
 
     def lines(self, contact_id: int, incident_id: int) -> list[_Line]:
         """Without those that never went out because they had come to nothing."""
-        return [line for line in self._lines[contact_id, incident_id] if line.state != "dropped"]
+        return [line for line in self._lines.get((contact_id, incident_id), ()) if line.state != "dropped"]
 
     def chapter(self, contact_id: int, incident_id: int) -> list[_Line]:
         """What was said since the incident was last said to be over: an incident may come back."""
         lines = self.lines(contact_id, incident_id)
-        over = [place for place, line in enumerate(lines) if line.item.what == "resolved" and line.state == "sent"]
-        return lines[over[-1] + 1 :] if over else lines
+        for place in range(len(lines) - 1, -1, -1):
+            if lines[place].item.what == "resolved" and lines[place].state == "sent":
+                return lines[place + 1 :]
+        return lines
 
     def first_told_below(self, incident_id: int, level: int) -> datetime | None:
         """When the first notice of a lower level was made, whoever it is for."""
+        key = incident_id, level
+        if key not in self._first:
+            self._first[key] = self._find_first(incident_id, level)
+        return self._first[key]
+
+    def _find_first(self, incident_id: int, level: int) -> datetime | None:
         moments = [
             line.created_at
             for contact_id in self._contacts[incident_id]
@@ -232,6 +160,7 @@ class _Asked:
         self._calendars = calendars
         self._now = now
         self._limits = limits
+        self._below: dict[tuple[int, int], bool] = {}
 
     def of(self, receiver: Receiver, audible: Audible) -> _Wanted | None:
         incident = audible.incident
@@ -308,14 +237,20 @@ class _Asked:
         """It counts from when the first notice below was made; from the beginning where nobody is below."""
         since = self._past.first_told_below(audible.incident.id, route.level)
         if since is None:
-            if any(
-                other.level < route.level and _concerns(other, audible)
-                for receiver in self._receivers
-                for other in receiver.routes
-            ):
+            if self._is_anybody_below(route.level, audible):
                 return False  # who comes first is held back by the hours, and so is this
             since = audible.incident.opened_at
         return self._now - since >= timedelta(seconds=route.after_s)
+
+    def _is_anybody_below(self, level: int, audible: Audible) -> bool:
+        key = audible.incident.id, level
+        if key not in self._below:
+            self._below[key] = any(
+                other.level < level and _concerns(other, audible)
+                for receiver in self._receivers
+                for other in receiver.routes
+            )
+        return self._below[key]
 
     def _within_hours(self, routes: Sequence[Route], incident: Incident, item: Item) -> _Wanted | None:
         starts = [start for route in routes if (start := self._hours_since(route, incident)) is not None]
@@ -375,13 +310,12 @@ def _bundled(
         )  # fmt: skip
 
     in_hour = within(3600, digests=False) + within(3600, digests=True)
-    each = [_notice(receiver, [one], one.item.what, past, now) for one in wanted]
     if (
         len(wanted) + within(limits.burst_s, digests=False) <= limits.burst
         and len(wanted) + in_hour <= limits.in_an_hour
         and sum(one.held_back for one in wanted) < 2
     ):
-        return each
+        return [_notice(receiver, [one], one.item.what, past, now) for one in wanted]
     pause_s = limits.digest_every_s if in_hour < limits.in_an_hour else limits.digest_beyond_s
     if within(pause_s, digests=True):
         return []

@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.notify import audience, book, plan
-from annexfleet_controller.notify.plan import Audible
+from annexfleet_controller.notify.model import Audible
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.store import alerts, contacts, incidents, notices
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.things import Alert, Audience, Incident
 
-ENDS_OWED_FOR = timedelta(days=3)
-"""How long after an incident's end its end may still be told, after quiet hours or a weekend."""
+ENDS_OWED_FOR = timedelta(days=10)
+"""How long after an incident's end its end may still be told: after quiet hours, a weekend, the days of a feast."""
 
 
 def enqueue(

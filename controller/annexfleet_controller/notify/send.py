@@ -23,8 +23,9 @@ from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.i18n.catalogues import language
 from annexfleet_controller.notify import book, channels, planning, texts
 from annexfleet_controller.notify.channels import Destination, Message
+from annexfleet_controller.notify.model import NoticeKind
 from annexfleet_controller.notify.outcome import Outcome, again
-from annexfleet_controller.notify.plan import NoticeKind, stands_no_more
+from annexfleet_controller.notify.plan import stands_no_more
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import annexes, contacts, incidents, notices
@@ -121,35 +122,42 @@ class Sender:
     def _prepare(self, notice_id: int) -> "_Prepared | None":
         """What is to be sent; None if nothing is any more, which is recorded."""
         now = self.clock.now()
-        with writing(self.engine) as db:
+        with reading(self.engine) as db:
             claimed = notices.claimed(db, notice_id, self.name)
             if claimed is None:
                 return None
-            row, contact = claimed.row, claimed.contact
-            if not contact.enabled and row.kind != "test":
-                notices.end(db, notice_id, self.name, "dropped", now=now, reason="contact_disabled")
-                return None
-            known = {one.id: one for one in incidents.by_ids(db, [one.incident_id for one in claimed.items])}
-            said, reasons = [], {}
-            for item in map(book.item, claimed.items):
-                if reason := stands_no_more(item, known[item.incident_id]):
-                    reasons[item.incident_id] = reason
-                else:
-                    said.append(texts.Said(item, known[item.incident_id]))
-            if claimed.items and not said:
-                notices.end(db, notice_id, self.name, "dropped", now=now, reason=next(iter(reasons.values())))
-                return None
-            said.sort(key=lambda one: (one.incident.severity != "critical", -one.incident.rank.score))
-            kind: NoticeKind = "test" if not said else "digest" if len(said) > 1 else said[0].item.what
-            message = texts.message(
-                language(contact.language), kind, said, _places(db),
-                notice_id=row.dedupe_key.replace("/", "-"), public_url=self._public_url, now=now,
-            )  # fmt: skip
-            to = Destination(book.kind_of(contact), contact.address, contact.secret)
-            return _Prepared(
-                notice_id=notice_id, contact_id=contact.id, contact_name=contact.name, message=message, to=to,
-                attempts=row.attempts, give_up_at=row.give_up_at, said=tuple(said), left_out=frozenset(reasons),
-            )  # fmt: skip
+            found = self._written(db, claimed, now)
+        if isinstance(found, _Prepared):
+            return found
+        with writing(self.engine) as db:
+            notices.end(db, notice_id, self.name, "dropped", now=now, reason=found)
+        return None
+
+    def _written(self, db: Session, claimed: notices.Claimed, now: datetime) -> "_Prepared | str":
+        """The message in the receiver's words; or why there is none, as a code."""
+        row, contact = claimed.row, claimed.contact
+        if not contact.enabled and row.kind != "test":
+            return "contact_disabled"
+        known = {one.id: one for one in incidents.by_ids(db, [one.incident_id for one in claimed.items])}
+        said, reasons = [], {}
+        for item in map(book.item, claimed.items):
+            if reason := stands_no_more(item, known[item.incident_id]):
+                reasons[item.incident_id] = reason
+            else:
+                said.append(texts.Said(item, known[item.incident_id]))
+        if claimed.items and not said:
+            return next(iter(reasons.values()))
+        said.sort(key=lambda one: (one.incident.severity != "critical", -one.incident.rank.score))
+        kind: NoticeKind = "test" if not said else "digest" if len(said) > 1 else said[0].item.what
+        message = texts.message(
+            language(contact.language), kind, said, _places(db), notice_id=row.dedupe_key.replace("/", "-"),
+            public_url=self._public_url, now=now,
+        )  # fmt: skip
+        return _Prepared(
+            notice_id=row.id, contact_id=contact.id, contact_name=contact.name, message=message,
+            to=Destination(book.kind_of(contact), contact.address, contact.secret), attempts=row.attempts,
+            give_up_at=row.give_up_at, said=tuple(said), left_out=frozenset(reasons),
+        )  # fmt: skip
 
     def _record(self, sent: "_Prepared", outcome: Outcome) -> None:
         now = self.clock.now()

@@ -16,7 +16,7 @@ from annexfleet_controller.i18n.direction import isolated, plain
 from annexfleet_controller.i18n.guidance import Guidance, guidance
 from annexfleet_controller.notify import sms
 from annexfleet_controller.notify.channels import Message
-from annexfleet_controller.notify.plan import Item, NoticeKind
+from annexfleet_controller.notify.model import Item, NoticeKind
 from annexfleet_controller.things import Facts, Incident
 
 MOST_IN_A_DIGEST = 20

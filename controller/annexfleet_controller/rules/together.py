@@ -42,7 +42,8 @@ class MainsLost(Struct, frozen=True):
     """When the first of them lost it."""
     numbers: tuple[int, ...] = ()
     back_count: int = 0
-    """Devices that have mains again since that loss; without one, those that got it back of late."""
+    """Devices that show that there is power: heard now and on mains, or without a battery and heard well after the
+    loss."""
 
 
 def lost_together(
@@ -76,9 +77,10 @@ def lost_together(
 def mains_lost_together(devices: Sequence[DeviceView], now: datetime) -> MainsLost:
     """The devices of one annex that lost mains within `MAINS_LOST_WITHIN` of each other.
 
-    It is no power cut, and the count is 0, while more devices show that there is power than say they lost it: those
-    with a battery that stayed on mains, and those without one that are heard `POWERED_AFTER` the loss.  Two tablets
-    that are picked up together are such a case.
+    The count is 0 once one that can be heard has mains back, or has started again without a battery: power returns to
+    all at once, and a laptop that ran out cannot tell.  It is 0 too while more devices show that there is power than
+    say they lost it: those with a battery that stayed on mains, and those without one that are heard `POWERED_AFTER`
+    the loss.  Two tablets that are picked up together are such a case.
     """
     without = sorted(
         (device.mains_at, device.number) for device in devices
@@ -91,24 +93,26 @@ def mains_lost_together(devices: Sequence[DeviceView], now: datetime) -> MainsLo
         if len(group) >= max(2, len(lost)):  # of equals the later
             lost = group
     since = lost[0][0] if lost else None
-    back = [
-        device for device in devices
-        if device.on_mains and device.mains_at is not None
-        and (since or now - MAINS_LOST_AT_MOST) < device.mains_at <= now
-    ]  # fmt: skip
-    if since is None or sum(_has_power(device, since, now) for device in devices) > len(lost):
-        return MainsLost(back_count=len(back))
-    return MainsLost(len(lost), since, tuple(sorted(number for _, number in lost)), len(back))
+    powered = [device for device in devices if _has_power(device, since, now)]
+    if since is None or len(powered) > len(lost) or any(_got_it_back(device, since) for device in powered):
+        return MainsLost(back_count=len(powered))
+    return MainsLost(len(lost), since, tuple(sorted(number for _, number in lost)), len(powered))
 
 
-def _has_power(device: DeviceView, lost_at: datetime, now: datetime) -> bool:
-    """Whether it shows that there is power, and not only that it came back."""
-    if not device.is_online(now):
+def _has_power(device: DeviceView, lost_at: datetime | None, now: datetime) -> bool:
+    """Whether it shows that there is power now, after a loss if there was one."""
+    if not device.is_online(now) or device.heard_at is None:
         return False
     if device.on_mains is None:
-        started = any(lost_at - MAINS_LOST_WITHIN <= boot for boot in device.boots)
-        return not started and device.heard_at is not None and device.heard_at - lost_at > POWERED_AFTER
-    return device.on_mains and (device.mains_at is None or device.mains_at < lost_at)
+        return lost_at is None or device.heard_at - lost_at > POWERED_AFTER
+    return device.on_mains
+
+
+def _got_it_back(device: DeviceView, lost_at: datetime) -> bool:
+    """Whether one that has power had none: its mains returned, or it has none but mains and started again."""
+    if device.on_mains is None:
+        return any(boot > lost_at for boot in device.boots)
+    return device.mains_at is not None and device.mains_at > lost_at
 
 
 _Silence = tuple[datetime, datetime, DeviceView]

@@ -12,13 +12,14 @@ from sqlalchemy import Engine
 
 from annexfleet_agent.loop import Loop
 from annexfleet_agent.pinned_https import EnrolmentFailed
+from annexfleet_controller.calendars import CalendarDocument
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import AnnexfleetError, SettingsWrong
 from annexfleet_controller.identity import authority, tokens
 from annexfleet_controller.settings import Home
 from annexfleet_controller.simulate import past, province, troubles, world
 from annexfleet_controller.simulate.device import SimulatedDevice
-from annexfleet_controller.store import annexes, database, devices, migrate
+from annexfleet_controller.store import annexes, calendars, database, devices, migrate
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,11 @@ _TOLD = "past told"
 
 class SimulationFailed(AnnexfleetError):
     code = "simulation_failed"
+
+
+_ALL_DAY = ((0, 1440),)
+_WEEK = (_ALL_DAY, _ALL_DAY, _ALL_DAY, _ALL_DAY, _ALL_DAY, _ALL_DAY, _ALL_DAY)
+_ALWAYS_OPEN = CalendarDocument(week=_WEEK, ramadan=_WEEK, closed_on_holidays=False)
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -89,6 +95,9 @@ class Fleet:
                 for annex in self.province.annexes:
                     if annex.id not in known:
                         annexes.create(db, annex.id, name_fr=annex.name_fr, name_ar=annex.name_ar, now=SYSTEM.now())
+                        if self.options.hour:
+                            # Their day is not the real one, so they count as open whenever somebody looks.
+                            calendars.put(db, annex.id, _ALWAYS_OPEN, version=0, by="simulate", now=SYSTEM.now())
                 strangers = [device for device in self.devices if not devices.find(db, device.device_id)]
             self._enrol(engine, strangers)
         finally:

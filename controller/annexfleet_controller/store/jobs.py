@@ -36,3 +36,8 @@ def release(db: Session, name: str, owner: str, *, now: datetime, due_at: dateti
     """Give a job back until it is due again."""
     values = {"owner": "", "leased_until": None, "ended_at": now, "due_at": due_at, "failed": failed[:200]}
     db.execute(update(Job).where(Job.name == name, Job.owner == owner).values(values))
+
+
+def leased_until(db: Session, name: str) -> datetime | None:
+    """Until when somebody holds a job; None if nobody does."""
+    return db.scalar(select(Job.leased_until).where(Job.name == name))

@@ -291,6 +291,12 @@ def failing(db: Session) -> Mapping[int, tuple[str, str, datetime]]:
     }  # fmt: skip
 
 
+def count(db: Session) -> dict[str, int]:
+    """How many there are, by state."""
+    rows = db.execute(select(NoticeRow.state, func.count()).group_by(NoticeRow.state))
+    return {row[0]: row[1] for row in rows}
+
+
 def prune(db: Session, *, before: datetime, at_most: int) -> int:
     """Forget notices that ended before then, of incidents that are over; how many went."""
     of_open = (

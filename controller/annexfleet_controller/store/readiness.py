@@ -222,9 +222,11 @@ def spans(db: Session, annex_id: str, *, since: datetime, until: datetime) -> li
     return [_span(row) for row in db.scalars(query.order_by(ReadinessSpan.since, ReadinessSpan.service))]
 
 
-def prune(db: Session, *, before: datetime) -> None:
-    """Forget what ended before that."""
-    db.execute(delete(ReadinessSpan).where(ReadinessSpan.until < before))
+def prune(db: Session, *, before: datetime, at_most: int = 500) -> int:
+    """Forget what ended before that, but no more spans than so many; how many it were."""
+    oldest = select(ReadinessSpan.id).where(ReadinessSpan.until < before).limit(at_most)
+    gone = db.execute(delete(ReadinessSpan).where(ReadinessSpan.id.in_(oldest)))
+    return int(gone.rowcount)  # type: ignore[attr-defined]
 
 
 def _looked(db: Session, now: datetime) -> bool:

@@ -9,7 +9,8 @@ import pytest
 from tests.agent.printing import eventually, free_port, place
 
 from annexfleet_agent import printers
-from annexfleet_agent.printers import healer
+from annexfleet_agent.printers import healer, spooler
+from annexfleet_agent.printers.transport import Endpoint
 from annexfleet_agent.settings import Settings
 
 STOPS = "printer-error-policy=stop-printer"
@@ -94,6 +95,18 @@ def a_printer(office, uri=None):
 
 def waits_until_stopped(agent, printer):
     eventually(lambda: agent.sees(printer)["printer_paused"] == 1)
+
+
+def pause_in_the_middle(office, printer, *how):
+    """Pause the queue while a document prints; the printer is free again when the print server has put that back."""
+    office.run(*how, printer.name)
+
+    def message():
+        spool = spooler.ask(Endpoint(office.socket), timeout_s=5, now=time.time, mono=time.monotonic)
+        return next(queue.said for queue in spool.queues if queue.name == printer.name)
+
+    eventually(lambda: not message())  # the end of the backend wipes off what the pause had written
+    printer.finish()
 
 
 def printed(printer):
@@ -198,8 +211,7 @@ def test_who_pauses_a_queue_in_the_middle_of_a_document_finds_it_paused(office, 
     office.print(printer.name)
     eventually(lambda: agent.sees(printer)["printer_causes"] == ["paper_jam"])
 
-    office.run(*how, printer.name)
-    printer.finish()
+    pause_in_the_middle(office, printer, *how)
     eventually(lambda: agent.sees(printer)["printer_state"] == "idle")
 
     for _ in range(4):
@@ -221,6 +233,33 @@ def test_who_pauses_a_queue_that_a_failure_stopped_finds_it_paused(office, print
     printer.switch_on()
 
     agent.leaves_alone(printer, "by_hand")
+
+
+def test_a_pause_outlives_the_print_server_and_the_agent(office, printer, tmp_path):
+    printer.while_printing("STATE: +media-jam-error")
+    office.print(printer.name)
+    eventually(lambda: Agent(office, tmp_path).sees(printer)["printer_causes"] == ["paper_jam"])
+    pause_in_the_middle(office, printer, "cupsdisable", "-r", "paper change")
+    office.restart_server()  # the document now has the reason of one that failed
+
+    agent = Agent(office, tmp_path)
+    eventually(lambda: agent.sees(printer)["printer_state"] == "idle")
+
+    told = agent.leaves_alone(printer, "unclear")
+    assert told["printer_jobs_count"] == 1
+
+
+def test_a_failure_outlives_the_print_server_and_the_agent(office, printer, tmp_path):
+    printer.switch_off()
+    office.print(printer.name)
+    waits_until_stopped(Agent(office, tmp_path), printer)
+    office.restart_server()
+    agent = Agent(office, tmp_path)
+    agent.tells(printer, "waiting", "cause_present")
+
+    printer.switch_on()
+
+    agent.tells(printer, "resumed", "cause_gone")
 
 
 def test_what_only_looks_resumes_nothing_and_writes_nothing(office, printer, tmp_path):

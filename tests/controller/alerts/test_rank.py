@@ -36,12 +36,22 @@ def queue(service: str, waiting: float | None, *, stale: bool = False, believed:
 def service(name: str, state: State = "blocked", thing: Thing = PRINTER, *, proven: bool = True) -> ServiceReadiness:
     fix = Fix("paper_jam", thing)
     leaf = Leaf(thing, "HP", "failing", frozenset({fix}))
-    reason = Reason("print", 0, 0, 1, 1, (leaf,))
+    reason = Reason(capability="print", state=state, working=0, unknown=0, at_least=1, full=1, failing=(leaf,))
     return ServiceReadiness(name, state, (reason,), (fix,) if proven and state == "blocked" else ())
 
 
 def place(*services: ServiceReadiness, queues: tuple[QueueView, ...] = (), annex_id: str = "a-1", **told: Any) -> Place:
     return Place(calendar=DEFAULT, queues=queues, readiness=AnnexReadiness(annex_id, services), **told)
+
+
+def test_a_need_that_is_only_degraded_does_not_hold_up_what_another_blocks():
+    mixed = structs.replace(
+        service("passport"), reasons=(*service("x", "degraded", OTHER).reasons, *service("x").reasons)
+    )
+    here = {"a-1": place(mixed, queues=(queue("passport", 6),))}
+
+    assert rank.of(incident("printer", "printer", OTHER.id), here, now=at(30)).services_blocked == ()
+    assert rank.of(JAM, here, now=at(30)).services_blocked == ("passport",)
 
 
 JAM = incident("printer", "printer", PRINTER.id)
@@ -71,8 +81,8 @@ JAM = incident("printer", "printer", PRINTER.id)
             Rank(150, 5, True, ("passport",), 30),
         ),
         (
-            place(service("passport"), queues=(queue("passport", 90, believed=False),)),
-            Rank(0, 0, True, ("passport",), 30),
+            place(service("passport"), queues=(queue("passport", 9, believed=False),), average_waiting={"passport": 5}),
+            Rank(270, 9, True, ("passport",), 30),
         ),
         (place(service("passport"), queues=(queue("passport", None),)), Rank(0, 0, True, ("passport",), 30)),
         (
@@ -84,6 +94,12 @@ JAM = incident("printer", "printer", PRINTER.id)
 )  # fmt: skip
 def test_people_times_services_times_minutes(here: Place, expected: Rank):
     assert rank.of(JAM, {"a-1": here}, now=at(30)) == expected
+
+
+def test_an_old_count_is_no_better_than_the_average():
+    here = place(service("passport"), queues=(queue("passport", 9, believed=False),), average_waiting={"passport": 5})
+
+    assert rank.of(JAM, {"a-1": here}, now=at(61)).people_waiting == 5
 
 
 @pytest.mark.parametrize("kind", ["power_cut", "line_cut", "annex"])

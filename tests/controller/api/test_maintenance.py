@@ -46,7 +46,7 @@ def test_it_is_planned_seen_moved_and_ended(place: Site):
     assert moved.json()["version"] == 2
 
     place.clock.turn(minutes=10)
-    ended = client.post(f"{ADDRESS}/{one['id']}/end", json={})
+    ended = client.post(f"{ADDRESS}/{one['id']}/end")
     assert (ended.status_code, ended.json()["state"]) == (200, "past")
     assert ended.json()["cancelled_by"] == "technician-berkane-1"
     assert client.get(ADDRESS).json()["items"] == []

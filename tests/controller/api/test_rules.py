@@ -4,7 +4,6 @@ from tests.controller.site import Site
 
 from annexfleet_controller.rules.defaults import default_rules
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables import Base
 from annexfleet_controller.store.tables.rules import RuleOverride
 
 PATH = "/api/v1/rules"
@@ -12,7 +11,6 @@ PATH = "/api/v1/rules"
 
 @pytest.fixture
 def ruled(site: Site) -> Site:
-    Base.metadata.create_all(site.engine)
     add_annex(site.engine, "berkane-1")
     add_annex(site.engine, "berkane-2")
     return site

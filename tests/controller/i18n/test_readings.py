@@ -5,6 +5,7 @@ import pytest
 
 from annexfleet_controller.i18n import formats, readings
 from annexfleet_controller.i18n.catalogues import CODES, language
+from annexfleet_controller.zones import PROVINCE
 
 NOW = datetime(2026, 11, 23, 8, tzinfo=UTC)
 
@@ -70,3 +71,18 @@ def test_moments_are_those_of_morocco_whose_clock_moves_for_ramadan():
     assert "08:00" in formats.moment(language("fr"), NOW)
     assert "09:00" in formats.moment(language("fr"), in_summer)
     assert "08:00" in formats.moment(language("fr"), in_ramadan)
+
+
+@pytest.mark.parametrize(
+    ("code", "days", "expected"),
+    [("en", 0, "13:05"), ("fr", 0, "13:05"), ("ar", 0, "13:05"), ("en", 1, "25 Nov 13:05"), ("fr", 1, "25 nov. 13:05")],
+)
+def test_a_moment_of_today_is_told_by_its_time_alone(code: str, days: int, expected: str):
+    noon = datetime(2026, 11, 24, 13, 5, tzinfo=PROVINCE)
+
+    assert formats.short_moment(language(code), noon + timedelta(days=days), noon) == expected
+
+
+def test_the_days_of_the_week_begin_on_monday():
+    assert formats.weekdays(language("fr"))[::6] == ["lundi", "dimanche"]
+    assert formats.weekdays(language("ar"))[0] == "الاثنين"

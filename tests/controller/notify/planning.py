@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from annexfleet_controller.notify import plan
-from annexfleet_controller.notify.plan import Audible, Item, Limits, Notice, Receiver, Route, Told
+from annexfleet_controller.notify import model, plan
+from annexfleet_controller.notify.model import Audible, Item, Limits, Notice, Receiver, Route, Told
 from annexfleet_controller.things import Audience, Incident, Severity, Thing
 
 MONDAY = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -29,7 +29,7 @@ def receiver(contact_id: int = 1, *routes: Route) -> Receiver:
 class World:
     """Keeps the incidents and what was told, as the database would."""
 
-    def __init__(self, *receivers: Receiver, limits: Limits = plan.USUAL) -> None:
+    def __init__(self, *receivers: Receiver, limits: Limits = model.USUAL) -> None:
         self.receivers: Sequence[Receiver] = receivers or (receiver(),)
         self.limits = limits
         self.now = MONDAY
@@ -64,7 +64,7 @@ class World:
                                   created_at=self.now))  # fmt: skip
         return new
 
-    def deliver(self, *, state: plan.NoticeState = "sent") -> list[Told]:
+    def deliver(self, *, state: model.NoticeState = "sent") -> list[Told]:
         """What became of everything queued; what holds no more is left out, as the sender does."""
         done = []
         for place, row in enumerate(self.told):
@@ -74,7 +74,7 @@ class World:
             done.append(self.told[place])
         return [row for row in done if row.state == "sent"]
 
-    def ended(self, row: Told, state: plan.NoticeState) -> Told:
+    def ended(self, row: Told, state: model.NoticeState) -> Told:
         """What became of a notice; what it says no more counts as dropped, as in the database."""
         still = tuple(one for one in row.items if not plan.stands_no_more(one, self.incidents[one.incident_id]))
         gone = tuple(one for one in row.items if one not in still)

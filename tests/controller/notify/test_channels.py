@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from tests.controller.notify.office import MailServer, WebServer, mail_server, web_server
+from tests.controller.notify.office import MailServer, WebServer, mail_server, secure_web_server, web_server
 
 from annexfleet_controller.notify import channels, webhook
 from annexfleet_controller.notify.channels import Destination, Message, Ways, deliver, is_address, shown
@@ -298,3 +298,25 @@ def test_the_example_in_the_readme_verifies_a_signature(web: WebServer):
     assert not is_ours(headers, body, b"shared", now=at + 301)  # type: ignore[operator]
     forged = headers | {"x-annexfleet-timestamp": str(int(at) + 1)}
     assert not is_ours(forged, body, b"shared", now=at)  # type: ignore[operator]
+
+
+def test_a_certificate_that_nobody_vouches_for_is_no_receiver(tmp_path):
+    """And one that somebody does vouch for is."""
+    with secure_web_server(tmp_path) as (web, authority):
+        hook = Destination("webhook", f"https://localhost:{web.port}/x", "s")
+        refused = tell(hook)
+        accepted = tell_trusting(hook, authority)
+
+    assert (refused.result, refused.reason) == ("again", "certificate_wrong")
+    assert accepted.result == "sent"
+    assert len(web.got) == 1
+    assert web.got[0][1]["host"] == f"localhost:{web.port}"
+
+
+def tell_trusting(to: Destination, authority: str) -> Outcome:
+    import ssl
+
+    usual = ssl.create_default_context
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ssl, "create_default_context", lambda: usual(cafile=authority))
+        return tell(to)

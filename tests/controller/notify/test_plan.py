@@ -4,8 +4,8 @@ import pytest
 from tests.controller.notify.planning import ALL, World, incident, receiver, told
 
 from annexfleet_controller.calendars import Calendar
-from annexfleet_controller.notify import plan
-from annexfleet_controller.notify.plan import Item, Route
+from annexfleet_controller.notify import model, plan
+from annexfleet_controller.notify.model import Item, Route
 
 IT = Route(audiences=("it",))
 
@@ -118,14 +118,14 @@ def test_who_wants_only_what_is_critical_hears_it_when_it_is():
     ],
 )
 def test_who_is_told_by_audience_annex_and_severity(route: Route, is_told: bool):
-    audible = plan.Audible(incident(), frozenset({"it"}))
+    audible = model.Audible(incident(), frozenset({"it"}))
     planned = plan.plan([audible], [], [receiver(1, route)], {}, now=incident().opened_at)
 
     assert bool(planned) is is_told
 
 
 def test_what_belongs_to_no_annex_is_for_those_of_the_whole_province():
-    audible = plan.Audible(incident(annex_id=""), frozenset({"it"}))
+    audible = model.Audible(incident(annex_id=""), frozenset({"it"}))
     receivers = [receiver(1, IT), receiver(2, Route(audiences=("it",), annexes=("berkane-1",)))]
 
     assert [one.contact_id for one in plan.plan([audible], [], receivers, {}, now=incident().opened_at)] == [1]
@@ -319,6 +319,8 @@ def test_planned_twice_it_is_the_same_wish():
     [
         ("opened", {}, ""),
         ("opened", {"state": "resolved"}, "over"),
+        ("worsened", {"severity": "critical"}, ""),
+        ("worsened", {"severity": "info"}, "eased"),
         ("opened", {"muted": True}, "muted"),
         ("opened", {"acknowledged_at": incident().opened_at}, ""),
         ("escalation", {"acknowledged_at": incident().opened_at}, "acknowledged"),
@@ -327,7 +329,7 @@ def test_planned_twice_it_is_the_same_wish():
         ("resolved", {"state": "resolved", "muted": True}, ""),
     ],
 )
-def test_what_need_not_be_said_any_more(what: plan.What, changes: dict[str, object], expected: str):
+def test_what_need_not_be_said_any_more(what: model.What, changes: dict[str, object], expected: str):
     item = Item(incident_id=1, what=what, severity="warning")
 
     assert plan.stands_no_more(item, incident(**changes)) == expected

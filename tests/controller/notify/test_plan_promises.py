@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.controller.notify.planning import ALL, World, receiver
 
-from annexfleet_controller.notify import plan
-from annexfleet_controller.notify.plan import Route, Told
+from annexfleet_controller.notify import model
+from annexfleet_controller.notify.model import Route, Told
 
 NUMBERS = st.integers(1, 6)
 STEPS = st.one_of(
@@ -32,7 +32,7 @@ class Proven(World):
             receiver(2, Route(audiences=ALL, hours="opening"), Route(audiences=ALL, level=1, after_s=1200)),
             receiver(3, Route(audiences=ALL, level=2, after_s=2400)),
         )
-        self.sent: dict[tuple[int, int], list[tuple[datetime, plan.Item]]] = defaultdict(list)
+        self.sent: dict[tuple[int, int], list[tuple[datetime, model.Item]]] = defaultdict(list)
         self.of_contact: dict[int, list[datetime]] = defaultdict(list)
 
     def step(self, what: str, number: int, how: object) -> None:

@@ -9,8 +9,8 @@ from tests.controller.notify.planning import MONDAY, incident
 from annexfleet_controller.i18n.catalogues import CODES, language
 from annexfleet_controller.notify import sms, texts
 from annexfleet_controller.notify.channels import Message
+from annexfleet_controller.notify.model import CONTACT_KINDS, HOURS, NOTICE_KINDS, NOTICE_STATES, WHATS, Item, What
 from annexfleet_controller.notify.outcome import REASONS
-from annexfleet_controller.notify.plan import CONTACT_KINDS, HOURS, NOTICE_KINDS, NOTICE_STATES, WHATS, Item, What
 from annexfleet_controller.notify.texts import Place, Said
 from annexfleet_controller.things import AUDIENCES, SEVERITIES, Rank
 

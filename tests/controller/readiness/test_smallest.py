@@ -1,28 +1,34 @@
 """The fix set is the smallest: against every subset, on trees with shared repairs, nested needs, k of n."""
 
+import random
 import time
 from itertools import combinations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annexfleet_controller.readiness import fixes, tree
+from annexfleet_controller.readiness import fixes
 from annexfleet_controller.readiness.model import All, Fix, Leaf, Need
 from annexfleet_controller.things import Thing
 
-CAUSES = ("paper_empty", "device_offline", "fuser_fault", "power_cut")
-FIXES = st.builds(
-    Fix,
-    st.sampled_from(CAUSES),
-    st.builds(Thing, st.sampled_from(("device", "printer")), st.sampled_from("abc")),
-)
+FIXES = [
+    Fix("paper_empty", Thing("printer", "a"), "tray-1"),
+    Fix("paper_jam", Thing("printer", "a")),
+    Fix("fuser_fault", Thing("printer", "a")),
+    Fix("waste_full", Thing("printer", "b")),
+    Fix("paper_empty", Thing("printer", "b")),
+    Fix("device_offline", Thing("device", "a")),
+    Fix("device_offline", Thing("device", "b")),
+    Fix("power_cut", Thing("annex", "a")),
+]
+"""Staff can end five of them; two printers and the annex are touched by several."""
 LEAVES = st.one_of(
     st.builds(
         Leaf,
         st.builds(Thing, st.just("device"), st.sampled_from("abcdef")),
         st.just("a thing"),
         st.just("failing"),
-        st.frozensets(FIXES, max_size=3),
+        st.frozensets(st.sampled_from(FIXES), max_size=3),
     ),
     st.builds(Leaf, st.just(Thing("device", "g")), st.just("g"), st.sampled_from(("ok", "unknown"))),
 )
@@ -32,7 +38,7 @@ def needs(children):
     return st.builds(
         lambda at_least, of: Need("counter", min(at_least, len(of)), tuple(of)),
         st.integers(0, 4),
-        st.lists(children, max_size=5),
+        st.lists(children, max_size=4),
     )
 
 
@@ -41,17 +47,13 @@ def trees(children):
 
 
 TREES = trees(st.one_of(LEAVES, trees(st.one_of(LEAVES, trees(LEAVES)))))
-MOST_FIXES = 8
 
 
-def repaired(node, done):
-    """As the world is when these are done; written without regard to how the search does it."""
+def serves(node, done):
+    """Whether a service could be provided when these are done; written without regard to how the search does it."""
     if isinstance(node, All):
-        return All(
-            tuple(Need(n.capability, n.at_least, tuple(repaired(c, done) for c in n.of), n.full) for n in node.needs)
-        )
-    mended = node.state == "failing" and node.fixes and node.fixes <= done
-    return Leaf(node.thing, node.name, "ok") if mended else node
+        return all(sum(serves(child, done) for child in need.of) >= need.at_least for need in node.needs)
+    return node.state != "failing" or (bool(node.fixes) and node.fixes <= done)
 
 
 def every_fix(node):
@@ -74,21 +76,15 @@ def brute_force(goals):
     every = sorted(frozenset().union(*map(every_fix, goals)))
     for size in range(len(every) + 1):
         helping = [
-            chosen
-            for chosen in combinations(every, size)
-            if all(tree.state(repaired(goal, frozenset(chosen))) != "blocked" for goal in goals)
+            chosen for chosen in combinations(every, size) if all(serves(goal, frozenset(chosen)) for goal in goals)
         ]
         if helping:
             return min(helping, key=cost)
     return None
 
 
-def small(goals):
-    return len(frozenset().union(*map(every_fix, goals))) <= MOST_FIXES
-
-
 @settings(max_examples=250, deadline=None)
-@given(TREES.filter(lambda goal: small([goal])))
+@given(TREES)
 def test_no_subset_is_better_for_one_service(goal):
     found = fixes.smallest([goal])
 
@@ -98,7 +94,7 @@ def test_no_subset_is_better_for_one_service(goal):
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.lists(TREES, min_size=2, max_size=3).filter(small))
+@given(st.lists(TREES, min_size=2, max_size=3))
 def test_no_subset_is_better_for_several_services_together(goals):
     found = fixes.smallest(goals)
 
@@ -106,9 +102,9 @@ def test_no_subset_is_better_for_several_services_together(goals):
 
 
 @settings(max_examples=120, deadline=None)
-@given(st.lists(TREES, min_size=1, max_size=3).filter(small))
+@given(st.lists(TREES, min_size=1, max_size=3))
 def test_a_plan_is_the_smallest_set_cut_so_that_each_remedy_restores_something(goals):
-    blocked = {f"service-{place}": goal for place, goal in enumerate(goals) if tree.state(goal) == "blocked"}
+    blocked = {f"service-{place}": goal for place, goal in enumerate(goals) if not serves(goal, frozenset())}
 
     remedies = fixes.plan(blocked)
 
@@ -119,7 +115,7 @@ def test_a_plan_is_the_smallest_set_cut_so_that_each_remedy_restores_something(g
     restored: set[str] = set()
     for place, remedy in enumerate(remedies):
         done = frozenset(fix for earlier in remedies[: place + 1] for fix in earlier.fixes)
-        back = {name for name, goal in curable.items() if tree.state(repaired(goal, done)) != "blocked"}
+        back = {name for name, goal in curable.items() if serves(goal, done)}
         assert set(remedy.restores) == back - restored
         assert remedy.restores
         restored = back
@@ -128,15 +124,15 @@ def test_a_plan_is_the_smallest_set_cut_so_that_each_remedy_restores_something(g
 
 @settings(max_examples=80, deadline=None)
 @given(TREES, st.integers(1, 3))
-def test_a_search_that_is_given_up_still_helps_and_has_nothing_needless(goal, steps):
-    found = fixes.smallest([goal], steps=steps)
+def test_a_search_that_is_given_up_still_helps_and_has_nothing_needless(goal, work):
+    found = fixes.smallest([goal], work=work)
 
     if found is None:
         return
     done = frozenset(found.fixes)
-    assert tree.state(repaired(goal, done)) != "blocked"
+    assert serves(goal, done)
     if not found.proven:
-        assert all(tree.state(repaired(goal, done - {fix})) == "blocked" for fix in done)
+        assert all(not serves(goal, done - {fix}) for fix in done)
 
 
 def failing(name, *causes):
@@ -174,6 +170,25 @@ def test_twenty_places_that_lack_a_counter_and_a_printer_and_the_mains_do_not_ex
     assert found.proven
     assert len(found.fixes) == 15
     assert cut in found.fixes
+
+
+def test_an_annex_too_entangled_to_be_sure_is_given_up_in_time_with_a_set_that_helps():
+    chance = random.Random(1)
+    every = [Fix("paper_empty", Thing("printer", f"p{n}")) for n in range(40)]
+    goal = All(tuple(
+        Need("print", 4, tuple(failing(f"{n}-{m}", *chance.sample(every, chance.randint(1, 3))) for m in range(8)))
+        for n in range(40)
+    ))  # fmt: skip
+
+    before = time.process_time()
+    found = fixes.smallest([goal])
+
+    assert time.process_time() - before < 2
+    assert found is not None
+    assert not found.proven
+    done = frozenset(found.fixes)
+    assert serves(goal, done)
+    assert all(not serves(goal, done - {fix}) for fix in done)
 
 
 def test_a_shared_cause_is_one_repair():

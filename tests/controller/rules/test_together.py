@@ -119,12 +119,13 @@ def battery(number: int, lost_at: float | None, heard: float = 0, **fields: Any)
         ([battery(1, 0), battery(2, 1.1)], 0, 0),
         ([battery(1, 0)], 0, 0),
         ([battery(1, 0), battery(2, 0.5), battery(3, 0.9), battery(4, 5)], 3, 0),
-        ([battery(1, 0), battery(2, 0.5), on(3, 4, on_mains=True, mains_at=at(4))], 2, 1),
-        ([battery(1, 0), battery(2, 0.5), battery(3, None, heard=4), cut(4, 0.5)], 2, 0),
-        ([battery(1, 0), battery(2, 0.5), *(battery(n, None, heard=4) for n in (3, 4, 5))], 0, 0),  # these have power
-        ([battery(1, 0), battery(2, 0.5), *(on(n, 4) for n in (3, 4, 5))], 0, 0),  # machines run, so there is power
+        ([battery(1, 0), battery(2, 0.5), on(3, 4, on_mains=True, mains_at=at(4))], 0, 1),  # power is back
+        ([battery(1, 0), battery(2, 0.5), battery(3, None, heard=4), cut(4, 0.5)], 2, 1),
+        ([battery(1, 0), battery(2, 0.5), *(battery(n, None, heard=4) for n in (3, 4, 5))], 0, 3),  # these have power
+        ([battery(1, 0), battery(2, 0.5), *(on(n, 4) for n in (3, 4, 5))], 0, 3),  # machines run, so there is power
         ([battery(1, 0), battery(2, 0.5), *(on(n, 1) for n in (3, 4, 5))], 2, 0),  # not heard since
-        ([battery(1, 0), battery(2, 0.5), *(on(n, 4, boots=(at(3),)) for n in (3, 4, 5))], 2, 0),  # power is back
+        ([battery(1, 0), battery(2, 0.5), on(3, 4, boots=(at(3),))], 0, 1),  # this one started again
+        ([battery(1, 0), battery(2, 0.5), on(3, 4, boots=(at(-90),))], 2, 1),  # this one has a battery of its own
         ([battery(1, -2000), battery(2, -2000)], 0, 0),  # nobody plugs them in
         ([on(1, 4, on_mains=False), on(2, 4, on_mains=False)], 0, 0),
     ],

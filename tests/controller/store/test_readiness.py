@@ -117,7 +117,8 @@ def test_old_spans_are_forgotten_and_open_ones_never(db_engine: Engine):
     note(db_engine, stands(a="blocked", b="ready"), minutes=5)
 
     with writing(db_engine) as db:
-        readiness.prune(db, before=NOW + timedelta(minutes=6))
+        assert readiness.prune(db, before=NOW + timedelta(minutes=6)) == 1
+        assert readiness.prune(db, before=NOW + timedelta(minutes=6)) == 0
 
     assert spans(db_engine) == [("b", "ready", 0, None), ("a", "blocked", 5, None)]
 

@@ -8,7 +8,6 @@ from annexfleet_controller.errors import AnnexUnknown, RuleChanged, RuleUnknown,
 from annexfleet_controller.rules.ruleset import PROVINCE, Override
 from annexfleet_controller.store import annexes, rules
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables import Base
 from annexfleet_controller.store.tables.rules import RuleOverride
 
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -16,7 +15,6 @@ NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
 @pytest.fixture
 def db(engine: Engine):
-    Base.metadata.create_all(engine)
     with writing(engine) as session:
         annexes.create(session, "berkane-1", name_fr="1", name_ar="1", now=NOW)
         yield session

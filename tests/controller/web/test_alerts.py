@@ -37,7 +37,7 @@ def text_of(site: Site, path: str, role: str = "admin", annex: str = "") -> str:
 def test_the_list_says_what_is_wrong_where_and_why_it_comes_first(site: Site, trouble: object):
     page = text_of(site, "/alerts")
 
-    assert page.index("Paper jam (guichet-hp)") < page.index("No Internet connection")
+    assert page.index("Paper jam (guichet-hp)") < page.index("No internet connection")
     for told in (
         "Critical", "Annexe administrative 1", "12 people waiting, 2 services blocked, for 14 min of opening time",
         "about 5 people waiting, 1 service blocked", "3 consequences", "(guichet-16)", "Nobody takes care of it yet",
@@ -124,7 +124,7 @@ def test_staff_see_alerts_and_no_button_to_take_them(site: Site, trouble: tuple[
     page = client.get("/alerts").text
 
     assert "Paper jam" in page
-    assert "No Internet connection" not in page
+    assert "No internet connection" not in page
     assert "I take care of it" not in page
     assert client.post(f"/incidents/{trouble[0].id}/acknowledge").status_code == 403
 
@@ -250,8 +250,8 @@ def test_what_is_open_stands_above_the_board_an_annex_and_a_device(site: Site, t
     board, annex, device = (text_of(site, path) for path in ("/", "/annexes/berkane-2", f"/devices/{device_id(15)}"))
 
     assert "Paper jam (guichet-hp)" in board
-    assert "No Internet connection" in board
-    assert "No Internet connection" in annex
+    assert "No internet connection" in board
+    assert "No internet connection" in annex
     assert "Paper jam" not in annex
     assert "explained by: Line of an annex cut" in device
     assert "(guichet-15)" in device

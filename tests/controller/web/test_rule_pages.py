@@ -8,7 +8,6 @@ from annexfleet_controller.rules.defaults import default_rules
 from annexfleet_controller.rules.ruleset import parse_override
 from annexfleet_controller.store import rules
 from annexfleet_controller.store.database import reading
-from annexfleet_controller.store.tables import Base
 from annexfleet_controller.web.pages import rule_form
 
 DISK = {"levels.used": "85", "levels.free": "10", "for_s": "10", "audience": "it", "enabled": "1", "samples": "2"}
@@ -16,7 +15,6 @@ DISK = {"levels.used": "85", "levels.free": "10", "for_s": "10", "audience": "it
 
 @pytest.fixture
 def ruled(site: Site) -> Site:
-    Base.metadata.create_all(site.engine)
     add_annex(site.engine, "berkane-1")
     add_annex(site.engine, "berkane-2")
     return site

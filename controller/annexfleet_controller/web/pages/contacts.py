@@ -17,7 +17,7 @@ from annexfleet_controller.i18n.catalogues import CODES, Language
 from annexfleet_controller.notify import book, planning
 from annexfleet_controller.notify.channels import shown, ways_of
 from annexfleet_controller.notify.contacts import MOST_ROUTES, RouteWish, Wish, checked
-from annexfleet_controller.notify.plan import CONTACT_KINDS, HOURS
+from annexfleet_controller.notify.model import CONTACT_KINDS, HOURS
 from annexfleet_controller.store import annexes, contacts, notices
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute

@@ -143,6 +143,8 @@ def _draft(db: Session, person: Person, asked: Asked, now: datetime) -> Draft:
             raise MaintenanceWrong(field="weekdays", reason="no_weekdays")
     elif asked.when == "between":
         of = {"starts_at": _local(asked.start, zone, "starts_at"), "ends_at": _local(asked.end, zone, "ends_at")}
+    elif asked.when not in WHEN:
+        raise MaintenanceWrong(field="ends_at", reason="no_end")
     else:
         of = {"ends_at": _tonight(now, zone) if asked.when == "tonight" else now + _AN_HOUR}
     return Draft(**(whole | of))
