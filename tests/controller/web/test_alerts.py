@@ -165,7 +165,7 @@ def test_an_incident_says_what_it_is_what_to_do_and_what_was_done(site: Site, tr
     page = text_of(site, f"/incidents/{jam.id}")
 
     for told in (
-        "Paper jam (guichet-hp)", "12 people waiting", "Annexe administrative 1", "Smallest repair",
+        "Paper jam (guichet-hp)", "12 people waiting", "Annexe administrative 1", "What brings the services back",
         "Out of paper (guichet-hp)", "Civil status", "Many people are waiting", "Part ordered", "New, Text message",
         "Power cut, not Line cut", "Times corrected", "2 alerts", "Nobody was told.", "I take care of it",
     ):  # fmt: skip
