@@ -36,6 +36,7 @@ class Past(Struct):
     moves: list[datetime]
     goodbyes: list[datetime]
     boots: list[datetime]
+    losses: list[datetime] = []
     gone_orderly: bool = False
     mains: list[tuple[datetime, bool]] = []
     """When it told what of its mains, oldest first."""
@@ -83,7 +84,7 @@ def view(
         connected=row.connected, heard_at=heard_at, connected_at=row.connected_at, gone_at=row.gone_at,
         gone_orderly=past.gone_orderly and not row.connected,
         beat_period_s=max(_USUAL_BEAT_S, known.beat_s),
-        moves=tuple(past.moves), goodbyes=tuple(past.goodbyes), boots=tuple(past.boots),
+        moves=tuple(past.moves), goodbyes=tuple(past.goodbyes), losses=tuple(past.losses), boots=tuple(past.boots),
         values=_values(known, ""),
         disks={subject.removeprefix(_DISK): _values(known, subject) for subject in known.subjects(_DISK)},
         told_at=max((reading.at for reading in of_itself.values()), default=None),
@@ -131,7 +132,7 @@ def _pasts(db: Session, numbers: Collection[int] | None, *, now: datetime) -> di
         numbers=numbers,
     )  # fmt: skip
     for row in rows:
-        past = found.setdefault(row.device_number, Past([], [], [], mains=[]))
+        past = found.setdefault(row.device_number, Past([], [], [], losses=[], mains=[]))
         if row.kind == "change":
             take_in(past, row)
             continue
@@ -139,6 +140,8 @@ def _pasts(db: Session, numbers: Collection[int] | None, *, now: datetime) -> di
         past.gone_orderly = orderly
         if orderly:
             past.goodbyes.append(row.at)
+        elif row.kind == "gone":
+            past.losses.append(row.at)
         if row.at > now - MOVES_SPAN:
             past.moves.append(row.at)
     return found

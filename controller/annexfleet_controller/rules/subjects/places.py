@@ -143,6 +143,8 @@ class AnnexContext(Struct, frozen=True):
     unknown: Sequence[str]
     fixes: str = ""
     """The smallest set of repairs, as `cause@kind:id`, with commas."""
+    lacks: str = ""
+    """The same of everything that only degrades services."""
     ingest_listens: bool = True
     """Whether silence means anything: false while the controller itself hears nobody."""
 
@@ -167,7 +169,9 @@ def of_annex(view: AnnexView, context: AnnexContext) -> Subject:
         since |= {"silent_together_count": context.lost_since, "silent_together_ratio": context.lost_since}
     if context.mains_lost_since is not None:
         since["mains_lost_together_count"] = context.mains_lost_since
-    facts: Facts = {"services": ",".join(context.blocked or ()), "fixes": context.fixes}
+    facts: Facts = {"services": ",".join(context.blocked or context.degraded), "fixes": context.fixes}
+    if context.lacks:
+        facts["lacks"] = context.lacks
     numbers = context.mains_numbers or context.lost_numbers
     return Subject(
         kind="annex", thing=Thing("annex", view.id), annex_id=view.id, values=values, since=since, at=view.at,
