@@ -106,7 +106,8 @@ def estimated_wait_s(queue: state.Queue) -> float | None:
     """How long somebody who comes now will wait: as many as wait, at the pace of the last hour; at least as long as
     the longest has waited already.  None if neither is known."""
     paced = None
-    if queue.waiting is not None and queue.served_last_hour:
+    # Fewer than one in an hour is no pace, and one that is next to nothing would make the wait infinite.
+    if queue.waiting is not None and queue.served_last_hour is not None and queue.served_last_hour >= 1:
         paced = queue.waiting / queue.served_last_hour * 3600
     if queue.waiting == 0:
         return 0.0
@@ -115,7 +116,7 @@ def estimated_wait_s(queue: state.Queue) -> float | None:
 
 
 def _per_counter(queue: state.Queue) -> float | None:
-    if queue.waiting is None or not queue.counters_open:
+    if queue.waiting is None or queue.counters_open is None or queue.counters_open < 1:
         return None
     return queue.waiting / queue.counters_open
 
