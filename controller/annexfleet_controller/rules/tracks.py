@@ -42,9 +42,7 @@ class QueueTrack:
         while self._seen[-1][0] - self._seen[0][0] > _QUEUE_SPAN and len(self._seen) > 2:
             self._seen.popleft()
 
-    def _was_called(
-        self, waiting: float, longest_wait_s: float | None, served: float | None, elapsed_s: float
-    ) -> bool:
+    def _was_called(self, waiting: float, longest_wait_s: float | None, served: float | None, elapsed_s: float) -> bool:
         """Somebody left the queue: more were served, fewer wait, or whoever waited longest is no longer there.
 
         Who stood first and still does has waited longer by as much as has passed; that tells most where few wait and

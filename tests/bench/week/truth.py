@@ -146,7 +146,9 @@ def labels(scene: Scene, province: Province, ids: dict[str, str], observer: Obse
 
 def _same(label: Label, what: str, thing: Thing, began: datetime, ended: datetime) -> bool:
     slack = timedelta(minutes=12)
-    return label.cause == what and label.thing == thing and began <= label.ended + slack and ended >= label.began - slack
+    return (
+        label.cause == what and label.thing == thing and began <= label.ended + slack and ended >= label.began - slack
+    )
 
 
 def _of_script(one: Placed, province: Province, ids: dict[str, str]) -> Label:
