@@ -67,6 +67,10 @@ class Ledger:
         return self._live.values()
 
     @property
+    def is_any_muted(self) -> bool:
+        return any(alert.muted_by is not None for alert in self._live.values())
+
+    @property
     def annexes(self) -> set[str]:
         """The annexes of which an alert lives."""
         return {annex_id for annex_id, keys in self._of_annex.items() if annex_id and keys}

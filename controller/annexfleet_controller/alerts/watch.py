@@ -54,6 +54,8 @@ class Holder:
         """When the lease has to be held for longer; None while it is not ours."""
         self.watcher: Watcher | None = None
         self._looked_at: datetime | None = None
+        self._failed = ""
+        """What error the last look ended with; the doctor tells."""
 
     def turn(self) -> bool:
         """One look, if the lease is ours; whether it was.  What fails is logged, and all is read anew the next time."""
@@ -65,16 +67,17 @@ class Holder:
             if self.watcher is None:
                 self.watcher = Watcher(self._engine, self._home, clock=self._clock, keep_lease=self._keep_lease)
             self.watcher.tick()
+            self._failed = ""
         except LeaseLost:
             log.warning("watch taken over by another worker")
             self.watcher = self._renew_at = None
             return False
         except SQLAlchemyError as error:
             log.warning("watch put off, the database fails reason=%s", error)
-            self.watcher = None
-        except Exception:  # the fence: nothing that a device told may end the watch
+            self.watcher, self._failed = None, type(error).__name__
+        except Exception as error:  # the fence: nothing that a device told may end the watch
             log.exception("watch failed")
-            self.watcher = None
+            self.watcher, self._failed = None, type(error).__name__
         return True
 
     def let_go(self) -> None:
@@ -107,5 +110,7 @@ class Holder:
         with writing(self._engine) as db:
             mine = self._renew_at is not None and jobs.keep(db, _JOB, self._name, now=now, lease=_LEASE)
             mine = mine or jobs.claim(db, _JOB, self._name, now=now, lease=_LEASE)
+            if mine:
+                jobs.tell(db, _JOB, self._name, failed=self._failed)
         self._renew_at = now + _RENEW if mine else None
         return mine

@@ -6,7 +6,7 @@ everybody would seem silent.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, structs
@@ -224,7 +224,7 @@ class Watcher:
     def _write(
         self,
         due: Collection[str],
-        verdicts: Iterable[Verdict],
+        verdicts: Sequence[Verdict],
         onsets: list[Onset],
         corrections: list[late.Correction],
         now: datetime,
@@ -273,24 +273,34 @@ class Watcher:
             log.exception("notices cannot be planned")
 
     def _concluded(
-        self, verdicts: Iterable[Verdict], judged: Mapping[str, Judged], now: datetime
+        self, verdicts: Sequence[Verdict], judged: Mapping[str, Judged], now: datetime
     ) -> tuple[Stepped, grouping.Grouping]:
         """What becomes of alerts and incidents; of incidents nothing, while no alert changed and no minute passed."""
         stepped = self.ledger.step(
             verdicts, judged, rules=self.books.ruleset, calendars=self.books.calendars, province=self.books.province,
-            roles={number: view.role for number, view in self.fleet.views.items()}, now=now,
+            roles=self._roles_of(verdicts), now=now,
         )  # fmt: skip
-        hangs_on = self._hangs_on()
-        stepped = self.ledger.mute(
-            stepped, self.books.maintenances, roles={view.id: view.role for view in self.fleet.views.values()},
-            devices={thing: [device.id for device in of] for thing, of in hangs_on.items()}, now=now,
-        )  # fmt: skip
+        # Looked at every two seconds, so nothing goes through the whole fleet while nothing has to.
+        hangs_on: dict[Thing, tuple[Thing, ...]] | None = None
+        if self.books.maintenances or self.ledger.is_any_muted:
+            hangs_on = self._hangs_on()
+            stepped = self.ledger.mute(
+                stepped, self.books.maintenances, roles={view.id: view.role for view in self.fleet.views.values()},
+                devices={thing: [device.id for device in of] for thing, of in hangs_on.items()}, now=now,
+            )  # fmt: skip
         if not stepped.after and now - self._grouped_at < GROUPED_EVERY:
             return stepped, grouping.Grouping((), {}, ())
+        hangs_on = self._hangs_on() if hangs_on is None else hangs_on
         self._grouped_at = now
         mutes = {rule.id: rule.mutes for rule in self.books.ruleset.rules()}
         grouped = self.ledger.group(stepped, Context(mutes=mutes, hangs_on=hangs_on, fixes=self._fixes()), now=now)
         return stepped, self._ranked(grouped, now)
+
+    def _roles_of(self, verdicts: Iterable[Verdict]) -> dict[int, str]:
+        """The roles of the devices on whose word alone something rests."""
+        views = self.fleet.views
+        numbers = (verdict.numbers[0] for verdict in verdicts if len(verdict.numbers) == 1)
+        return {number: views[number].role for number in numbers if number in views}
 
     def _ranked(self, grouped: grouping.Grouping, now: datetime) -> grouping.Grouping:
         """The same with the rank that each open incident has now."""

@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 from tests.controller.alerts.test_watcher import OPEN_AT, Place, begun
 
 from annexfleet_controller.alerts.watch import Holder
+from annexfleet_controller.alerts.watcher import Watcher
 from annexfleet_controller.notify import planning
-from annexfleet_controller.store import alerts, devices, incidents, readiness
+from annexfleet_controller.store import alerts, devices, incidents, jobs, readiness
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.things import Alert
 
@@ -173,3 +174,18 @@ def test_a_cut_that_comes_back_while_it_is_looked_at_again_stays_open(place: Pla
     with reading(place.engine) as db:
         assert incidents.by_ids(db, [cut.id]) == [corrected]
         assert [(one.kind, one.annex_id) for one in incidents.open_ones(db)] == [("line_cut", "berkane-1")]
+
+
+def test_a_watch_that_fails_says_so_and_goes_on_once_it_can(place: Place, monkeypatch: pytest.MonkeyPatch):
+    def failing(*_: object) -> None:
+        raise KeyError("nobody thought of this")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Watcher, "tick", failing)
+        place.pass_time(60)
+        with reading(place.engine) as db:
+            assert jobs.failed(db, "watch_alerts") == "KeyError"
+    place.pass_time(60)
+
+    with reading(place.engine) as db:
+        assert jobs.failed(db, "watch_alerts") == ""
