@@ -80,6 +80,10 @@ class LeaseLost(Exception):
     """Another worker took the job over, because we were too slow."""
 
 
+class LoopEnded(Exception):
+    """A thread beside the jobs ended though nobody asked it to."""
+
+
 def run(home: Home, stop: threading.Event) -> None:
     """Do what is due until `stop` is set."""
     engine = open_database(home.database_url)
@@ -93,6 +97,10 @@ def run(home: Home, stop: threading.Event) -> None:
         worker = Worker(engine, home, stop=stop)
         while not stop.wait(_LOOK_EVERY_S):
             worker.do_what_is_due()
+            ended = [loop.name for loop in loops if not loop.is_alive()]
+            if ended and not stop.is_set():
+                # Whoever supervises this process starts it again, and with it all of them.
+                raise LoopEnded(", ".join(ended))
     finally:
         stop.set()
         for loop in loops:
@@ -248,12 +256,6 @@ def forget_trouble(worker: Worker) -> None:
                 gone = prune(db, before=before, at_most=_PRUNE_AT_ONCE)
             if gone < _PRUNE_AT_ONCE or not worker.go_on():
                 break
-    with writing(worker.engine) as db:
-        supplies.prune(
-            db,
-            before=(worker.clock.now() - timedelta(days=worker.settings.keep_supply_days)).date(),
-            at_most=_PRUNE_AT_ONCE,
-        )
 
 
 def fill_supplies(worker: Worker) -> None:

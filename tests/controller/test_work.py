@@ -1,3 +1,4 @@
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -307,3 +308,23 @@ def test_a_worker_that_was_too_slow_stops(worker: Worker, monkeypatch):
 
     with pytest.raises(work.LeaseLost):
         work.fold_history(worker)
+
+
+def test_when_a_loop_beside_the_jobs_ends_the_process_does_too(
+    sqlite_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def ends(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    def waits(_: object, stop: threading.Event, *__: object) -> None:
+        stop.wait()
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(work.watch, "run", ends)
+    monkeypatch.setattr(work.send, "run", waits)
+    monkeypatch.setattr(work, "JOBS", ())
+    monkeypatch.setattr(work, "_LOOK_EVERY_S", 0.01)
+    home = Home(tmp_path, Settings(database_url=sqlite_engine.url.render_as_string(hide_password=False)))
+
+    with pytest.raises(work.LoopEnded, match="watch"):
+        work.run(home, threading.Event())

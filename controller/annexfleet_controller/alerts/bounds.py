@@ -63,10 +63,10 @@ def few(number: int, what: str, told: Iterable[_Told], most: int = MOST_OF_A_KIN
     return found[:most]
 
 
-def complain(sentence: str, number: int) -> None:
-    """Log the error that is being handled, once for each device."""
+def complain(sentence: str, number: int, error: Exception) -> None:
+    """Log an error once for each device."""
     if _is_first(number, sentence):
-        log.error(sentence, number, exc_info=True)
+        log.error(sentence, number, exc_info=error)
 
 
 def _is_first(number: int, what: str) -> bool:

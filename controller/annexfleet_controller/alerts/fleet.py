@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from annexfleet_controller import state
 from annexfleet_controller.rules.tracks import PrinterTrack, QueueTrack
@@ -67,6 +67,12 @@ class Fleet:
             if before is not None and view is not None:
                 onsets += self._onsets(before, view)
         return touched, onsets
+
+    def could_be_heard_since(self, moment: datetime) -> None:
+        """Ingest listens since then: only from there on the silence of a device that counts as connected is one."""
+        for number, view in self.views.items():
+            if view.connected and view.heard_at is not None and view.heard_at < moment:
+                self.views[number] = structs.replace(view, heard_at=moment)
 
     def _place(self, before: DeviceView | None, view: DeviceView | None) -> None:
         if before is not None:

@@ -75,8 +75,8 @@ def _view(
 ) -> DeviceView:
     try:
         return view(row, known, past, wanted, listening_since)
-    except Exception:  # the fence between devices: it is there, and what it told is as good as nothing
-        bounds.complain("what a device told cannot be read device_number=%s", row.number)
+    except Exception as error:  # the fence between devices: it is there, and what it told is as good as nothing
+        bounds.complain("what a device told cannot be read device_number=%s", row.number, error)
         return view(row, state.Known({}, []), Past([], [], []), wanted, listening_since)
 
 

@@ -68,6 +68,8 @@ def judge_annex(
 ) -> Judged:
     """Everything that can be concluded of an annex from its devices."""
     view = views.annex(annex_id, of, now=now, is_open=around.calendar.is_open(now))
+    if not view.devices:  # the last one is gone: there is nothing any more that an alert could be about
+        return Judged(view, AnnexReadiness(annex_id, ()), {}, [], [], frozenset(), frozenset())
     lost = lost_together(view.devices, now, around.calendar.is_open, always_on=_always_on(view))
     mains = mains_lost_together(view.devices, now)
     link_cut = around.link_down or (lost.count >= 2 and lost.ratio >= LINE_CUT_RATIO)

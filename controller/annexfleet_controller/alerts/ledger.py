@@ -53,15 +53,27 @@ class Ledger:
         """As the database has it."""
         since = now - _REMEMBERED
         resolved = incidents_store.resolved_since(db, since)
-        return cls(
-            alerts_store.live(db), alerts_store.cleared_since(db, since), [*incidents_store.open_ones(db), *resolved]
+        live = (
+            # What a clock that was ahead has stamped would count as newer than anything told from now on.
+            structs.replace(alert, evidence_at=now) if alert.evidence_at > now else alert
+            for alert in alerts_store.live(db)
         )
+        return cls(live, alerts_store.cleared_since(db, since), [*incidents_store.open_ones(db), *resolved])
 
     # -- what is asked of it
 
     @property
     def live(self) -> Collection[Alert]:
         return self._live.values()
+
+    @property
+    def is_any_muted(self) -> bool:
+        return any(alert.muted_by is not None for alert in self._live.values())
+
+    @property
+    def annexes(self) -> set[str]:
+        """The annexes of which an alert lives."""
+        return {annex_id for annex_id, keys in self._of_annex.items() if annex_id and keys}
 
     def standing(self) -> frozenset[tuple[Thing, str]]:
         """Things and parts of which an alert is not cleared, or only just."""
@@ -186,8 +198,8 @@ class Ledger:
                 found[key] = placed
         return list(found.values())
 
-    def remember(self, written: "Round", *, now: datetime) -> None:
-        """Take in what was committed."""
+    def remember(self, written: "Round", corrected: Iterable[Incident] = (), *, now: datetime) -> None:
+        """Take in what was committed; `corrected`: incidents that late evidence put right."""
         for key in written.forgotten:
             self._drop(key)
         for alert in written.alerts:
@@ -199,6 +211,7 @@ class Ledger:
                 self._put(alert)
         for incident in written.incidents:
             self.incidents[incident.id] = incident
+        self.incidents |= {incident.id: incident for incident in corrected if incident.id in self.incidents}
         since = now - _REMEMBERED
         self._cleared = {k: a for k, a in self._cleared.items() if a.cleared_at is not None and a.cleared_at > since}
         self.incidents = {

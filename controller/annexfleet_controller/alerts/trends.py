@@ -25,6 +25,8 @@ _LOOK_BACK = timedelta(days=7)
 _QUEUES_LOOK_BACK = timedelta(days=14)
 _SUPPLIES_LOOK_BACK = timedelta(days=90)
 _DISKS_AT_ONCE = 4
+_REST = timedelta(seconds=30)
+"""When no disk was due nobody goes through all of them again so soon."""
 _ANNEXES_AT_ONCE = 2
 """In one look, so that it delays no alert; at one look every 2 s that is 3,600 disks and 3,600 annexes an hour."""
 
@@ -41,14 +43,18 @@ class Trends:
         """People who wait on average in opening hours, by annex and service."""
         self._averages_at: dict[str, datetime] = {}
         self._disks_at: dict[int, datetime] = {}
+        self._disks_rest_until: datetime | None = None
         self._supplies_at: dict[str, datetime] = {}
 
     def renew(self, db: Session, fleet: Fleet, books: Books, *, now: datetime) -> None:
         """Work out a few of those that are due."""
-        filling = (number for number, view in fleet.views.items() if any(map(_is_filling, view.disks.values())))
-        for number in _due(filling, self._disks_at, now - DISKS_EVERY, _DISKS_AT_ONCE):
-            self._disks_at[number] = now
-            self.disk_full_in_s[number] = self._disks(db, number, fleet, now)
+        if self._disks_rest_until is None or now >= self._disks_rest_until:
+            filling = (number for number, view in fleet.views.items() if any(map(_is_filling, view.disks.values())))
+            numbers = _due(filling, self._disks_at, now - DISKS_EVERY, _DISKS_AT_ONCE)
+            for number in numbers:
+                self._disks_at[number] = now
+                self.disk_full_in_s[number] = self._disks(db, number, fleet, now)
+            self._disks_rest_until = None if numbers else now + _REST
         for annex_id in _due(fleet.annexes, self._supplies_at, now - SUPPLIES_EVERY, _ANNEXES_AT_ONCE):
             self._supplies_at[annex_id] = now
             self._supplies(db, annex_id, books, now)

@@ -6,7 +6,7 @@ everybody would seem silent.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, structs
@@ -63,8 +63,12 @@ class Figures(Struct, frozen=True):
 class Watcher:
     """Everything that is known now, and what is concluded from it."""
 
-    def __init__(self, engine: Engine, home: Home, *, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self, engine: Engine, home: Home, *, clock: Clock = SYSTEM, keep_lease: Callable[[Session], None] | None = None
+    ) -> None:
+        """`keep_lease` is called in each transaction that writes, and raises if somebody else watches by now."""
         self.engine = engine
+        self._keep_lease = keep_lease
         self.home = home
         self.clock = clock
         self.fleet = Fleet()
@@ -79,6 +83,7 @@ class Watcher:
             self._cuts = evidence.Cuts(incidents.resolved_since(db, now - evidence.LOOKED_AT_FOR))
         self._pulses = pulses.Follower()
         self._is_first = True
+        self._listening_since: datetime | None = None
         self._claims = False
         """Whether somebody says that something is mended, and waits to hear whether it is."""
         self._readiness: dict[str, AnnexReadiness] = {}
@@ -104,7 +109,7 @@ class Watcher:
             due = self._due_annexes(heard, now, everything=self._is_first or changed)
         verdicts = [*self._judge(due, now), *self._of_controller(told, now)]
         corrections = self._corrections(heard, now)
-        self._write(due, verdicts, onsets, corrections, now)
+        self._write(due, verdicts, onsets, corrections, now, listens=told.listens(now))
         self._is_first = False
 
     # -- hearing ------------------------------------------------------------------------------------------------------
@@ -112,9 +117,12 @@ class Watcher:
     def _hear(self, db: Session, told: Figures, now: datetime) -> tuple[set[str], list[Onset]]:
         """Read anew what moved; the annexes that it touches, and what trouble began at printers."""
         moved = self._pulses.poll(db)
+        since, self._listening_since = self._listening_since, told.ingest_connected
         if self._is_first:
             found = gather.views(db, None, now=now, listening_since=told.ingest_connected)
             return self.fleet.take_in(found, found)
+        if since != told.ingest_connected:
+            self.fleet.could_be_heard_since(told.ingest_connected)
         numbers = {number for pulse in moved for number, kinds in pulse.devices.items() if set(kinds) - {"l"}}
         # A device that was let in, moved or shut out says so by no pulse.
         numbers |= self.books.moved_devices(db, self.fleet, now=now)
@@ -128,7 +136,8 @@ class Watcher:
     # -- judging ------------------------------------------------------------------------------------------------------
 
     def _due_annexes(self, heard: Collection[str], now: datetime, *, everything: bool) -> set[str]:
-        there = set(self.fleet.annexes)
+        # One without any device left is judged for as long as something is still told of it.
+        there = {*self.fleet.annexes, *self.ledger.annexes, *self.judged}
         if everything:
             return there
         due = {annex for annex in there if now >= self._due.get(annex, now)} | set(heard)
@@ -156,8 +165,10 @@ class Watcher:
             # Spread from the first time on, so that not all are judged in the same look.
             spread = timedelta(seconds=len(self._due) % 60) if annex_id not in self._due else timedelta(0)
             self._due[annex_id] = now + JUDGED_EVERY - spread
-        for annex_id in self.judged.keys() - set(self.fleet.annexes):
+        for annex_id in self.judged.keys() - set(self.fleet.annexes) - set(due):
             del self.judged[annex_id]
+            self._due.pop(annex_id, None)
+            self._readiness.pop(annex_id, None)
         return [*verdicts, *self._everywhere(standing, now)]
 
     def _judge_annex(
@@ -213,20 +224,27 @@ class Watcher:
     def _write(
         self,
         due: Collection[str],
-        verdicts: Iterable[Verdict],
+        verdicts: Sequence[Verdict],
         onsets: list[Onset],
         corrections: list[late.Correction],
         now: datetime,
+        *,
+        listens: bool,
     ) -> None:
         judged = {annex_id: self.judged[annex_id] for annex_id in due if annex_id in self.judged}
         stepped, grouped = self._concluded(verdicts, judged, now)
         ready = {a: of.readiness for a, of in judged.items() if self._readiness.get(a) != of.readiness}
         stock = self._new_levels(judged.values(), now)
-        is_noted = self._is_first or bool(ready) or now - self._noted_at >= NOTED_EVERY
+        # While nobody can be heard nobody looks: of that time nothing is known.
+        is_noted = listens and (self._is_first or bool(ready) or now - self._noted_at >= NOTED_EVERY)
+        reopened = {incident.id for incident in grouped.incidents if incident.state == "open"}
+        corrections = [one for one in corrections if one.incident.id not in reopened]
         if not (stepped.after or grouped.incidents or onsets or corrections or stock or is_noted or self._claims):
             return
         began = self.clock.mono()
         with writing(self.engine) as db:
+            if self._keep_lease is not None:
+                self._keep_lease(db)
             written = self.ledger.write(db, stepped, grouped, now=now)
             corrected = evidence.written(db, corrections, now=now)
             settled = claims.step(db, written.live(self.ledger.live), now=now)
@@ -236,7 +254,7 @@ class Watcher:
             was_away = is_noted and readiness.note(db, ready, now=now)
             pulses.add(db, {}, now=now, origin="watch", annexes=_letters(written, corrected, settled, ready))
         self._committed_s = self.clock.mono() - began
-        self.ledger.remember(written, now=now)
+        self.ledger.remember(written, corrected, now=now)
         self._cuts.see([*written.incidents, *corrected])
         self._supplies |= {(row.printer_id, row.supply): row for row in stock}
         self._readiness |= ready
@@ -246,27 +264,43 @@ class Watcher:
             self._readiness.clear()
             self._due.clear()
         if not written.is_empty:
+            self._plan_notices(now)
+
+    def _plan_notices(self, now: datetime) -> None:
+        try:
             planning.plan_notices(self.engine, self.books.ruleset, self.books.calendars, now=now)
+        except Exception:  # the fence between the watch and notices: what is written stands, and is planned again soon
+            log.exception("notices cannot be planned")
 
     def _concluded(
-        self, verdicts: Iterable[Verdict], judged: Mapping[str, Judged], now: datetime
+        self, verdicts: Sequence[Verdict], judged: Mapping[str, Judged], now: datetime
     ) -> tuple[Stepped, grouping.Grouping]:
         """What becomes of alerts and incidents; of incidents nothing, while no alert changed and no minute passed."""
         stepped = self.ledger.step(
             verdicts, judged, rules=self.books.ruleset, calendars=self.books.calendars, province=self.books.province,
-            roles={number: view.role for number, view in self.fleet.views.items()}, now=now,
+            roles=self._roles_of(verdicts), now=now,
         )  # fmt: skip
-        hangs_on = self._hangs_on()
-        stepped = self.ledger.mute(
-            stepped, self.books.maintenances, roles={view.id: view.role for view in self.fleet.views.values()},
-            devices={thing: [device.id for device in of] for thing, of in hangs_on.items()}, now=now,
-        )  # fmt: skip
+        # Looked at every two seconds, so nothing goes through the whole fleet while nothing has to.
+        hangs_on: dict[Thing, tuple[Thing, ...]] | None = None
+        if self.books.maintenances or self.ledger.is_any_muted:
+            hangs_on = self._hangs_on()
+            stepped = self.ledger.mute(
+                stepped, self.books.maintenances, roles={view.id: view.role for view in self.fleet.views.values()},
+                devices={thing: [device.id for device in of] for thing, of in hangs_on.items()}, now=now,
+            )  # fmt: skip
         if not stepped.after and now - self._grouped_at < GROUPED_EVERY:
             return stepped, grouping.Grouping((), {}, ())
+        hangs_on = self._hangs_on() if hangs_on is None else hangs_on
         self._grouped_at = now
         mutes = {rule.id: rule.mutes for rule in self.books.ruleset.rules()}
         grouped = self.ledger.group(stepped, Context(mutes=mutes, hangs_on=hangs_on, fixes=self._fixes()), now=now)
         return stepped, self._ranked(grouped, now)
+
+    def _roles_of(self, verdicts: Iterable[Verdict]) -> dict[int, str]:
+        """The roles of the devices on whose word alone something rests."""
+        views = self.fleet.views
+        numbers = (verdict.numbers[0] for verdict in verdicts if len(verdict.numbers) == 1)
+        return {number: views[number].role for number in numbers if number in views}
 
     def _ranked(self, grouped: grouping.Grouping, now: datetime) -> grouping.Grouping:
         """The same with the rank that each open incident has now."""

@@ -28,7 +28,7 @@ from annexfleet_controller.notify.outcome import Outcome, again
 from annexfleet_controller.notify.plan import stands_no_more
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home, Settings
-from annexfleet_controller.store import annexes, contacts, incidents, notices
+from annexfleet_controller.store import annexes, contacts, figures, incidents, notices
 from annexfleet_controller.store.database import open_database, reading, writing
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ LEASE = timedelta(minutes=3)
 AT_ONCE = 4
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 3600.0
+PLANNING_FAILED_AT = "notices_planning_failed_at_seconds"
 _LOOK_EVERY_S = 1.0
 _PLAN_EVERY_S = 30.0
 
@@ -58,13 +59,25 @@ def run(home: Home, stop: threading.Event, circumstances: Circumstances) -> None
                 try:
                     if sender.clock.mono() >= plan_at:
                         plan_at = sender.clock.mono() + _PLAN_EVERY_S
-                        plan_now(engine, circumstances, now=sender.clock.now())
+                        plan_or_say(engine, circumstances, now=sender.clock.now())
                     while sender.step() and not stop.is_set():
                         pass
                 except SQLAlchemyError as error:
                     log.warning("notices put off, the database fails reason=%s", error)
     finally:
         engine.dispose()
+
+
+def plan_or_say(engine: Engine, circumstances: Circumstances, *, now: datetime) -> None:
+    """`plan_now`; what nobody foresaw is logged and kept for the doctor, and what is queued goes out all the same."""
+    try:
+        plan_now(engine, circumstances, now=now)
+    except SQLAlchemyError:
+        raise
+    except Exception:  # the fence between planning and delivery
+        log.exception("notices cannot be planned")
+        with writing(engine) as db:
+            figures.put(db, {PLANNING_FAILED_AT: now.timestamp()}, now=now)
 
 
 def plan_now(engine: Engine, circumstances: Circumstances, *, now: datetime) -> int:

@@ -38,6 +38,16 @@ def release(db: Session, name: str, owner: str, *, now: datetime, due_at: dateti
     db.execute(update(Job).where(Job.name == name, Job.owner == owner).values(values))
 
 
+def tell(db: Session, name: str, owner: str, *, failed: str) -> None:
+    """Say how a job that is held goes: the error it failed with last, empty if it did not."""
+    db.execute(update(Job).where(Job.name == name, Job.owner == owner).values(failed=failed[:200]))
+
+
+def failed(db: Session, name: str) -> str:
+    """The error with which a job failed last; empty if it did not."""
+    return db.scalar(select(Job.failed).where(Job.name == name)) or ""
+
+
 def leased_until(db: Session, name: str) -> datetime | None:
     """Until when somebody holds a job; None if nobody does."""
     return db.scalar(select(Job.leased_until).where(Job.name == name))
