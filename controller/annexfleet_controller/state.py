@@ -7,6 +7,7 @@ moved since.  Of two values for one reading the newer one counts.
 import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -244,6 +245,12 @@ def printer_identity(annex_id: str, device_id: str, printer: Printer) -> str:
         what = f"address {annex_id} {printer.address}"
     else:
         what = f"local {device_id} {printer.name}"
+    return _digest(what)
+
+
+@lru_cache(maxsize=200_000)
+def _digest(what: str) -> str:
+    """Asked for each printer of each device at every judging of an annex."""
     return hashlib.sha256(what.encode()).hexdigest()[:24]
 
 

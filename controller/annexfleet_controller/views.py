@@ -6,7 +6,7 @@ once.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -77,9 +77,10 @@ class DeviceView(Struct, frozen=True, kw_only=True):
 
     def is_online(self, now: datetime) -> bool:
         """Whether what it told last can be believed to be so now."""
-        if not self.connected or self.heard_at is None:
+        heard_at = self.heard_at
+        if not self.connected or heard_at is None:
             return False
-        return now - self.heard_at < timedelta(seconds=LOST_AFTER_BEATS * self.beat_period_s)
+        return (now - heard_at).total_seconds() < LOST_AFTER_BEATS * self.beat_period_s
 
     def silent_since(self, now: datetime) -> datetime | None:
         """When it was heard last, if it cannot be heard now; None if it can, or never could."""

@@ -66,10 +66,14 @@ class Judged(Struct, frozen=True):
 def judge_annex(
     annex_id: str, of: Iterable[DeviceView], fleet: Fleet, around: Surroundings, *, now: datetime
 ) -> Judged:
-    """Everything that can be concluded of an annex from its devices."""
+    """Everything that can be concluded of an annex from its devices.
+
+    The tracks of `fleet` take in what is known now first: a report of a call must not be judged by the time before it.
+    """
     view = views.annex(annex_id, of, now=now, is_open=around.calendar.is_open(now))
     if not view.devices:  # the last one is gone: there is nothing any more that an alert could be about
         return Judged(view, AnnexReadiness(annex_id, ()), {}, [], [], frozenset(), frozenset())
+    fleet.follow(view)
     lost = lost_together(view.devices, now, around.calendar.is_open, always_on=_always_on(view))
     mains = mains_lost_together(view.devices, now)
     link_cut = around.link_down or (lost.count >= 2 and lost.ratio >= LINE_CUT_RATIO)

@@ -187,9 +187,7 @@ class Watcher:
             supply_days_left=self.trends.supply_days_left,
             standing=standing,
         )
-        judged = judging.judge_annex(annex_id, self.fleet.of_annex(annex_id), self.fleet, around, now=now)
-        self.fleet.follow(judged.view)
-        return judged
+        return judging.judge_annex(annex_id, self.fleet.of_annex(annex_id), self.fleet, around, now=now)
 
     def _everywhere(self, standing: frozenset[tuple[Thing, str]], now: datetime) -> Iterable[Verdict]:
         """Portals as the whole province sees them."""

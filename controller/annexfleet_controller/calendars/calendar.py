@@ -14,6 +14,8 @@ from msgspec import Struct
 from annexfleet_controller import zones
 from annexfleet_controller.calendars.holidays import KNOWN_RAMADANS, Holiday, Ramadan, fixed_on
 
+_NEARLY_ALWAYS = timedelta(days=1)
+"""An annex opened within a day, unless it never closes: looking back further costs thirty times as much."""
 HORIZON_DAYS = 60
 """No opening or closing is looked for beyond."""
 MOST_FORECAST_DAYS = 3660.0
@@ -104,7 +106,10 @@ class Calendar(Struct, frozen=True, dict=True):
         """The start of the span that holds `at`, but at most 60 days back; None while closed."""
         if not self.is_open(at):
             return None
-        return self.spans(at - timedelta(days=HORIZON_DAYS), at + timedelta(microseconds=1))[-1][0]
+        end = at + timedelta(microseconds=1)
+        since = at - _NEARLY_ALWAYS
+        start = self.spans(since, end)[-1][0]
+        return start if start > since else self.spans(at - timedelta(days=HORIZON_DAYS), end)[-1][0]
 
     def opening_days(self, since: datetime, until: datetime) -> int:
         """How many local days have any opening time within [since, until)."""

@@ -51,6 +51,9 @@ def judge_all(
         everything = standing is None or (subject.thing, subject.part) in standing
         values = subject.values
         for compiled in by_kind.get(subject.kind, ()):
+            # Of what nothing is wrong with, whether it is well enough to clear is no question.
+            if not everything and not compiled.raised(values):
+                continue
             level = compiled.level(values)
             if everything or level == "raise":
                 yield _verdict(compiled, subject, level, now)
@@ -68,6 +71,7 @@ class Compiled(NamedTuple):
     """A rule, and its conditions as functions."""
 
     rule: Rule
+    raised: Test
     level: Callable[[Values], Level]
     warning: Test | None
     critical: Test | None
@@ -78,9 +82,11 @@ def _compile(rule: Rule) -> Compiled:
     def optional_test(condition: Condition | None) -> Test | None:
         return None if condition is None else compile_condition(condition, rule.levels)
 
+    raised = compile_condition(rule.raise_when, rule.levels)
     return Compiled(
         rule=rule,
-        level=_leveller(compile_condition(rule.raise_when, rule.levels), optional_test(rule.clear_when)),
+        raised=raised,
+        level=_leveller(raised, optional_test(rule.clear_when)),
         warning=optional_test(rule.warning_when) if rule.severity == "info" else None,
         critical=optional_test(rule.critical_when) if rule.severity != "critical" else None,
         causes=tuple(

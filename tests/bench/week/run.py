@@ -31,7 +31,7 @@ from annexfleet_controller.store.tables.places import Annex as AnnexRow
 
 STEP_S = 30.0
 """The world, the wire and the watch move in such steps."""
-NIGHT_STEP_S = 60.0
+NIGHT_STEP_S = 120.0
 """Where nobody is there and nothing happens."""
 
 
@@ -72,14 +72,14 @@ def live_through(scene: Scene, engine: Engine, path: Path, *, seed: int = 7) -> 
     for printer in (printer for annex in province.annexes for printer in annex.printers):
         printer.toner = max(printer.toner, 0.85)  # nothing runs out but what the script lets run out
     ids = _enrol(engine, scene, province)
-    week = _Week(scene, engine, province, ids, path, Random(seed))  # noqa: S311
+    week = _Week(scene, engine, province=province, ids=ids, path=path, random=Random(seed))
     week.pass_()
     return week.passed
 
 
 class _Week:
     def __init__(
-        self, scene: Scene, engine: Engine, province: Province, ids: dict[str, str], path: Path, random: Random
+        self, scene: Scene, engine: Engine, *, province: Province, ids: dict[str, str], path: Path, random: Random
     ) -> None:
         self._scene = scene
         self._engine = engine
@@ -196,8 +196,7 @@ def _enrol(engine: Engine, scene: Scene, province: Province) -> dict[str, str]:
             calendars.add_holiday(db, scene.holiday, "fête locale", by="bench", now=now)
         if scene.work is not None:
             work = scene.work
-            hour = int(work.at[:2]) + int(work.at[3:]) / 60
-            starts_at = scenes._local(work.day, hour).astimezone(UTC)
+            starts_at = scenes.local(work.day, work.at).astimezone(UTC)
             annex_id = province.annexes[work.annex - 1].id
             maintenance.create(
                 db,

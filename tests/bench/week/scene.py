@@ -138,7 +138,7 @@ def _on(day: int, at: str, annex: int, *case: object) -> Special:
 
 
 WEEK = Scene(
-    first_day=SATURDAY, days=7, annexes=4, devices=44, timelines=TIMELINES,
+    first_day=SATURDAY, days=7, annexes=3, devices=39, timelines=TIMELINES,
     # The clock goes back on Sunday the 15th, Tuesday is a holiday, Ramadan begins on Thursday.
     hours={date(2026, 2, 17): CLOSED, date(2026, 2, 19): SHORT, date(2026, 2, 20): SHORT},
     ramadan=(date(2026, 2, 19), date(2026, 3, 19)), holiday=date(2026, 2, 17),
@@ -146,8 +146,8 @@ WEEK = Scene(
         _on(0, "12:00", 1, "jam", 60, "laser-1"),  # a printer jams while nobody is there
         _on(1, "04:00", 2, "line_cut", 20, "", "line_cut"),
         _on(3, "11:00", 3, "line_cut", 30, "", "line_cut"),  # on the holiday
-        _on(3, "12:00", 4, "paper", 60, "laser-2"),
-        _on(2, "17:00", 1, "printer_off", 930, "laser-2"),  # overnight, and on again on the holiday
+        _on(3, "12:00", 1, "paper", 60, "laser-2"),
+        _on(2, "17:00", 2, "printer_off", 900, "laser-2"),  # overnight, and on again on the holiday
         _on(5, "16:00", 2, "printer_off", 1020, "laser-1"),  # until 09:00, when the annex opens
         _on(4, "14:40", 2, "jam", 20, "laser-2"),  # while there is work
         _on(4, "14:45", 2, "device_off", 20, "guichet-5"),
@@ -157,9 +157,13 @@ WEEK = Scene(
 
 DAY = Scene(
     first_day=date(2026, 2, 16), days=1, annexes=2, devices=22, timelines=(
-        [POWER[0], POWER[1], POWER[3], POWER[6], POWER[7]], [LINE[0], LINE[2], LINE[3], LINE[4], LINE[5], LINE[7]],
+        [*POWER[:2], POWER[3], Case(210, "charger_out", 20, "tablette-1"), Case(215, "probe_lost", 1, "guichet-3")],
+        [
+            LINE[0], Case(85, "printer_off", 30, "laser-1", "unreachable"), LINE[3],
+            Case(220, "cover_open", 1, "laser-2"),
+        ],
     ),
-    hours={}, ramadan=None, holiday=None, specials=(), work=None, from_hour=8.0, to_hour=14.0,
+    hours={}, ramadan=None, holiday=None, specials=(), work=None, from_hour=8.0, to_hour=12.7,
 )  # fmt: skip
 
 
@@ -185,8 +189,7 @@ def placed(scene: Scene) -> list[Placed]:
         if scene.annexes > 2:
             found.append(_placed(EVERYWHERE, 0, opens))
     for special in scene.specials:
-        at = int(special.at[:2]) + int(special.at[3:]) / 60
-        found.append(_placed(special.case, special.annex, _local(special.day, at)))
+        found.append(_placed(special.case, special.annex, local(special.day, special.at)))
     return sorted(found, key=lambda one: one.began)
 
 
@@ -194,7 +197,8 @@ def script(scene: Scene) -> list[Trouble]:
     """The same as the simulator takes it."""
     found = []
     for one in placed(scene):
-        case, after = one.case, (one.began - scene.begins).total_seconds() / 60
+        case = one.case
+        after = (one.began.timestamp() - scene.begins.timestamp()) / 60  # by UTC: the clock may shift between
         device, printer, service = _where(case)
         for annex in range(1, scene.annexes + 1) if one.annex == 0 else [one.annex]:
             trouble = Trouble(
@@ -217,6 +221,11 @@ def _where(case: Case) -> tuple[str, str, str]:
 def _placed(case: Case, annex: int, since: datetime) -> Placed:
     began = (since.astimezone(ZoneInfo("UTC")) + timedelta(minutes=case.after_opening)).astimezone(ZONE)
     return Placed(case, annex, began, (began.astimezone(ZoneInfo("UTC")) + timedelta(minutes=case.minutes)))
+
+
+def local(day: date, at: str) -> datetime:
+    """A moment on the annexes' walls, such as 14:30."""
+    return _local(day, int(at[:2]) + int(at[3:]) / 60)
 
 
 def _local(day: date, hour: float) -> datetime:

@@ -196,4 +196,8 @@ def _put_in_its_place(label: Label, among: list[Label], scene: Scene, province: 
         for other in among
     ):  # fmt: skip
         label = structs.replace(label, optional=True)
+    if scene.work is not None and label.annex_id == province.annexes[scene.work.annex - 1].id:
+        work = scenes.local(scene.work.day, scene.work.at).astimezone(UTC)
+        if work <= label.began <= work + timedelta(minutes=scene.work.minutes):
+            label = structs.replace(label, muted=True)
     return label
