@@ -171,6 +171,24 @@ class IncidentUnknown(NotFound):
     code = "incident_unknown"
 
 
+class AlreadyAcknowledged(Conflict):
+    """Somebody else took it in charge before; `other` in the facts names them."""
+
+    code = "already_acknowledged"
+
+
+class AlreadyOver(Conflict):
+    """An alert that has cleared or an incident that is resolved: nobody need take it in charge."""
+
+    code = "already_over"
+
+
+class NoteWrong(Invalid):
+    """A note that says nothing, or too much."""
+
+    code = "note_wrong"
+
+
 class RuleUnknown(NotFound):
     code = "rule_unknown"
 

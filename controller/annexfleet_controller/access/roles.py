@@ -8,7 +8,9 @@ ROLES: tuple[Role, ...] = get_args(Role)
 Right = Literal[
     "look",  # annexes, devices, printers, queues, their past, live
     "claim_fix",  # say that trouble is mended, which the devices then confirm or not
+    "ask_help",  # say that one cannot mend it
     "own_account",  # one's own password, language and session; open to a one-time password too
+    "acknowledge",  # take trouble in charge, and write notes about it
     "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
@@ -26,7 +28,9 @@ Right = Literal[
 _FROM: dict[Right, Role] = {
     "look": "staff",
     "claim_fix": "staff",
+    "ask_help": "staff",
     "own_account": "staff",
+    "acknowledge": "technician",
     "plan_maintenance": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",

@@ -1,6 +1,7 @@
 """JSON under /api/v1, by noun, for programs and for our own pages."""
 
 from annexfleet_controller.api import (
+    alerts,
     annexes,
     calendars,
     contacts,
@@ -8,6 +9,7 @@ from annexfleet_controller.api import (
     events,
     fixes,
     health,
+    incidents,
     maintenance,
     notices,
     printers,
@@ -20,11 +22,13 @@ from annexfleet_controller.api import (
 )
 
 ROUTERS = (
+    alerts.router,
     annexes.router,
     calendars.router,
     contacts.router,
     devices.router,
     fixes.router,
+    incidents.router,
     maintenance.router,
     notices.router,
     printers.router,

@@ -52,17 +52,17 @@ def claim_fix(
     """Say that it is mended.  Ask with GET what the devices say to it; a repeat meanwhile changes nothing."""
     incident = incidents.get(db, person.scope, incident_id)
     of = alerts.of_incident(db, incident_id)
-    return _out(incident_id, claims.claim_fix(db, incident, of, by=person.name, now=now), now)
+    return claim_out(incident_id, claims.claim_fix(db, incident, of, by=person.name, now=now), now)
 
 
 @router.get("/{incident_id}/fixed")
 def show_fix(incident_id: Id, person: Annotated[Person, Depends(Needs("look"))], db: Db, now: Now) -> ClaimOut:
     """What became of the newest claim: `checking`, `confirmed`, `not_confirmed` or `unknown`."""
     incidents.get(db, person.scope, incident_id)
-    return _out(incident_id, fixes.of_incident(db, incident_id), now)
+    return claim_out(incident_id, fixes.of_incident(db, incident_id), now)
 
 
-def _out(incident_id: int, claim: Claim | None, now: datetime) -> ClaimOut:
+def claim_out(incident_id: int, claim: Claim | None, now: datetime) -> ClaimOut:
     if claim is None:
         return ClaimOut(incident=incident_id)
     return ClaimOut(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, delete, insert, or_, select, update
+from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import AlertUnknown
@@ -36,11 +36,40 @@ def of_incident(db: Session, incident_id: int) -> list[Alert]:
     return [_alert(row) for row in db.scalars(query.order_by(AlertRow.is_effect, AlertRow.opened_at, AlertRow.id))]
 
 
+def effects(
+    db: Session, scope: Scope, incident_ids: Collection[int], *, each: int = 20
+) -> dict[int, tuple[list[Alert], int]]:
+    """By incident the first effects in sight that are not over, the oldest first, and how many there are in all."""
+    found: dict[int, tuple[list[Alert], int]] = {}
+    live = (AlertRow.state != "cleared", AlertRow.is_effect, scope.limit(AlertRow.annex_id))
+    for some in _chunks(sorted(incident_ids)):
+        of = (AlertRow.incident_id.in_(some), *live)
+        place = func.row_number().over(
+            partition_by=AlertRow.incident_id, order_by=(AlertRow.opened_at, AlertRow.id)
+        ).label("place")  # fmt: skip
+        numbered = select(AlertRow.id, place).where(*of).subquery()
+        first = select(AlertRow).join(numbered, numbered.c.id == AlertRow.id).where(numbered.c.place <= each)
+        counts = select(AlertRow.incident_id, func.count()).where(*of).group_by(AlertRow.incident_id)
+        found |= {incident_id: ([], count) for incident_id, count in db.execute(counts) if incident_id is not None}
+        for row in db.scalars(first.order_by(AlertRow.opened_at, AlertRow.id)):
+            if row.incident_id is not None:
+                found[row.incident_id][0].append(_alert(row))
+    return found
+
+
 def by_ids(db: Session, ids: Collection[int]) -> list[Alert]:
     """These alerts, whatever their state, by id; those that were forgotten are missing."""
     rows: list[AlertRow] = []
     for some in _chunks(sorted(ids)):
         rows += db.scalars(select(AlertRow).where(AlertRow.id.in_(some)).order_by(AlertRow.id))
+    return [_alert(row) for row in rows]
+
+
+def in_sight(db: Session, scope: Scope, ids: Collection[int]) -> list[Alert]:
+    """Those of these alerts that a person may see, by id."""
+    rows: list[AlertRow] = []
+    for some in _chunks(sorted(ids)):
+        rows += db.scalars(_seen(scope).where(AlertRow.id.in_(some)).order_by(AlertRow.id))
     return [_alert(row) for row in rows]
 
 
@@ -77,11 +106,19 @@ def listing(
     thing: Thing | None = None,
     acknowledged: bool | None = None,
     search: str = "",
+    alone: bool = False,
     before: tuple[datetime, int] | None = None,
     limit: int = 100,
 ) -> list[Alert]:
-    """Alerts in sight, those that opened last first, from before that moment and id."""
+    """Alerts in sight, those that opened last first, from before that moment and id (see `moment`).
+
+    `alone`: only those that belong to no incident.
+    """
+    # What is pending has not opened yet: it stands where it began.
+    moment_of = func.coalesce(AlertRow.opened_at, AlertRow.since) if "pending" in states else AlertRow.opened_at
     query = _seen(scope).where(AlertRow.state.in_(states))
+    if alone:
+        query = query.where(AlertRow.incident_id.is_(None))
     if annex_id:
         query = query.where(AlertRow.annex_id == annex_id)
     if rule_id:
@@ -100,9 +137,14 @@ def listing(
         query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in columns)))
     if before is not None:
         at, id_ = before
-        query = query.where(or_(AlertRow.opened_at < at, and_(AlertRow.opened_at == at, AlertRow.id < id_)))
-    query = query.order_by(AlertRow.opened_at.desc(), AlertRow.id.desc()).limit(limit)
+        query = query.where(or_(moment_of < at, and_(moment_of == at, AlertRow.id < id_)))
+    query = query.order_by(moment_of.desc(), AlertRow.id.desc()).limit(limit)
     return [_alert(row) for row in db.scalars(query)]
+
+
+def moment(alert: Alert) -> datetime:
+    """By which `listing` orders: when it opened, or began where it has not opened."""
+    return alert.opened_at or alert.since
 
 
 def get(db: Session, scope: Scope, alert_id: int) -> Alert:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, and_, delete, exists, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert, or_, select, true, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import IncidentUnknown
@@ -68,6 +68,8 @@ def listing(
     state: str = "open",
     annex_id: str = "",
     kind: str = "",
+    severity: str = "",
+    acknowledged: bool | None = None,
     before: tuple[float, datetime, int] | None = None,
     limit: int = 100,
 ) -> list[Incident]:
@@ -79,6 +81,11 @@ def listing(
         query = query.where(_touches({annex_id}))
     if kind:
         query = query.where(IncidentRow.kind == kind)
+    if severity:
+        query = query.where(IncidentRow.severity == severity)
+    if acknowledged is not None:
+        taken = IncidentRow.acknowledged_at
+        query = query.where(taken.is_not(None) if acknowledged else taken.is_(None))
     if before is not None:
         score, at, id_ = before
         later = or_(IncidentRow.opened_at < at, and_(IncidentRow.opened_at == at, IncidentRow.id < id_))
@@ -149,6 +156,27 @@ def story(db: Session, incident_id: int, *, limit: int = 500) -> list[Told]:
         Told(row.incident_id, row.at, row.kind, row.by, msgspec.json.decode(row.facts.encode(), type=Facts), row.id)
         for row in rows
     ]
+
+
+def help_asked(db: Session, incident_ids: Collection[int]) -> dict[int, Told]:
+    """Who asked for help last, of those of these incidents where somebody did."""
+    found: dict[int, Told] = {}
+    ids = sorted(incident_ids)
+    for start in range(0, len(ids), 500):
+        query = select(IncidentEvent).where(
+            IncidentEvent.incident_id.in_(ids[start : start + 500]), IncidentEvent.kind == "help_asked"
+        )
+        for row in db.scalars(query.order_by(IncidentEvent.id)):
+            found[row.incident_id] = Told(row.incident_id, row.at, row.kind, row.by, {}, row.id)
+    return found
+
+
+def count_open(db: Session, scope: Scope, *, annex_id: str = "") -> int:
+    """How many incidents in sight are open, without those that maintenance keeps quiet."""
+    seen = _seen(scope).where(IncidentRow.state == "open", IncidentRow.muted.is_(False))
+    if annex_id:
+        seen = seen.where(_touches({annex_id}))
+    return db.scalar(select(func.count()).select_from(seen.subquery())) or 0
 
 
 def prune(db: Session, *, before: datetime, at_most: int) -> int:

@@ -38,6 +38,19 @@ class NewNotice(Struct, frozen=True, kw_only=True):
     dedupe_key: str
 
 
+class Said(Struct, frozen=True, kw_only=True):
+    """That one contact is, or will be, told of an incident."""
+
+    contact: str
+    channel: str
+    """A contact's kind."""
+    what: str
+    state: str
+    at: datetime
+    """When it ended in that state, else when it is due."""
+    reason: str
+
+
 class Claimed(Struct, frozen=True):
     """A notice that is ours to send, with what it is about and whom it goes to."""
 
@@ -227,6 +240,23 @@ def listing(
     rows = db.execute(query.limit(limit)).all()
     items = _items(db, [row.id for row, _ in rows])
     return [(row, name, items.get(row.id, [])) for row, name in rows]
+
+
+def about(db: Session, incident_id: int, *, limit: int = 200) -> list[Said]:
+    """Who was told of an incident, will be, or could not be, oldest first."""
+    query = (
+        select(NoticeRow, NoticeItem, Contact)
+        .join(NoticeItem, NoticeItem.notice_id == NoticeRow.id)
+        .join(Contact, Contact.id == NoticeRow.contact_id)
+        .where(NoticeItem.incident_id == incident_id, NoticeItem.left_out.is_(False))
+    )
+    return [
+        Said(
+            contact=contact.name, channel=contact.kind, what=item.what, state=row.state,
+            at=row.ended_at or row.due_at, reason=row.reason,
+        )
+        for row, item, contact in db.execute(query.order_by(NoticeRow.created_at, NoticeRow.id).limit(limit))
+    ]  # fmt: skip
 
 
 def retry(db: Session, notice_id: int, *, now: datetime) -> NoticeRow:

@@ -2,6 +2,7 @@
 
 from annexfleet_controller.web.pages import (
     admin,
+    alerts,
     annex,
     board,
     calendar,
@@ -9,6 +10,7 @@ from annexfleet_controller.web.pages import (
     contacts,
     device,
     fixing,
+    incidents,
     maintenance,
     own,
     rules,
@@ -18,6 +20,7 @@ from annexfleet_controller.web.pages import (
 
 ROUTERS = (
     admin.router,
+    alerts.router,
     annex.router,
     board.router,
     calendar.router,
@@ -25,6 +28,7 @@ ROUTERS = (
     contacts.router,
     device.router,
     fixing.router,
+    incidents.router,
     maintenance.router,
     own.router,
     rules.router,

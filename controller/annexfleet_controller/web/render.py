@@ -24,6 +24,7 @@ from annexfleet_controller.i18n import formats, readings
 from annexfleet_controller.i18n.catalogues import CODES, Language, language
 from annexfleet_controller.i18n.direction import isolated, plain
 from annexfleet_controller.i18n.guidance import guidance
+from annexfleet_controller.store import database, incidents
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -40,6 +41,8 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
     """A page in the reader's language; with `block` only that part of it, for htmx."""
     of = environment(language_of(request).code)
     person: Person | None = getattr(request.state, "person", None)
+    if "open_incidents" not in context:
+        context["open_incidents"] = _open_incidents(request, person)
     context = (
         {"events": ""}
         | context
@@ -53,6 +56,14 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
     found = of.get_template(template)
     html = "".join(found.blocks[block](found.new_context(context))) if block else found.render(context)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
+
+
+def _open_incidents(request: Request, person: Person | None) -> int | None:
+    """For the menu; None for who has none."""
+    if person is None or person.must_change_password:
+        return None
+    with database.reading(request.app.state.engine) as db:
+        return incidents.count_open(db, person.scope)
 
 
 def _renders(request: Request) -> Renders:

@@ -118,6 +118,24 @@ LOWEST = {
     ("GET", "/api/v1/maintenance/{maintenance_id}"): "staff",
     ("POST", "/api/v1/maintenance/{maintenance_id}/end"): "technician",
     ("PATCH", "/api/v1/maintenance/{maintenance_id}"): "technician",
+    ("GET", "/alerts"): "staff",
+    ("POST", "/alerts/acknowledge"): "technician",
+    ("GET", "/incidents"): "staff",
+    ("GET", "/incidents/{incident_id}"): "staff",
+    ("POST", "/incidents/{incident_id}/acknowledge"): "technician",
+    ("POST", "/incidents/{incident_id}/withdraw"): "technician",
+    ("POST", "/incidents/{incident_id}/note"): "technician",
+    ("POST", "/incidents/{incident_id}/help"): "staff",
+    ("GET", "/api/v1/alerts"): "staff",
+    ("GET", "/api/v1/alerts/{alert_id}"): "staff",
+    ("POST", "/api/v1/alerts/acknowledge"): "technician",
+    ("POST", "/api/v1/alerts/withdraw"): "technician",
+    ("GET", "/api/v1/incidents"): "staff",
+    ("GET", "/api/v1/incidents/{incident_id}"): "staff",
+    ("POST", "/api/v1/incidents/{incident_id}/acknowledge"): "technician",
+    ("POST", "/api/v1/incidents/{incident_id}/withdraw"): "technician",
+    ("POST", "/api/v1/incidents/{incident_id}/note"): "technician",
+    ("POST", "/api/v1/incidents/{incident_id}/help"): "staff",
     ("GET", "/incidents/{incident_id}/fixed"): "staff",
     ("POST", "/incidents/{incident_id}/fixed"): "staff",
     ("GET", "/api/v1/incidents/{incident_id}/fixed"): "staff",
@@ -177,6 +195,11 @@ BODIES = {
     ("POST", "/api/v1/maintenance"): {"json": {"annexes": ["berkane-1"], "reason": "x", "ends_at": LATER}},
     ("POST", "/api/v1/maintenance/{maintenance_id}/end"): {"json": {}},
     ("PATCH", "/api/v1/maintenance/{maintenance_id}"): {"json": {"ends_at": LATER}},
+    ("POST", "/alerts/acknowledge"): {"data": {"incident": "7"}},
+    ("POST", "/incidents/{incident_id}/note"): {"data": {"note": "x"}},
+    ("POST", "/api/v1/alerts/acknowledge"): {"json": {"ids": [7]}},
+    ("POST", "/api/v1/alerts/withdraw"): {"json": {"ids": [7]}},
+    ("POST", "/api/v1/incidents/{incident_id}/note"): {"json": {"note": "x"}},
     ("POST", "/admin/annexes"): {"data": {"id": "berkane-9", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/api/v1/annexes"): {"json": {"id": "berkane-8", "name_fr": "9", "name_ar": "9"}},
     ("POST", "/admin/rules/{rule_id}"): {"data": {"audience": "it", "enabled": "1"}},
@@ -198,12 +221,19 @@ NOTHING_THERE = {
     route
     for route in LOWEST
     if any(
-        f"{{{name}}}" in route[1] for name in ("token_id", "contact_id", "notice_id", "incident_id", "maintenance_id")
+        f"{{{name}}}" in route[1]
+        for name in ("token_id", "contact_id", "notice_id", "alert_id", "incident_id", "maintenance_id")
     )
-} | {("DELETE", "/api/v1/calendars/holidays/{day}")}
+} | {
+    ("DELETE", "/api/v1/calendars/holidays/{day}"),
+    ("POST", "/alerts/acknowledge"),
+    ("POST", "/api/v1/alerts/acknowledge"),
+    ("POST", "/api/v1/alerts/withdraw"),
+}
 """Those that are asked about something that is not there, with a right that would show it."""
 
 NAMES = {
+    "alert_id": "7",
     "annex_id": "berkane-1",
     "code": "residence",
     "contact_id": "7",

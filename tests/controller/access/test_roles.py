@@ -5,7 +5,9 @@ from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
 LOWEST: dict[Right, str] = {
     "look": "staff",
     "claim_fix": "staff",
+    "ask_help": "staff",
     "own_account": "staff",
+    "acknowledge": "technician",
     "plan_maintenance": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",

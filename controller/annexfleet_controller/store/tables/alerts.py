@@ -99,7 +99,8 @@ class IncidentEvent(Base):
     incident_id: Mapped[int] = mapped_column(ForeignKey("incident.id", ondelete="CASCADE"), index=True)
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(String(32))
-    """opened, alert_opened, alert_cleared, alert_reopened, acknowledged, noted, cause_corrected, muted, unmuted,
-    told, fix_claimed, fix_confirmed, fix_not_confirmed, escalated, resolved, reopened, retracted, times_corrected"""
+    """opened, alert_opened, alert_cleared, alert_reopened, acknowledged, handed_back, noted, help_asked,
+    cause_corrected, muted, unmuted, told, fix_claimed, fix_confirmed, fix_not_confirmed, escalated, resolved,
+    reopened, retracted, times_corrected"""
     by: Mapped[str] = mapped_column(String(80), default="")
     facts: Mapped[str] = mapped_column(Text, default="{}")

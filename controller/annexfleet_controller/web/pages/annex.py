@@ -10,6 +10,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.readiness.services import catalogue
 from annexfleet_controller.store import annexes, fleet, readiness
+from annexfleet_controller.web import trouble
 from annexfleet_controller.web.pages import board, maintained
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import standing
@@ -46,6 +47,7 @@ def show(
         block=block if block == "state" else "",
         card=board.card(place, rows, known, stands, now=now, language_code=language.code),
         standing=stands,
+        trouble=trouble.of_annexes(db, person, language, annex_id=place.id).get(place.id, []),
         edit_services_href=f"/annexes/{place.id}/services" if person.may("edit_services") else "",
         devices=sorted(
             ((row, row.presence(now)) for row in rows), key=lambda pair: board.by_urgency(pair[1], pair[0].name)

@@ -16,6 +16,7 @@ from annexfleet_controller.readiness.services import catalogue
 from annexfleet_controller.store import annexes, fleet, readiness
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import Annex
+from annexfleet_controller.web import trouble
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import Standing, standing
 
@@ -108,6 +109,7 @@ def show(
         block=block if block == "annexes" else "",
         cards=cards,
         sums=_sums(cards),
+        trouble=trouble.of_annexes(db, person, language),
         may_create=person.may("create_annexes"),
         may_enrol=person.may("manage_tokens"),
         events="/api/v1/events",

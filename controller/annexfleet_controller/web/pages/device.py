@@ -18,6 +18,7 @@ from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.direction import isolated
 from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.web import trouble
 from annexfleet_controller.web.pages import maintained
 from annexfleet_controller.web.pages.board import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
@@ -141,6 +142,7 @@ def show(
         annex_name=name_of(annexes.get(db, person.scope, row.annex_id), language.code),
         presence=row.presence(now),
         maintained=maintained.on_device(db, row, now=now),
+        alerts=trouble.of_device(db, person, row.id, language),
         groups=groups(told, language),
         unreadable=told.unreadable,
         printers=fleet.printers([row], known),

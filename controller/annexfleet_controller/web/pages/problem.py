@@ -7,4 +7,5 @@ from annexfleet_controller.web import render
 
 
 def show(request: Request, status: int, code: str) -> HTMLResponse:
-    return render.page(request, "problem.html", status=status, code=code)
+    """Asks the database nothing: it may be what failed."""
+    return render.page(request, "problem.html", status=status, code=code, open_incidents=None)
