@@ -51,6 +51,8 @@ class DeviceView(Struct, frozen=True, kw_only=True):
     """When it came and went in the last two hours, oldest first."""
     goodbyes: tuple[datetime, ...] = ()
     """Those of `moves` and before, in the last day, at which it said goodbye."""
+    losses: tuple[datetime, ...] = ()
+    """When it fell silent without a goodbye, in the last day, oldest first."""
     boots: tuple[datetime, ...] = ()
     """When it started in the last day, oldest first, as far as it told."""
     values: dict[str, Value] = {}

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Beat, Change, Gone
-from annexfleet_controller.alerts import watch
+from annexfleet_controller.alerts import backfill, watch
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.identity import upkeep
@@ -31,6 +31,7 @@ from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import (
     alerts,
+    annexes,
     calendars,
     changes,
     configs,
@@ -255,6 +256,20 @@ def forget_trouble(worker: Worker) -> None:
         )
 
 
+def fill_supplies(worker: Worker) -> None:
+    """Levels of the days before they were written down, for annexes of which nothing is known yet."""
+    now = worker.clock.now()
+    with reading(worker.engine) as db:
+        wanting = backfill.wanting(db, [annex.id for annex in annexes.listing(db)])
+    for annex_id in wanting:
+        with reading(worker.engine) as db:
+            days = backfill.supply_days(db, annex_id, now=now)
+        with writing(worker.engine) as db:
+            supplies.note(db, days)
+        if not worker.go_on():
+            return
+
+
 def tell_outside(worker: Worker) -> None:
     """Ask the address outside that notices when nobody asks it any more."""
     if not worker.settings.deadman_url:
@@ -385,6 +400,7 @@ JOBS = (
     Job("fold_history", timedelta(hours=1), fold_history),
     Job("forget_old", timedelta(hours=1), forget_old),
     Job("forget_trouble", timedelta(hours=1), forget_trouble),
+    Job("fill_supplies", timedelta(hours=1), fill_supplies),
     Job("tell_outside", timedelta(minutes=1), tell_outside),
     Job("tend_certificates", timedelta(hours=1), tend_certificates),
     Job("forget_what_passed", timedelta(minutes=1), forget_what_passed),

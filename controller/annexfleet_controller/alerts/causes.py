@@ -2,7 +2,8 @@
 
 - The power cut of an annex explains its line cut, silent devices, unexpected starts, batteries, unreachable printers,
   print queues, portals, queues of people, and that services cannot be provided.
-- A line cut explains silent devices, unreachable printers, portals, silent queues, what piles up on devices, services.
+- A line cut explains silent devices, those that start again (it may have been the power), unreachable printers,
+  portals, silent queues, what piles up on devices, services.
 - A portal that is down everywhere explains that it is down or slow in each annex, and the services that need it.
 - A portal that is down for one annex, a device, a printer or a queue explains the services and the queues of people
   whose repairs (`fixes`) name it.
@@ -40,8 +41,8 @@ _ANNEX_WIDE: dict[IncidentKind, tuple[str, ...]] = {
         "printer.offline", "print.", "portal.down_local", "portal.slow", "queue.", "agent.backlog",
     ),
     "line_cut": (
-        "annex.", "device.offline", "device.flapping", "printer.offline", "portal.down_local", "portal.slow",
-        "queue.silent", "agent.backlog",
+        "annex.", "device.offline", "device.flapping", "reboot.unexpected", "printer.offline", "portal.down_local",
+        "portal.slow", "queue.silent", "agent.backlog",
     ),
 }  # fmt: skip
 _WITHOUT_POWER = frozenset({"unreachable", "powered_off"})
@@ -241,7 +242,9 @@ class _Index:
 
     def _named(self, alert: Alert) -> Iterable[Cause]:
         """What the repairs of its service name, as far as there are alerts about it."""
-        told = fixes_of(alert.facts)
+        # What only degrades services is no part of the smallest set that brings back the blocked ones.
+        told = _read_fixes(str(alert.facts.get("lacks", ""))) if alert.rule_id == "annex.degraded" else ()
+        told = told or fixes_of(alert.facts)
         if not told:
             told = _read_fixes(self._context.fixes.get(alert.thing.id, ""))
         for cause_id, thing in told:

@@ -122,7 +122,9 @@ class Fleet:
         for seen in view.printers:
             if seen.believed:
                 printer = seen.printer
-                self.printer_track(seen.id).see(printer.at, jobs=printer.jobs, pages=printer.pages)
+                processing = printer.state == "processing"
+                track = self.printer_track(seen.id)
+                track.see(printer.at, jobs=printer.jobs, pages=printer.pages, processing=processing)
         for queue in view.queues:
             told = queue.queue
             if queue.believed and not told.stale and not told.missing:

@@ -171,6 +171,7 @@ def _annex_context(
         blocked=by_state.get("blocked", ()) if readiness.services else None,
         degraded=by_state.get("degraded", ()), unknown=by_state.get("unknown", ()),
         fixes=fixes_text(fixes),
+        lacks=fixes_text(fix for service in readiness.services if service.state == "degraded" for fix in service.lacks),
     )  # fmt: skip
 
 

@@ -55,6 +55,8 @@ class Trends:
         for annex_id in _due(fleet.annexes, self._averages_at, now - AVERAGES_EVERY, _ANNEXES_AT_ONCE):
             self._averages_at[annex_id] = now
             self.average_waiting[annex_id] = self._averages(db, annex_id, fleet, books, now)
+            if not self.average_waiting[annex_id]:  # a new annex: look again when there is something to see
+                self._averages_at[annex_id] = now - AVERAGES_EVERY + DISKS_EVERY
 
     def _disks(self, db: Session, number: int, fleet: Fleet, now: datetime) -> dict[str, float]:
         found: dict[str, float] = {}

@@ -304,8 +304,8 @@ class Watcher:
         found: dict[str, str] = {}
         for annex_id, of in self.judged.items():
             for service in of.readiness.services:
-                if service.fix_set:
-                    found[f"{annex_id}/{service.service}"] = fixes_text(service.fix_set)
+                if repairs := service.fix_set or service.lacks:
+                    found[f"{annex_id}/{service.service}"] = fixes_text(repairs)
             if of.readiness.plan:
                 found[annex_id] = fixes_text(fix for remedy in of.readiness.plan for fix in remedy.fixes)
         return found

@@ -84,6 +84,11 @@ class ServiceReadiness(Struct, frozen=True):
     fix_set_proven: bool = True
     """False: so much is broken that the search was given up, and there may be a smaller set (see `fixes`)."""
 
+    @property
+    def lacks(self) -> frozenset[Fix]:
+        """Every repair that would make it stand better, whether or not it can be provided without."""
+        return frozenset(fix for reason in self.reasons for leaf in reason.failing for fix in leaf.fixes)
+
 
 class Remedy(Struct, frozen=True):
     """Repairs that belong together, with what they bring back."""

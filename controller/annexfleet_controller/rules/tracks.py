@@ -11,6 +11,8 @@ _QUEUE_SPAN = timedelta(minutes=30)
 _PRINTER_SPAN = timedelta(minutes=12)
 _GROWS_BY = 3
 """So many more people than half an hour ago count as growth; one or two are chance."""
+_REPORTS_SHIFT_S = 30.0
+"""By so much the moments of two reports may be off, against the figures in them."""
 _ENOUGH = 0.8
 """Share of the span that must have been seen before anything is said."""
 
@@ -32,20 +34,27 @@ class QueueTrack:
             return
         if self._began_at is None:
             self._began_at = at
-        if waiting == 0 or self._was_called(waiting, longest_wait_s, served):
+        elapsed_s = (at - self._seen[-1][0]).total_seconds() if self._seen else 0.0
+        if waiting == 0 or self._was_called(waiting, longest_wait_s, served, elapsed_s):
             self._called_at = at
         self._waiting, self._longest_s, self._served = waiting, longest_wait_s, served
         self._seen.append((at, waiting))
         while self._seen[-1][0] - self._seen[0][0] > _QUEUE_SPAN and len(self._seen) > 2:
             self._seen.popleft()
 
-    def _was_called(self, waiting: float, longest_wait_s: float | None, served: float | None) -> bool:
-        """Somebody left the queue: more were served, fewer wait, or whoever waited longest is no longer there."""
+    def _was_called(self, waiting: float, longest_wait_s: float | None, served: float | None, elapsed_s: float) -> bool:
+        """Somebody left the queue: more were served, fewer wait, or whoever waited longest is no longer there.
+
+        Who stood first and still does has waited longer by as much as has passed; that tells most where few wait and
+        each report finds somebody else, and where as many drop out of the last hour's count as come into it.
+        """
         if served is not None and self._served is not None and served > self._served:
             return True
         if self._waiting is not None and waiting < self._waiting:
             return True
-        return longest_wait_s is not None and self._longest_s is not None and longest_wait_s < self._longest_s
+        if longest_wait_s is None or self._longest_s is None:
+            return False
+        return longest_wait_s < self._longest_s + max(0.0, elapsed_s - _REPORTS_SHIFT_S)
 
     def no_call_s(self, now: datetime) -> float | None:
         """For how long people wait and nobody was called; 0 if nobody waits, None if that is not known yet."""
@@ -69,13 +78,16 @@ class PrinterTrack:
     def __init__(self) -> None:
         self._seen: deque[tuple[datetime, float | None, float | None]] = deque()
         self._moved_at: datetime | None = None
+        self._processes = False
 
-    def see(self, at: datetime, *, jobs: float | None, pages: float | None) -> None:
+    def see(self, at: datetime, *, jobs: float | None, pages: float | None, processing: bool = True) -> None:
         """Take in a newer report; an older one, or a repeat, changes nothing."""
         if self._seen and at <= self._seen[-1][0]:
             return
         before = self._seen[-1][2] if self._seen else None
-        if self._moved_at is None or pages is None or pages != before:
+        begins = processing and not self._processes  # before, it was idle or blocked, and owed no pages
+        self._processes = processing
+        if self._moved_at is None or pages is None or pages != before or begins:
             self._moved_at = at
         self._seen.append((at, jobs, pages))
         while self._seen[-1][0] - self._seen[0][0] > _PRINTER_SPAN and len(self._seen) > 2:
@@ -89,7 +101,7 @@ class PrinterTrack:
         return known[-1][1] > known[0][1]
 
     def still_s(self, now: datetime) -> float | None:
-        """For how long the page counter has not moved; None if the printer tells none."""
+        """For how long it has printed without the page counter moving; None if the printer tells none."""
         if self._moved_at is None or not self._seen or self._seen[-1][2] is None:
             return None
         return max(0.0, (now - self._moved_at).total_seconds())

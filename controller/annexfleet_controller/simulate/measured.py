@@ -126,9 +126,9 @@ class View:
 
     def portal(self) -> Report:
         total, report = self._machine.portal_s, Report()
-        up = self._annex.portal_up
+        up = self._annex.portal_up and self._annex.line_up and not self._machine.probe_lost
         report.put(PORTAL, "portal_up", int(up))
-        report.put(PORTAL, "portal_failed_stage", "none" if up else "http")
+        report.put(PORTAL, "portal_failed_stage", "none" if up else "http" if self._annex.line_up else "dns")
         if not up:
             report.miss(PORTAL, "portal_total_seconds", "timed_out")
             return report
@@ -157,7 +157,7 @@ class View:
         if elsewhere:
             report.put(subject, "printer_source", "probed_elsewhere")
             return
-        if not self._annex.power:
+        if not self._annex.power or not printer.on:
             report.put(subject, "printer_state", "unreachable")
             report.put(subject, "printer_causes", ["unreachable"])
             report.put(subject, "printer_reasons", ["connecting-to-device"])
@@ -182,9 +182,12 @@ class View:
         province = self._province
         for service in SERVICES:
             queue, subject = self._annex.queues[service], f"queue:{service}"
+            if not self._annex.queue_source_up:
+                report.miss(subject, "*", "unreachable", "the source does not answer")
+                continue
             desks = [machine for machine in self._annex.machines if machine.service == service]
             waits = [province.now - came for came in queue.waiting]
-            is_working = is_open(province.local())
+            is_working = is_open(province.local(), province.hours)
             report.put(subject, "queue_waiting_count", len(waits))
             report.put(subject, "queue_longest_wait_seconds", max(waits, default=0.0))
             report.put(subject, "queue_average_wait_seconds", sum(waits) / len(waits) if waits else 0.0)
@@ -208,6 +211,8 @@ def _reasons(printer: Printer) -> tuple[list[str], list[str]]:
     found: list[tuple[str, str]] = []
     if printer.jammed:
         found.append(("media-jam-error", "paper_jam"))
+    if printer.cover_open:
+        found.append(("cover-open-error", "cover_open"))
     if printer.sheets < 1:
         found.append(("media-empty-error", "paper_empty"))
     elif printer.sheets < SHEETS_IN_A_TRAY * _LOW:

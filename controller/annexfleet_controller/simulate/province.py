@@ -35,12 +35,15 @@ class Printer(Struct):
     jobs: deque[list[float]] = field(default_factory=deque)
     """What waits: [moment it came, pages left], oldest first."""
     jammed: bool = False
+    cover_open: bool = False
+    on: bool = True
+    """False: switched off, or its cable is out."""
     refill_at: float | None = None
     """When somebody will have put paper in."""
 
     @property
     def blocked(self) -> bool:
-        return self.jammed or self.sheets < 1 or self.toner <= 0
+        return not self.on or self.jammed or self.cover_open or self.sheets < 1 or self.toner <= 0
 
 
 class Machine(Struct):
@@ -61,6 +64,10 @@ class Machine(Struct):
     running: bool = True
     """False while it has no power."""
     unplugged: bool = False
+    charger_out: bool = False
+    """Somebody carries it about: it has a battery and no mains."""
+    probe_lost: bool = False
+    """Its next look at the portal fails, whatever the portal does."""
     busy: float = 0.1
     """Share of its processors in use."""
     memory: float = 0.4
@@ -92,6 +99,8 @@ class Queue(Struct):
     abandoned: deque[float] = field(default_factory=deque)
     rush: float = 1.0
     """How many times more people come than usual."""
+    halted: bool = False
+    """Nobody is called, though counters are there."""
 
 
 class Annex(Struct):
@@ -104,6 +113,8 @@ class Annex(Struct):
     line_up: bool = True
     power: bool = True
     portal_up: bool = True
+    queue_source_up: bool = True
+    """Whether the system that hands out numbers answers."""
 
     @property
     def printers(self) -> list[Printer]:
@@ -116,6 +127,8 @@ class Province(Struct):
     now: float
     """The world's Unix time in seconds; it may run ahead of, or apart from, the real one."""
     random: Random
+    hours: dict[str, tuple[float, float]] = {}
+    """Opening hours of days that are not as usual, by ISO date, in hours of the local day; the same twice is closed."""
 
     @property
     def machines(self) -> list[Machine]:

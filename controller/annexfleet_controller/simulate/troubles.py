@@ -17,7 +17,7 @@ from annexfleet_controller.simulate.province import SHEETS_IN_A_TRAY, Annex, Mac
 
 Kind = Literal[
     "jam", "paper", "toner_low", "toner_empty", "power_cut", "line_cut", "disk_filling", "queue_rush", "portal_down",
-    "device_off",
+    "device_off", "printer_off", "cover_open", "charger_out", "probe_lost", "queue_stalled", "queue_source_down",
 ]  # fmt: skip
 
 _CLEANED, _FULL = 0.55, 0.985
@@ -154,10 +154,40 @@ def _queue_rush(annex: Annex, trouble: Trouble, far: float | None) -> None:
     queue.rush = _RUSH if far is not None else 1.0
 
 
+def _queue_stalled(annex: Annex, trouble: Trouble, far: float | None) -> None:
+    queue = annex.queues.get(trouble.service) or next(iter(annex.queues.values()))
+    queue.halted = far is not None
+
+
+def _queue_source_down(annex: Annex, trouble: Trouble, far: float | None) -> None:
+    annex.queue_source_up = far is None
+
+
+def _printer_off(annex: Annex, trouble: Trouble, far: float | None) -> None:
+    for printer in _printer(annex, trouble.printer):
+        printer.on = far is None
+
+
+def _cover_open(annex: Annex, trouble: Trouble, far: float | None) -> None:
+    for printer in _printer(annex, trouble.printer):
+        printer.cover_open = far is not None
+
+
+def _charger_out(annex: Annex, trouble: Trouble, far: float | None) -> None:
+    for machine in _machine(annex, trouble.device):
+        machine.charger_out = far is not None
+
+
+def _probe_lost(annex: Annex, trouble: Trouble, far: float | None) -> None:
+    for machine in _machine(annex, trouble.device):
+        machine.probe_lost = far is not None
+
+
 _EFFECTS = {
     "jam": _jam, "paper": _paper, "toner_low": _toner_low, "toner_empty": _toner_empty, "power_cut": _power_cut,
     "line_cut": _line_cut, "portal_down": _portal_down, "disk_filling": _disk_filling, "queue_rush": _queue_rush,
-    "device_off": _device_off,
+    "device_off": _device_off, "printer_off": _printer_off, "cover_open": _cover_open, "charger_out": _charger_out,
+    "probe_lost": _probe_lost, "queue_stalled": _queue_stalled, "queue_source_down": _queue_source_down,
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import IncidentUnknown
+from annexfleet_controller.store import facts
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import AlertRow, IncidentAnnex, IncidentEvent, IncidentRow
 from annexfleet_controller.things import Facts, Incident, Rank, Thing
@@ -140,7 +141,7 @@ def tell(db: Session, lines: Iterable[Told]) -> None:
     rows = [
         {
             "incident_id": line.incident_id, "at": line.at, "kind": line.kind, "by": line.by,
-            "facts": msgspec.json.encode(line.facts).decode(),
+            "facts": facts.written(line.facts),
         }
         for line in lines
     ]  # fmt: skip
@@ -223,7 +224,7 @@ def _values(incident: Incident) -> dict[str, Any]:
     return values | {
         "thing_kind": incident.thing.kind,
         "thing_id": incident.thing.id,
-        "facts": msgspec.json.encode(incident.facts).decode(),
+        "facts": facts.written(incident.facts),
         "score": incident.rank.score,
         "rank": msgspec.json.encode(incident.rank).decode(),
     }

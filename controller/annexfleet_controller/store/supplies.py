@@ -61,6 +61,12 @@ def note(db: Session, rows: Iterable[SupplyDay]) -> None:
     bulk.insert_missing(db, SupplyDayRow, _KEY, _COLUMNS, [unknown[key] for key in sorted(unknown)])
 
 
+def days_kept(db: Session, annex_id: str) -> int:
+    """On how many days levels of an annex were written down."""
+    query = select(func.count(SupplyDayRow.day.distinct())).where(SupplyDayRow.annex_id == annex_id)
+    return db.scalar(query) or 0
+
+
 def series(db: Session, scope: Scope, *, since: date, annex_id: str = "") -> list[SupplyDay]:
     """Every day of every supply in sight from `since` on: by annex, printer and supply, the oldest day first."""
     query = (

@@ -112,3 +112,12 @@ def test_nothing_leaves_its_range_within_a_day(province: Province):
         for printer in annex.printers:
             assert 0 <= printer.toner <= 1
             assert printer.sheets >= 0
+
+
+def test_a_day_with_hours_of_its_own():
+    hours = {"2026-11-23": (9.0, 15.0), "2026-11-24": (0.0, 0.0)}
+
+    assert day.is_open(datetime(2026, 11, 23, 14, 59, tzinfo=PROVINCE), hours)
+    assert not day.is_open(datetime(2026, 11, 23, 15, 0, tzinfo=PROVINCE), hours)
+    assert not day.is_open(datetime(2026, 11, 24, 11, 0, tzinfo=PROVINCE), hours)
+    assert day.arrivals_per_hour(datetime(2026, 11, 23, 9, 5, tzinfo=PROVINCE), hours) > 0

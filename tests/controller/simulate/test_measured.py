@@ -96,3 +96,31 @@ def test_moments_are_told_in_the_devices_own_time(province: Province):
 def _with_printer(province: Province) -> tuple[Annex, Machine]:
     annex = province.annexes[0]
     return annex, next(machine for machine in annex.machines if machine.printers)
+
+
+def test_a_cut_line_shows_in_the_look_at_the_portal(province: Province):
+    annex, machine = _with_printer(province)
+    annex.line_up = False
+
+    readings = View(province, annex, machine).portal().readings["portal:e-services"]
+
+    assert (readings["portal_up"], readings["portal_failed_stage"]) == (0, "dns")
+
+
+def test_a_printer_that_is_off_cannot_be_reached(province: Province):
+    annex, machine = _with_printer(province)
+    machine.printers[0].on = False
+
+    readings = View(province, annex, machine).printers().readings[f"printer:{machine.printers[0].name}"]
+
+    assert readings["printer_causes"] == ["unreachable"]
+
+
+def test_a_queue_system_that_does_not_answer_is_told_as_a_problem(province: Province):
+    annex = province.annexes[0]
+    annex.queue_source_up = False
+
+    report = View(province, annex, annex.machines[0]).queues()
+
+    assert report.readings == {}
+    assert report.codes()["queue:residence"] == {"*": "unreachable"}

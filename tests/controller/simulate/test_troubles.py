@@ -55,6 +55,12 @@ def test_no_daily_trouble_on_a_sunday(province: Province):
         ("portal_down", lambda a: not a.portal_up),
         ("device_off", lambda a: not a.machines[0].running),
         ("queue_rush", lambda a: any(queue.rush > 1 for queue in a.queues.values())),
+        ("printer_off", lambda a: not a.printers[0].on),
+        ("cover_open", lambda a: a.printers[0].cover_open),
+        ("charger_out", lambda a: not a.machines[0].on_mains),
+        ("probe_lost", lambda a: a.machines[0].probe_lost),
+        ("queue_stalled", lambda a: any(queue.halted for queue in a.queues.values())),
+        ("queue_source_down", lambda a: not a.queue_source_up),
         ("disk_filling", lambda a: a.machines[0].disk_used / a.machines[0].disk_bytes > 0.95),
     ],
 )

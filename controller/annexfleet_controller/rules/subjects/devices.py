@@ -14,7 +14,10 @@ _FLAPS_WITHIN = timedelta(minutes=30)
 _FIRST_BOOT_GRACE = timedelta(minutes=10)
 _MORNING = timedelta(minutes=45)
 """After opening, machines are being started; a start within it is nobody's surprise."""
-_BOOT_TOLD_WITHIN = timedelta(hours=1)
+_BOOT_TOLD_WITHIN = timedelta(minutes=25)
+"""Less than an incident lingers after its cause: starts that a power cut explains end with it."""
+_SILENCE_TOLD_AFTER = timedelta(minutes=5)
+"""Of a device that was silent for so long an alert was opened, of it or of its annex; its start is the end of that."""
 
 
 class DeviceContext(Struct, frozen=True):
@@ -39,6 +42,7 @@ def of_device(view: DeviceView, context: DeviceContext, *, now: datetime) -> lis
     thing = Thing("device", view.id)
     facts: Facts = {"device": view.name, "role": view.role}
     values: Values = dict(view.values) if online else {}
+    boots: list[datetime] = []
     values |= {
         "online": online,
         "silent": None if view.heard_at is None else silent_since is not None,
@@ -64,6 +68,8 @@ def of_device(view: DeviceView, context: DeviceContext, *, now: datetime) -> lis
         }
     at = view.told_at or view.heard_at or view.enrolled_at
     since = {} if silent_since is None else {"silent": silent_since, "silent_seconds": silent_since}
+    if online and boots:
+        since["unexpected_boot"] = boots[-1]
     if view.mains_at is not None:
         since["battery_on_mains"] = view.mains_at
     if view.config_wanted_at is not None:
@@ -112,7 +118,8 @@ def _unseen_days(silent_since: datetime | None, calendar: Calendar, now: datetim
 
 
 def _unexpected_boots(view: DeviceView, calendar: Calendar) -> list[datetime]:
-    """Starts within opening hours, not in the morning, of a machine that had not been switched off in order."""
+    """Starts within opening hours, not in the morning, of a machine that had neither been switched off in order nor been
+    silent for so long that this was told already."""
     found = []
     for at in view.boots:
         opened_at = calendar.opened_at(at)
@@ -120,5 +127,13 @@ def _unexpected_boots(view: DeviceView, calendar: Calendar) -> list[datetime]:
             continue
         if any(timedelta(0) <= at - goodbye < timedelta(minutes=30) for goodbye in view.goodbyes):
             continue
+        lost_at = max((loss for loss in view.losses if loss <= at), default=None)
+        if lost_at is not None and at - lost_at >= _SILENCE_TOLD_AFTER and not _came_between(view, lost_at, at):
+            continue
         found.append(at)
     return found
+
+
+def _came_between(view: DeviceView, lost_at: datetime, at: datetime) -> bool:
+    """Whether it was heard again after that loss, before that moment."""
+    return any(lost_at < move < at for move in view.moves)

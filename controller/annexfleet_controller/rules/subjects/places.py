@@ -106,7 +106,8 @@ def estimated_wait_s(queue: state.Queue) -> float | None:
     """How long somebody who comes now will wait: as many as wait, at the pace of the last hour; at least as long as
     the longest has waited already.  None if neither is known."""
     paced = None
-    if queue.waiting is not None and queue.served_last_hour:
+    # Fewer than one in an hour is no pace, and one that is next to nothing would make the wait infinite.
+    if queue.waiting is not None and queue.served_last_hour is not None and queue.served_last_hour >= 1:
         paced = queue.waiting / queue.served_last_hour * 3600
     if queue.waiting == 0:
         return 0.0
@@ -115,7 +116,7 @@ def estimated_wait_s(queue: state.Queue) -> float | None:
 
 
 def _per_counter(queue: state.Queue) -> float | None:
-    if queue.waiting is None or not queue.counters_open:
+    if queue.waiting is None or queue.counters_open is None or queue.counters_open < 1:
         return None
     return queue.waiting / queue.counters_open
 
@@ -143,6 +144,8 @@ class AnnexContext(Struct, frozen=True):
     unknown: Sequence[str]
     fixes: str = ""
     """The smallest set of repairs, as `cause@kind:id`, with commas."""
+    lacks: str = ""
+    """The same of everything that only degrades services."""
     ingest_listens: bool = True
     """Whether silence means anything: false while the controller itself hears nobody."""
 
@@ -167,7 +170,9 @@ def of_annex(view: AnnexView, context: AnnexContext) -> Subject:
         since |= {"silent_together_count": context.lost_since, "silent_together_ratio": context.lost_since}
     if context.mains_lost_since is not None:
         since["mains_lost_together_count"] = context.mains_lost_since
-    facts: Facts = {"services": ",".join(context.blocked or ()), "fixes": context.fixes}
+    facts: Facts = {"services": ",".join(context.blocked or context.degraded), "fixes": context.fixes}
+    if context.lacks:
+        facts["lacks"] = context.lacks
     numbers = context.mains_numbers or context.lost_numbers
     return Subject(
         kind="annex", thing=Thing("annex", view.id), annex_id=view.id, values=values, since=since, at=view.at,

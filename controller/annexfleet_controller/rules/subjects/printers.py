@@ -49,7 +49,8 @@ def of_printer(view: PrinterView, context: PrinterContext, *, annex_id: str, now
             "printer_unreachable": printer.state == "unreachable" or "unreachable" in printer.causes,
             "asleep": "sleep_or_warmup" in printer.causes,
             "printer_jobs_count": printer.jobs,
-            "printer_oldest_job_age_seconds": printer.oldest_job_age_s,
+            # Where nothing waits there is no oldest document: devices then tell none, or the one of before.
+            "printer_oldest_job_age_seconds": 0.0 if printer.jobs == 0 else printer.oldest_job_age_s,
             "printer_processing": processing,
             "printer_accepting": printer.accepting,
             "printer_paused": printer.paused,
