@@ -127,10 +127,16 @@ def ask_help(db: Session, scope: Scope, incident_id: int, *, by: str, now: datet
     return incident
 
 
-def _open_and_whole(db: Session, scope: Scope, incident_id: int) -> None:
+def whole(db: Session, scope: Scope, incident_id: int) -> Incident:
+    """An incident all of which is in sight."""
     incident = incidents.get(db, scope, incident_id)
     if not is_whole_in_sight(scope, incident):
         raise Forbidden(f"incident {incident_id} reaches beyond one's annexes")
+    return incident
+
+
+def _open_and_whole(db: Session, scope: Scope, incident_id: int) -> None:
+    incident = whole(db, scope, incident_id)
     if incident.state != "open":
         raise AlreadyOver(f"incident {incident_id} is over")
 

@@ -79,7 +79,7 @@ def listing(
     if state:
         query = query.where(IncidentRow.state == state)
     if annex_id:
-        query = query.where(_touches({annex_id}))
+        query = query.where(_touches(_in_sight(scope, annex_id)))
     if kind:
         query = query.where(IncidentRow.kind == kind)
     if severity:
@@ -176,7 +176,7 @@ def count_open(db: Session, scope: Scope, *, annex_id: str = "") -> int:
     """How many incidents in sight are open, without those that maintenance keeps quiet."""
     seen = _seen(scope).where(IncidentRow.state == "open", IncidentRow.muted.is_(False))
     if annex_id:
-        seen = seen.where(_touches({annex_id}))
+        seen = seen.where(_touches(_in_sight(scope, annex_id)))
     return db.scalar(select(func.count()).select_from(seen.subquery())) or 0
 
 
@@ -198,6 +198,11 @@ def _ordered() -> Select[IncidentRow]:
 def _seen(scope: Scope) -> Select[IncidentRow]:
     """Every query of a person starts here: an incident is in sight of who sees one of its annexes."""
     return select(IncidentRow).where(true() if scope.annexes is None else _touches(scope.annexes))
+
+
+def _in_sight(scope: Scope, annex_id: str) -> set[str]:
+    """Whether something reaches into an annex is told to nobody who does not see that annex."""
+    return {annex_id} if scope.covers(annex_id) else set()
 
 
 def _touches(annex_ids: Collection[str]) -> ColumnElement[bool]:

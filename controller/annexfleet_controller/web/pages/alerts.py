@@ -122,6 +122,6 @@ def _over(db: Session, person: Person, now: datetime, annex_id: str) -> Sequence
     """What ended of late, the last first."""
     found = [
         one for one in incidents.recent(db, person.scope, since=now - _RECENT)
-        if one.state == "resolved" and (not annex_id or annex_id in one.annexes)
+        if one.state == "resolved" and (not annex_id or (annex_id in one.annexes and person.scope.covers(annex_id)))
     ]  # fmt: skip
     return sorted(found, key=lambda one: (one.resolved_at or now, one.id), reverse=True)[:_RECENT_AT_MOST]
