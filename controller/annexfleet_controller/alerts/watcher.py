@@ -45,6 +45,7 @@ GROUPED_EVERY = timedelta(seconds=60)
 """Ranks grow with time, and what a cause explained may come to stand for itself."""
 NOTED_EVERY = timedelta(seconds=60)
 """That somebody looks at readiness is itself remembered, so that a time in which nobody did is unknown."""
+FORGETS_EVERY = timedelta(hours=1)
 LISTENS_WITHIN = timedelta(seconds=60)
 """Ingest tells every few seconds that it listens."""
 
@@ -91,6 +92,7 @@ class Watcher:
         self._ripened_at = self._grouped_at = self._noted_at = now
         self._supplies: dict[tuple[str, str], SupplyDay] = {}
         self._complained: set[str] = set()
+        self._forgot_at = now
         self._committed_s = 0.0
         """How long the last transaction took."""
 
@@ -111,6 +113,7 @@ class Watcher:
         corrections = self._corrections(heard, now)
         self._write(due, verdicts, onsets, corrections, now, listens=told.listens(now))
         self._is_first = False
+        self._forget_old(now)
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 
@@ -132,6 +135,14 @@ class Watcher:
             return set(), []
         found = gather.views(db, numbers, now=now, listening_since=told.ingest_connected)
         return self.fleet.take_in(numbers, found)
+
+    def _forget_old(self, now: datetime) -> None:
+        if now - self._forgot_at < FORGETS_EVERY:
+            return
+        is_new_day, self._forgot_at = now.date() != self._forgot_at.date(), now
+        self.fleet.forget_old(now, is_new_day=is_new_day)
+        yesterday = (now - timedelta(days=1)).date()
+        self._supplies = {what: row for what, row in self._supplies.items() if row.day >= yesterday}
 
     # -- judging ------------------------------------------------------------------------------------------------------
 
@@ -263,7 +274,7 @@ class Watcher:
         if was_away and not self._is_first:  # nobody looked for a while: every annex has to be noted anew
             self._readiness.clear()
             self._due.clear()
-        if not written.is_empty:
+        if written.incidents:  # what else makes notices due, the sender finds by itself
             self._plan_notices(now)
 
     def _plan_notices(self, now: datetime) -> None:
