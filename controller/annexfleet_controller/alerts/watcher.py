@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, structs
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import zones
@@ -227,7 +228,12 @@ class Watcher:
             for cut in self._cuts.due(heard, now=now):
                 calendar = self.books.calendar(cut.annex_id)
                 devices = self.fleet.of_annex(cut.annex_id)
-                found.append(evidence.correct(db, cut, devices, calendar=calendar, now=now))
+                try:
+                    found.append(evidence.correct(db, cut, devices, calendar=calendar, now=now))
+                except SQLAlchemyError:
+                    raise
+                except Exception:  # the fence between cuts: what a device told of one must not end the watch
+                    log.exception("cut cannot be looked at again incident=%s", cut.id)
         return [correction for correction in found if correction.kind or correction.past]
 
     # -- writing ------------------------------------------------------------------------------------------------------
