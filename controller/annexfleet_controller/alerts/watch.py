@@ -63,7 +63,7 @@ class Holder:
     @property
     def pause_s(self) -> float:
         """How long until the next look: longer after each that failed, for then everything is read anew."""
-        return min(EVERY_S * 2**self._failures, LONGEST_PAUSE_S)
+        return min(EVERY_S * 2.0**self._failures, LONGEST_PAUSE_S)
 
     def turn(self) -> bool:
         """One look, if the lease is ours; whether it was.  What fails is logged, and all is read anew the next time."""

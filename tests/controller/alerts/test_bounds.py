@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from sqlalchemy import Engine
 
 from annexfleet_controller import state
 from annexfleet_controller.alerts import fleet as fleets
@@ -12,6 +13,8 @@ from annexfleet_controller.alerts.fleet import Fleet
 from annexfleet_controller.alerts.ledger import Ledger, _is_news
 from annexfleet_controller.calendars import ALWAYS_OPEN
 from annexfleet_controller.rules.ruleset import Ruleset
+from annexfleet_controller.store import incidents
+from annexfleet_controller.store.database import writing
 from annexfleet_controller.things import Incident, Rank, Thing, Verdict
 from annexfleet_controller.views import AnnexView, DeviceView, PrinterView
 
@@ -121,3 +124,18 @@ def test_a_device_that_makes_up_names_is_not_believed_for_long(caplog: pytest.Lo
     fleet.forget_old(NOW + timedelta(days=1), is_new_day=True)
     fleet.take_in([1], {1: device([printer("real", [], NOW), printer("new", [], NOW)])})
     assert len(fleet.views[1].printers) == 2
+
+
+def test_of_a_very_long_story_the_end_is_told(sqlite_engine: Engine):
+    incident = Incident(
+        key="printer:p", kind="printer", cause="paper_jam", annex_id="", thing=Thing("printer", "p"), began_at=NOW,
+        opened_at=NOW,
+    )  # fmt: skip
+    with writing(sqlite_engine) as db:
+        [saved] = incidents.save(db, [incident])
+        lines = [incidents.Told(saved.id, NOW + timedelta(minutes=n), "alert_reopened") for n in range(9)]
+        incidents.tell(db, [*lines, incidents.Told(saved.id, NOW + timedelta(minutes=9), "resolved")])
+        story = incidents.story(db, saved.id, limit=3)
+
+    assert [line.at.minute for line in story] == [37, 38, 39]
+    assert story[-1].kind == "resolved"
