@@ -22,7 +22,9 @@ EVERY_S = 2.0
 _JOB = "watch_alerts"
 _LEASE = timedelta(seconds=60)
 _RENEW = timedelta(seconds=20)
-_LONGEST_PAUSE = timedelta(minutes=5)
+LONGEST_PAUSE_S = 16.0
+"""After looks that failed; short enough to keep the lease."""
+_LONGEST_STOP = timedelta(minutes=5)
 """After a longer one pulses may be missed, for they are kept for ten minutes."""
 
 
@@ -35,7 +37,7 @@ def run(home: Home, stop: threading.Event, *, clock: Clock = SYSTEM) -> None:
     engine = open_database(home.database_url)
     holder = Holder(engine, home, clock=clock)
     try:
-        while not stop.wait(EVERY_S):
+        while not stop.wait(holder.pause_s):
             holder.turn()
         holder.let_go()
     finally:
@@ -54,8 +56,14 @@ class Holder:
         """When the lease has to be held for longer; None while it is not ours."""
         self.watcher: Watcher | None = None
         self._looked_at: datetime | None = None
+        self._failures = 0
         self._failed = ""
         """What error the last look ended with; the doctor tells."""
+
+    @property
+    def pause_s(self) -> float:
+        """How long until the next look: longer after each that failed, for then everything is read anew."""
+        return min(EVERY_S * 2.0**self._failures, LONGEST_PAUSE_S)
 
     def turn(self) -> bool:
         """One look, if the lease is ours; whether it was.  What fails is logged, and all is read anew the next time."""
@@ -67,17 +75,17 @@ class Holder:
             if self.watcher is None:
                 self.watcher = Watcher(self._engine, self._home, clock=self._clock, keep_lease=self._keep_lease)
             self.watcher.tick()
-            self._failed = ""
+            self._failed, self._failures = "", 0
         except LeaseLost:
             log.warning("watch taken over by another worker")
             self.watcher = self._renew_at = None
             return False
         except SQLAlchemyError as error:
             log.warning("watch put off, the database fails reason=%s", error)
-            self.watcher, self._failed = None, type(error).__name__
+            self._give_up(error)
         except Exception as error:  # the fence: nothing that a device told may end the watch
             log.exception("watch failed")
-            self.watcher, self._failed = None, type(error).__name__
+            self._give_up(error)
         return True
 
     def let_go(self) -> None:
@@ -90,11 +98,15 @@ class Holder:
         except SQLAlchemyError as error:
             log.info("lease runs out by itself reason=%s", error)
 
+    def _give_up(self, error: Exception) -> None:
+        self.watcher, self._failed = None, type(error).__name__
+        self._failures = min(self._failures + 1, 10)
+
     def _mind_the_clock(self) -> None:
         """What was planned by a clock that was ahead would wait for it, and a long stop has missed what happened."""
         now, before = self._clock.now(), self._looked_at
         self._looked_at = now
-        if self.watcher is not None and before is not None and not timedelta(0) <= now - before <= _LONGEST_PAUSE:
+        if self.watcher is not None and before is not None and not timedelta(0) <= now - before <= _LONGEST_STOP:
             log.warning("watch reads all anew seconds_since_last_look=%.0f", (now - before).total_seconds())
             self.watcher = None
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, structs
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import zones
@@ -45,6 +46,7 @@ GROUPED_EVERY = timedelta(seconds=60)
 """Ranks grow with time, and what a cause explained may come to stand for itself."""
 NOTED_EVERY = timedelta(seconds=60)
 """That somebody looks at readiness is itself remembered, so that a time in which nobody did is unknown."""
+FORGETS_EVERY = timedelta(hours=1)
 LISTENS_WITHIN = timedelta(seconds=60)
 """Ingest tells every few seconds that it listens."""
 
@@ -91,6 +93,7 @@ class Watcher:
         self._ripened_at = self._grouped_at = self._noted_at = now
         self._supplies: dict[tuple[str, str], SupplyDay] = {}
         self._complained: set[str] = set()
+        self._forgot_at = now
         self._committed_s = 0.0
         """How long the last transaction took."""
 
@@ -111,6 +114,7 @@ class Watcher:
         corrections = self._corrections(heard, now)
         self._write(due, verdicts, onsets, corrections, now, listens=told.listens(now))
         self._is_first = False
+        self._forget_old(now)
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 
@@ -132,6 +136,14 @@ class Watcher:
             return set(), []
         found = gather.views(db, numbers, now=now, listening_since=told.ingest_connected)
         return self.fleet.take_in(numbers, found)
+
+    def _forget_old(self, now: datetime) -> None:
+        if now - self._forgot_at < FORGETS_EVERY:
+            return
+        is_new_day, self._forgot_at = now.date() != self._forgot_at.date(), now
+        self.fleet.forget_old(now, is_new_day=is_new_day)
+        yesterday = (now - timedelta(days=1)).date()
+        self._supplies = {what: row for what, row in self._supplies.items() if row.day >= yesterday}
 
     # -- judging ------------------------------------------------------------------------------------------------------
 
@@ -214,7 +226,12 @@ class Watcher:
             for cut in self._cuts.due(heard, now=now):
                 calendar = self.books.calendar(cut.annex_id)
                 devices = self.fleet.of_annex(cut.annex_id)
-                found.append(evidence.correct(db, cut, devices, calendar=calendar, now=now))
+                try:
+                    found.append(evidence.correct(db, cut, devices, calendar=calendar, now=now))
+                except SQLAlchemyError:
+                    raise
+                except Exception:  # the fence between cuts: what a device told of one must not end the watch
+                    log.exception("cut cannot be looked at again incident=%s", cut.id)
         return [correction for correction in found if correction.kind or correction.past]
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -261,7 +278,7 @@ class Watcher:
         if was_away and not self._is_first:  # nobody looked for a while: every annex has to be noted anew
             self._readiness.clear()
             self._due.clear()
-        if not written.is_empty:
+        if written.incidents:  # what else makes notices due, the sender finds by itself
             self._plan_notices(now)
 
     def _plan_notices(self, now: datetime) -> None:

@@ -150,12 +150,12 @@ def tell(db: Session, lines: Iterable[Told]) -> None:
 
 
 def story(db: Session, incident_id: int, *, limit: int = 500) -> list[Told]:
-    """What happened to an incident, oldest first."""
+    """What happened to an incident, oldest first; of a very long story the end."""
     query = select(IncidentEvent).where(IncidentEvent.incident_id == incident_id)
-    rows = db.scalars(query.order_by(IncidentEvent.at, IncidentEvent.id).limit(limit))
+    newest = db.scalars(query.order_by(IncidentEvent.at.desc(), IncidentEvent.id.desc()).limit(limit)).all()
     return [
         Told(row.incident_id, row.at, row.kind, row.by, msgspec.json.decode(row.facts.encode(), type=Facts), row.id)
-        for row in rows
+        for row in reversed(newest)
     ]
 
 

@@ -7,7 +7,9 @@ import pytest
 from sqlalchemy import Engine
 from tests.controller.alerts.test_watcher import OPEN_AT, Place, begun
 
-from annexfleet_controller.alerts.watch import Holder
+from annexfleet_controller.alerts import evidence
+from annexfleet_controller.alerts.trends import Trends
+from annexfleet_controller.alerts.watch import EVERY_S, LONGEST_PAUSE_S, Holder
 from annexfleet_controller.alerts.watcher import Watcher
 from annexfleet_controller.notify import planning
 from annexfleet_controller.store import alerts, devices, incidents, jobs, readiness
@@ -185,7 +187,32 @@ def test_a_watch_that_fails_says_so_and_goes_on_once_it_can(place: Place, monkey
         place.pass_time(60)
         with reading(place.engine) as db:
             assert jobs.failed(db, "watch_alerts") == "KeyError"
+        place.pass_time(300)
+        assert place.holder.pause_s == LONGEST_PAUSE_S
     place.pass_time(60)
+    assert place.holder.pause_s == EVERY_S
 
     with reading(place.engine) as db:
         assert jobs.failed(db, "watch_alerts") == ""
+
+
+def test_a_past_or_a_trend_that_cannot_be_worked_out_does_not_end_the_watch(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+):
+    def failing(*_: object, **__: object) -> None:
+        raise ValueError("a device said something that nobody thought of")
+
+    monkeypatch.setattr(evidence, "correct", failing)
+    monkeypatch.setattr(Trends, "_disks", failing)
+    monkeypatch.setattr(Trends, "_supplies", failing)
+    monkeypatch.setattr(Trends, "_averages", failing)
+    place.change(5, "disk", {"disk:/": {"disk_used_ratio": 0.7, "disk_free_bytes": 1e9}})
+    place.pass_time(60, beats=range(1, 7))
+    watcher = place.watcher
+    place.gone(1, 2, 3, 4)
+    place.pass_time(600, beats=[5, 6])
+    place.hello(1, 2, 3, 4)
+    place.pass_time(600, beats=range(1, 7))
+
+    assert place.open_incidents() == []
+    assert place.holder.watcher is watcher

@@ -247,3 +247,15 @@ def test_a_pulse_that_was_still_on_its_way_when_a_follower_began_is_handed_out(e
     with reading(engine) as db:
         assert [pulse.id for pulse in follower.poll(db)] == [19, 21]
         assert follower.poll(db) == []
+
+
+def test_a_lease_of_a_clock_that_was_far_ahead_holds_nothing_up(engine: Engine):
+    lease = timedelta(minutes=1)
+    with writing(engine) as db:
+        assert jobs.claim(db, "sweep", "a", now=s(86_400), lease=lease)
+    with writing(engine) as db:
+        assert jobs.is_free(db, "sweep", now=s(0))
+        assert jobs.claim(db, "sweep", "b", now=s(0), lease=lease)
+        assert not jobs.claim(db, "sweep", "c", now=s(1), lease=lease)
+        jobs.release(db, "sweep", "b", now=s(2), due_at=s(2 + 86_400))
+        assert jobs.claim(db, "sweep", "c", now=s(3), lease=lease)
