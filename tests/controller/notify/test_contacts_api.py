@@ -48,6 +48,8 @@ def test_a_contact_comes_back_as_it_was_given(site: Site):
     [
         ({"name": " "}, "name", "missing"),
         ({"name": "x" * 121}, "name", "too_long"),
+        ({"name": "a\0b"}, "name", "not_understood"),
+        ({"name": "Amina \u202egnp"}, "name", "not_understood"),
         ({"kind": "pigeon"}, "kind", "unknown"),
         ({"address": ""}, "address", "missing"),
         ({"address": "amina"}, "address", "not_understood"),
