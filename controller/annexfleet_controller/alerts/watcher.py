@@ -23,7 +23,6 @@ from annexfleet_controller.alerts.judging import Judged, Surroundings
 from annexfleet_controller.alerts.ledger import Ledger, Round, Stepped
 from annexfleet_controller.alerts.trends import Trends
 from annexfleet_controller.clock import SYSTEM, Clock
-from annexfleet_controller.fixes import Claim
 from annexfleet_controller.notify import planning
 from annexfleet_controller.readiness.model import AnnexReadiness
 from annexfleet_controller.rules.judge import judge_all
