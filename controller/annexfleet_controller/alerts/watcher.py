@@ -24,7 +24,6 @@ from annexfleet_controller.alerts.judging import Judged, Surroundings
 from annexfleet_controller.alerts.ledger import Ledger, Round, Stepped
 from annexfleet_controller.alerts.trends import Trends
 from annexfleet_controller.clock import SYSTEM, Clock
-from annexfleet_controller.fixes import Claim
 from annexfleet_controller.notify import planning
 from annexfleet_controller.readiness.model import AnnexReadiness
 from annexfleet_controller.rules.judge import judge_all
@@ -267,7 +266,8 @@ class Watcher:
             supplies.note(db, stock)
             readiness.write_now(db, ready, now=now)
             was_away = is_noted and readiness.note(db, ready, now=now)
-            pulses.add(db, {}, now=now, origin="watch", annexes=_letters(written, corrected, settled, ready))
+            claimed = incidents.by_ids(db, {claim.incident_id for claim in settled})
+            pulses.add(db, {}, now=now, origin="watch", annexes=_letters(written, corrected, claimed, ready))
         self._committed_s = self.clock.mono() - began
         self.ledger.remember(written, corrected, now=now)
         self._cuts.see([*written.incidents, *corrected])
@@ -378,11 +378,11 @@ def _figures(db: Session) -> Figures:
 
 
 def _letters(
-    written: Round, corrected: Iterable[Incident], settled: Collection[Claim], ready: Collection[str]
+    written: Round, corrected: Iterable[Incident], claimed: Iterable[Incident], ready: Collection[str]
 ) -> dict[str, str]:
     letters = written.annexes | {incident.annex_id: "ai" for incident in corrected}
-    if settled:
-        letters[""] = "i"
+    for annex_id in {place for incident in claimed for place in (incident.annex_id, *incident.annexes)}:
+        letters[annex_id] = letters.get(annex_id, "") + "i"
     for annex_id in ready:
         letters[annex_id] = letters.get(annex_id, "") + "r"
     return letters
