@@ -10,6 +10,8 @@ from annexfleet_controller.alerts.words import RepairLine, Words
 from annexfleet_controller.fixes import Claim
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import Guidance
+from annexfleet_controller.notify import planning
+from annexfleet_controller.notify.planning import Called
 from annexfleet_controller.store import alerts, fixes, incidents, notices, readiness
 from annexfleet_controller.store.incidents import Told
 from annexfleet_controller.store.scope import Scope
@@ -63,6 +65,8 @@ class Dossier(Struct, frozen=True, kw_only=True):
     said: list[notices.Said]
     """Who was told, or will be."""
     claim: Claim | None
+    called: str
+    """Whom the last call for help reached; empty if nobody asked."""
 
 
 def read(db: Session, scope: Scope, incident_id: int, language: Language) -> Dossier:
@@ -82,7 +86,13 @@ def read(db: Session, scope: Scope, incident_id: int, language: Language) -> Dos
         repairs=_repairs(db, line.incident, say) if line.incident.state == "open" else [],
         said=notices.about(db, incident_id) if line.whole else [],
         claim=fixes.of_incident(db, incident_id) if line.whole else None,
+        called=say.called(reached) if line.whole and (reached := called(db, line)) else "",
     )
+
+
+def called(db: Session, line: IncidentLine) -> Called | None:
+    """Whom the last call for help reached, as far as is known by now; None if nobody asked."""
+    return planning.called(db, line.incident, asked_at=line.help_asked.at) if line.help_asked else None
 
 
 def lines(db: Session, scope: Scope, found: Sequence[Incident], say: Words) -> list[IncidentLine]:

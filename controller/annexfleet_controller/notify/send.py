@@ -152,15 +152,18 @@ class Sender:
         if not contact.enabled and row.kind != "test":
             return "contact_disabled"
         known = {one.id: one for one in incidents.by_ids(db, [one.incident_id for one in claimed.items])}
+        asked = incidents.help_asked(db, [one.incident_id for one in claimed.items if one.what == "help"])
         said, reasons = [], {}
         for item in map(book.item, claimed.items):
             if reason := stands_no_more(item, known[item.incident_id]):
                 reasons[item.incident_id] = reason
             else:
-                said.append(texts.Said(item, known[item.incident_id]))
+                said.append(texts.Said(item, known[item.incident_id], _call(asked.get(item.incident_id))))
         if claimed.items and not said:
             return next(iter(reasons.values()))
-        said.sort(key=lambda one: (one.incident.severity != "critical", -one.incident.rank.score))
+        said.sort(
+            key=lambda one: (one.item.what != "help", one.incident.severity != "critical", -one.incident.rank.score)
+        )
         kind: NoticeKind = "test" if not said else "digest" if len(said) > 1 else said[0].item.what
         message = texts.message(
             language(contact.language), kind, said, _places(db), notice_id=row.dedupe_key.replace("/", "-"),
@@ -213,6 +216,10 @@ class _Prepared(Struct, frozen=True, kw_only=True):
 
 def _places(db: Session) -> dict[str, texts.Place]:
     return {place.id: texts.Place(place.name_fr, place.name_ar) for place in annexes.listing(db)}
+
+
+def _call(asked: incidents.Told | None) -> texts.Call | None:
+    return None if asked is None else texts.Call(asked.at, asked.by, str(asked.facts.get("note", "")))
 
 
 def _write_down(db: Session, sent: "_Prepared", now: datetime) -> None:

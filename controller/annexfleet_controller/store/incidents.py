@@ -153,22 +153,22 @@ def story(db: Session, incident_id: int, *, limit: int = 500) -> list[Told]:
     """What happened to an incident, oldest first; of a very long story the end."""
     query = select(IncidentEvent).where(IncidentEvent.incident_id == incident_id)
     newest = db.scalars(query.order_by(IncidentEvent.at.desc(), IncidentEvent.id.desc()).limit(limit)).all()
-    return [
-        Told(row.incident_id, row.at, row.kind, row.by, msgspec.json.decode(row.facts.encode(), type=Facts), row.id)
-        for row in reversed(newest)
-    ]
+    return [_told(row) for row in reversed(newest)]
 
 
 def help_asked(db: Session, incident_ids: Collection[int]) -> dict[int, Told]:
-    """Who asked for help last, of those of these incidents where somebody did."""
+    """Who asked for help last, of those of these incidents where somebody did since they last ended."""
     found: dict[int, Told] = {}
     ids = sorted(incident_ids)
     for start in range(0, len(ids), 500):
         query = select(IncidentEvent).where(
-            IncidentEvent.incident_id.in_(ids[start : start + 500]), IncidentEvent.kind == "help_asked"
+            IncidentEvent.incident_id.in_(ids[start : start + 500]), IncidentEvent.kind.in_(("help_asked", "resolved"))
         )
         for row in db.scalars(query.order_by(IncidentEvent.id)):
-            found[row.incident_id] = Told(row.incident_id, row.at, row.kind, row.by, {}, row.id)
+            if row.kind == "resolved":  # an incident may come back; then nobody has asked yet
+                found.pop(row.incident_id, None)
+            else:
+                found[row.incident_id] = _told(row)
     return found
 
 
@@ -189,6 +189,11 @@ def prune(db: Session, *, before: datetime, at_most: int) -> int:
         db.execute(delete(table).where(table.incident_id.in_(ids)))
     db.execute(delete(IncidentRow).where(IncidentRow.id.in_(ids)))
     return len(ids)
+
+
+def _told(row: IncidentEvent) -> Told:
+    said = msgspec.json.decode(row.facts.encode(), type=Facts)
+    return Told(row.incident_id, row.at, row.kind, row.by, said, row.id)
 
 
 def _ordered() -> Select[IncidentRow]:
