@@ -14,6 +14,7 @@ from annexfleet_controller.alerts.watcher import Watcher
 from annexfleet_controller.notify import planning
 from annexfleet_controller.store import alerts, devices, incidents, jobs, readiness
 from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.things import Alert
 
 
@@ -216,3 +217,24 @@ def test_a_past_or_a_trend_that_cannot_be_worked_out_does_not_end_the_watch(
 
     assert place.open_incidents() == []
     assert place.holder.watcher is watcher
+
+
+def test_alerts_of_a_device_move_with_it_and_follow_its_new_name(place_on_both: Place):
+    place = place_on_both
+    place.change(5, "disk", {"disk:/": {"disk_used_ratio": 0.99, "disk_free_bytes": 1e6, "disk_read_only": 1}})
+    place.pass_time(600, beats=range(1, 7))
+    before = {alert.rule_id for alert in stored(place) if alert.state == "open"}
+    assert before
+    with writing(place.engine) as db:
+        device = db.get(Device, 5)
+        assert device is not None
+        device.annex_id, device.name = "berkane-1", "moved"
+    place.pass_time(120, beats=range(1, 7))
+
+    after = [alert for alert in stored(place) if alert.state == "open"]
+    assert {alert.rule_id for alert in after} == before
+    assert {alert.annex_id for alert in after} == {"berkane-1"}
+    assert {alert.facts["device"] for alert in after} == {"moved"}
+    with reading(place.engine) as db:
+        [incident] = incidents.open_ones(db)
+    assert incident.annex_id == "berkane-1"
