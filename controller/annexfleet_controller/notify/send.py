@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -30,6 +30,7 @@ from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import annexes, contacts, figures, incidents, notices
 from annexfleet_controller.store.database import open_database, reading, writing
+from annexfleet_controller.things import Incident
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,9 @@ class Sender:
         row, contact = claimed.row, claimed.contact
         if not contact.enabled and row.kind != "test":
             return "contact_disabled"
-        known = {one.id: one for one in incidents.by_ids(db, [one.incident_id for one in claimed.items])}
+        found = incidents.by_ids(db, [one.incident_id for one in claimed.items])
+        heard_of = _annexes_heard_of(db, contact.id)
+        known = {one.id: one if heard_of is None else _narrowed(one, heard_of) for one in found}
         asked = incidents.help_asked(db, [one.incident_id for one in claimed.items if one.what == "help"])
         said, reasons = [], {}
         for item in map(book.item, claimed.items):
@@ -190,6 +193,22 @@ class Sender:
                 notices.end(db, sent.notice_id, self.name, "failed", now=now, left_out=sent.left_out, **reason)
             else:
                 notices.put_off(db, sent.notice_id, self.name, due_at=due_at, **reason)
+
+
+def _annexes_heard_of(db: Session, contact_id: int) -> frozenset[str] | None:
+    """The annexes that a contact's routes name; None for the whole province."""
+    named = [book.route(row).annexes for row in contacts.routes(db, contact_id).get(contact_id, [])]
+    if any(of is None for of in named):
+        return None
+    return frozenset(annex for of in named for annex in of or ())
+
+
+def _narrowed(incident: Incident, heard_of: Collection[str]) -> Incident:
+    """Without the annexes of which its reader is not to hear."""
+    return structs.replace(
+        incident, annexes=tuple(annex for annex in incident.annexes if annex in heard_of),
+        annex_id=incident.annex_id if incident.annex_id in heard_of else "",
+    )  # fmt: skip
 
 
 def pause_s(attempts: int, chance: float) -> float:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine
 from tests.controller.notify.bureau import EVERYTHING, Bureau
 
@@ -358,3 +359,19 @@ def test_notices_that_cannot_be_planned_are_told_and_hold_nothing_up(engine: Eng
 
     with reading(engine) as db:
         assert figures.read(db)[send.PLANNING_FAILED_AT][0] == OPEN_AT.timestamp()
+
+
+def test_who_hears_of_one_annex_is_told_the_name_of_no_other(engine: Engine):
+    bureau = Bureau(engine, annex_count=2)
+    ours = structs.replace(EVERYTHING, annexes='["berkane-1"]', annex_ids=("berkane-1",))
+    bureau.contact("of-one", ours)
+    bureau.contact("of-all")
+    bureau.trouble(annex_id="", annexes=("berkane-1", "berkane-2"))
+    bureau.send()
+
+    told = {to.address: f"{said.subject} {said.text} {said.json!r}" for to, said in bureau.delivered}
+
+    assert "Annexe 1" in told["of-one@example.ma"]
+    assert "Annexe 2" not in told["of-one@example.ma"]
+    assert "berkane-2" not in told["of-one@example.ma"]
+    assert "Annexe 2" in told["of-all@example.ma"]
