@@ -4,11 +4,12 @@ The order matters: whether the line or the power is cut comes first, because the
 it; readiness comes before the rules, because whether a service can be provided is itself something rules ask.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
+from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller import views
 from annexfleet_controller.alerts.causes import fixes_text
 from annexfleet_controller.alerts.fleet import Fleet
@@ -46,6 +47,8 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """Opening days, by printer and supply."""
     standing: Container[tuple[Thing, str]] = frozenset()
     """Things and parts of which an alert is not cleared."""
+    quiet: MutableMapping[tuple[Thing, str], Mapping[str, Value | bool | None]] | None = None
+    """What nothing was raised of at the last judging by the same rules (`rules.judge.judge_all`)."""
 
 
 class Judged(Struct, frozen=True):
@@ -92,7 +95,7 @@ def judge_annex(
         *_of_devices(view, readiness, fleet, around, link_cut=link_cut, now=now),
         *_of_printers(view, fleet, around, now=now),
         *portals,
-        *_of_queues(view, fleet, now=now),
+        *_of_queues(view, fleet, around.calendar.opened_at(now) if view.queues else None, now=now),
         places.of_annex(view, _annex_context(view, lost, mains, readiness)),
     ]
     return Judged(
@@ -100,7 +103,7 @@ def judge_annex(
         readiness=readiness,
         trees=trees,
         portals=portals,
-        verdicts=list(judge_all(around.rules, subjects, now=now, standing=around.standing)),
+        verdicts=list(judge_all(around.rules, subjects, now=now, standing=around.standing, quiet=around.quiet)),
         judged=frozenset((subject.thing, subject.part) for subject in subjects),
         blind=_blind(view),
     )
@@ -155,11 +158,11 @@ def _works(seen: PrinterView) -> bool:
     return seen.believed and not seen.printer.blocked and seen.printer.state in ("idle", "processing")
 
 
-def _of_queues(view: AnnexView, fleet: Fleet, *, now: datetime) -> Iterable[Subject]:
+def _of_queues(view: AnnexView, fleet: Fleet, opened_at: datetime | None, *, now: datetime) -> Iterable[Subject]:
     down = sum(device.role == "counter" and not device.is_online(now) for device in view.devices)
     for queue in view.queues:
         track = fleet.queue_track(view.id, queue.service)
-        yield places.of_queue(queue, track, annex_id=view.id, counters_down=down, now=now)
+        yield places.of_queue(queue, track, annex_id=view.id, counters_down=down, now=now, opened_at=opened_at)
 
 
 def _annex_context(

@@ -1,5 +1,6 @@
 """The loop around the watcher: one worker holds the lease and looks every two seconds; a successor reads anew."""
 
+import gc
 import logging
 import secrets
 import threading
@@ -44,6 +45,12 @@ def run(home: Home, stop: threading.Event, *, clock: Clock = SYSTEM) -> None:
         engine.dispose()
 
 
+def settle() -> None:
+    """What was read at the beginning stays: the collector need not go through millions of values at every look."""
+    gc.collect()
+    gc.freeze()
+
+
 class Holder:
     """Holds the lease, and a watcher while it does."""
 
@@ -72,9 +79,12 @@ class Holder:
                 self.watcher = None
                 return False
             self._mind_the_clock()
+            is_new = self.watcher is None
             if self.watcher is None:
                 self.watcher = Watcher(self._engine, self._home, clock=self._clock, keep_lease=self._keep_lease)
             self.watcher.tick()
+            if is_new:
+                settle()
             self._failed, self._failures = "", 0
         except LeaseLost:
             log.warning("watch taken over by another worker")

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller import zones
 from annexfleet_controller.alerts import claims, evidence, gather, judging, late, rank
 from annexfleet_controller.alerts import incidents as grouping
@@ -87,6 +88,8 @@ class Watcher:
         self._listening_since: datetime | None = None
         self._claims = False
         """Whether somebody says that something is mended, and waits to hear whether it is."""
+        self._quiet: dict[str, dict[tuple[Thing, str], Mapping[str, Value | bool | None]]] = {}
+        """By annex, what nothing was wrong with by the rules in force."""
         self._readiness: dict[str, AnnexReadiness] = {}
         self._due: dict[str, datetime] = {}
         self._ripened_at = self._grouped_at = self._noted_at = now
@@ -106,6 +109,8 @@ class Watcher:
             self.trends.renew(db, self.fleet, self.books, now=now)
             self.ledger.see_acknowledgements(incidents.acknowledgements(db))
             self._claims = fixes.any_open(db)
+        if changed:
+            self._quiet.clear()
         due: set[str] = set()
         if told.listens(now):
             due = self._due_annexes(heard, now, everything=self._is_first or changed)
@@ -180,6 +185,7 @@ class Watcher:
             del self.judged[annex_id]
             self._due.pop(annex_id, None)
             self._readiness.pop(annex_id, None)
+            self._quiet.pop(annex_id, None)
         return [*verdicts, *self._everywhere(standing, now)]
 
     def _judge_annex(
@@ -197,6 +203,7 @@ class Watcher:
             disk_full_in_s=self.trends.disk_full_in_s,
             supply_days_left=self.trends.supply_days_left,
             standing=standing,
+            quiet=self._quiet.setdefault(annex_id, {}),
         )
         return judging.judge_annex(annex_id, self.fleet.of_annex(annex_id), self.fleet, around, now=now)
 

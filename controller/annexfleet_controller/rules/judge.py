@@ -4,7 +4,7 @@ Conditions are three-valued (Kleene): what is not known is neither true nor fals
 is not known either.  Each rule is compiled to closures once, because a timer asks hundreds of thousands of times.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -40,23 +40,36 @@ def judge_all(
     *,
     now: datetime,
     standing: Container[tuple[Thing, str]] | None = None,
+    quiet: MutableMapping[tuple[Thing, str], Values] | None = None,
 ) -> Iterator[Verdict]:
     """The verdicts of all rules on all subjects, in the subjects' order.
 
     With `standing` (things and parts of which an alert is not cleared yet) only what anyone can act on is told: every
     verdict on these, and of the others those that raise.
+
+    `quiet` remembers, from one call with the same rules to the next, by which values nothing was raised: most things
+    are as they were, and then need not be asked again.
     """
     by_kind = {kind: [_compiled(rule) for rule in of] for kind, of in rules.items()}
     for subject in subjects:
         everything = standing is None or (subject.thing, subject.part) in standing
         values = subject.values
+        if quiet is not None and not everything and quiet.get((subject.thing, subject.part)) == values:
+            continue
+        raised = False
         for compiled in by_kind.get(subject.kind, ()):
             # Of what nothing is wrong with, whether it is well enough to clear is no question.
             if not everything and not compiled.raised(values):
                 continue
             level = compiled.level(values)
+            raised = raised or level == "raise"
             if everything or level == "raise":
                 yield _verdict(compiled, subject, level, now)
+        if quiet is not None:
+            if raised:
+                quiet.pop((subject.thing, subject.part), None)
+            else:
+                quiet[subject.thing, subject.part] = values
 
 
 def truth(condition: Condition, values: Values, levels: Mapping[str, float] | None = None) -> Truth:

@@ -94,6 +94,12 @@ class Observer:
                 if crowd and (oldest > 1800 or (desks and crowd > 10 * desks) or slow):
                     self._see("queue_long", thing, annex.id, now)
 
+    def _hours_open(self) -> float:
+        local = self._province.local()
+        opens, closes = self._scene.hours_of(local.date())
+        hour = local.hour + local.minute / 60
+        return hour - opens if opens <= hour < closes else 0.0
+
     def _see(self, what: str, thing: Thing, annex_id: str, now: float, *, gap_s: float = GAP_S) -> None:
         self._annex_of[thing] = annex_id
         going = self._going.get((what, thing))

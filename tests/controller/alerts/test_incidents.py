@@ -328,3 +328,20 @@ def test_five_thousand_alerts_in_a_minute_are_one_incident_per_cause():
     )
     assert len(found.assignments) == len(storm)
     assert [one.kind for one in found.events].count("opened") == 21
+
+
+def test_a_degraded_annex_belongs_to_what_only_degrades_it():
+    slower = alert("annex.degraded", "annex", "a-1", "a-1", facts={"fixes": "", "lacks": _NAMED})
+    book = Book()
+
+    book.story([blocked(), slower], 1)
+
+    assert [incident.key for incident in book.rows.values()] == [f"printer:{PRINTER}"]
+
+
+def test_machines_that_start_again_in_a_line_cut_belong_to_it():
+    book = Book()
+
+    book.story([line(), alert("reboot.unexpected", "device", "d-1", "a-1")], 1)
+
+    assert [incident.key for incident in book.rows.values()] == ["line_cut:a-1"]

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from tests.controller.rules.things_told import NOW, annex, device, printer, probe, queue, silent
 
+from annexfleet_controller import views
 from annexfleet_controller.calendars import DEFAULT
 from annexfleet_controller.rules.subjects import devices, places, printers
 from annexfleet_controller.rules.tracks import PrinterTrack, QueueTrack
@@ -215,3 +216,35 @@ def test_pages_that_stand_still():
     assert track.still_s(NOW) == 8 * 60
     assert track.jobs_grow() is True
     assert PrinterTrack().still_s(NOW) is None
+
+
+def test_a_start_after_a_silence_that_was_told_is_no_news():
+    boot = NOW - timedelta(minutes=20)
+    lost = boot - timedelta(minutes=8)
+
+    told = of_device(device(boots=(boot,), losses=(lost,), moves=(lost, boot)))
+    blip = of_device(device(boots=(boot,), losses=(boot - timedelta(minutes=1),)))
+    back_between = of_device(device(boots=(boot,), losses=(lost,), moves=(lost, boot - timedelta(minutes=4))))
+
+    assert told.values["unexpected_boot"] is False
+    assert blip.values["unexpected_boot"] is True
+    assert back_between.values["unexpected_boot"] is True
+    assert blip.since["unexpected_boot"] == boot
+
+
+def test_a_printer_without_documents_has_no_old_one():
+    seen = views.PrinterView("p", printer(jobs=0.0, oldest_job_age_s=540.0), (1,), believed=True)
+
+    (subject, *_) = printers.of_printer(
+        seen, printers.PrinterContext(PrinterTrack(), other_works=True), annex_id="a", now=NOW
+    )
+
+    assert subject.values["printer_oldest_job_age_seconds"] == 0
+
+
+def test_a_wait_is_not_estimated_from_the_first_minutes_after_opening():
+    told = queue(waiting=4.0, served_last_hour=2.0, longest_wait_s=60.0)
+
+    assert places.estimated_wait_s(told, 600.0) == 60
+    assert places.estimated_wait_s(told, 1800.0) == 3600
+    assert places.estimated_wait_s(told, 36_000.0) == 7200

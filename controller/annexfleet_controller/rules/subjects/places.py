@@ -70,11 +70,23 @@ def of_portals_everywhere(portals: Iterable[Subject], *, now: datetime) -> list[
     ]  # fmt: skip
 
 
+_PACE_KNOWN_AFTER_S = 900.0
+
+
 # -- queues of people -------------------------------------------------------------------------------------------------
 
 
-def of_queue(view: QueueView, track: QueueTrack, *, annex_id: str, counters_down: int, now: datetime) -> Subject:
-    """A queue where people wait."""
+def of_queue(
+    view: QueueView,
+    track: QueueTrack,
+    *,
+    annex_id: str,
+    counters_down: int,
+    now: datetime,
+    opened_at: datetime | None = None,
+) -> Subject:
+    """A queue where people wait; `opened_at` is when the annex opened, if it is open."""
+    open_s = None if opened_at is None else (now - opened_at).total_seconds()
     queue = view.queue
     heard_at = queue.observed_at or queue.at
     values: Values = {
@@ -86,7 +98,7 @@ def of_queue(view: QueueView, track: QueueTrack, *, annex_id: str, counters_down
         values |= {
             "queue_waiting_count": queue.waiting,
             "queue_longest_wait_seconds": queue.longest_wait_s,
-            "wait_estimated_seconds": estimated_wait_s(queue),
+            "wait_estimated_seconds": estimated_wait_s(queue, open_s),
             "waiting_per_counter_count": _per_counter(queue),
             "queue_growing_30m": track.grows(),
             "no_call_seconds": track.no_call_s(now),
@@ -94,7 +106,7 @@ def of_queue(view: QueueView, track: QueueTrack, *, annex_id: str, counters_down
     facts: Facts = {"service": queue.service}
     if queue.waiting is not None:
         facts["waiting"] = queue.waiting
-    if (wait_s := estimated_wait_s(queue)) is not None:
+    if (wait_s := estimated_wait_s(queue, open_s)) is not None:
         facts["seconds"] = wait_s
     return Subject(
         kind="queue", thing=Thing("queue", f"{annex_id}/{queue.service}"), annex_id=annex_id, values=values,
@@ -102,13 +114,19 @@ def of_queue(view: QueueView, track: QueueTrack, *, annex_id: str, counters_down
     )  # fmt: skip
 
 
-def estimated_wait_s(queue: state.Queue) -> float | None:
+def estimated_wait_s(queue: state.Queue, open_s: float | None = None) -> float | None:
     """How long somebody who comes now will wait: as many as wait, at the pace of the last hour; at least as long as
-    the longest has waited already.  None if neither is known."""
+    the longest has waited already.  None if neither is known.
+
+    `open_s`: for how long the annex has been open.  Whoever was served in the last hour was so since it opened, and
+    from the first quarter of an hour no pace can be told.
+    """
     paced = None
+    hour_s = 3600.0 if open_s is None else min(3600.0, open_s)
     # Fewer than one in an hour is no pace, and one that is next to nothing would make the wait infinite.
-    if queue.waiting is not None and queue.served_last_hour is not None and queue.served_last_hour >= 1:
-        paced = queue.waiting / queue.served_last_hour * 3600
+    is_paced = queue.served_last_hour is not None and queue.served_last_hour >= 1 and hour_s >= _PACE_KNOWN_AFTER_S
+    if queue.waiting is not None and queue.served_last_hour is not None and is_paced:
+        paced = queue.waiting / queue.served_last_hour * hour_s
     if queue.waiting == 0:
         return 0.0
     known = [wait for wait in (paced, queue.longest_wait_s) if wait is not None]
