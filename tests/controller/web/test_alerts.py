@@ -11,8 +11,10 @@ from tests.controller.web import places, troubled
 from tests.controller.web.standing import blocked
 from tests.controller.web.test_pages import LANGUAGES, POLYGLOTS, Parsed
 
+from annexfleet_controller.calendars.document import CalendarDocument
 from annexfleet_controller.i18n.direction import plain
-from annexfleet_controller.store import alerts, fixes, incidents, readiness
+from annexfleet_controller.store import alerts, calendars, contacts, fixes, incidents, readiness
+from annexfleet_controller.store.contacts import NewContact, NewRoute
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.incidents import Told
 from annexfleet_controller.things import Incident, Rank, Thing
@@ -210,6 +212,35 @@ def test_staff_say_that_it_is_fixed_or_ask_for_help(site: Site, trouble: tuple[I
     assert f'action="{url}/help"' not in after
     with reading(site.engine) as db:
         assert fixes.of_incident(db, trouble[0].id) is not None
+
+
+@pytest.mark.parametrize("hours", ["none", "always", "opening"])
+def test_the_page_says_how_many_were_told_that_help_is_asked_for(
+    site: Site, trouble: tuple[Incident, Incident], hours: str
+):
+    client, url = site.signed_in("staff", annex="berkane-1", name="karim"), f"/incidents/{trouble[0].id}"
+    if hours != "none":
+        closed, now = CalendarDocument(week=((),) * 7), site.clock.now()
+        with writing(site.engine) as db:
+            calendars.put(db, "berkane-1", closed, version=0, by="test", now=now)
+            contacts.create(
+                db, NewContact(name="amina", kind="email", address="amina@example.ma", language="fr"),
+                [NewRoute(audiences="it", annexes=None, min_severity="critical", hours=hours,
+                          critical_always=False)], by="test", now=now,
+            )  # fmt: skip
+
+    assert client.post(f"{url}/help", data={"note": "It smells of <b>smoke</b>"}).status_code == 303
+
+    page = Parsed(client.get(url).text).text
+    assert "It smells of <b>smoke</b>" in page
+    assert {
+        "none": "Nobody can be told: no contact is set for this annex; please phone",
+        "always": "1 person was told",
+        "opening": "Nobody can be told at this moment; if it cannot wait, please phone",
+    }[hours] in page
+    assert f'action="{url}/help"' not in client.get(url).text
+    site.clock.turn(minutes=31)
+    assert f'action="{url}/help"' in site.signed_in("staff", annex="berkane-1", name="nadia").get(url).text
 
 
 def test_what_is_over_has_no_buttons_and_keeps_its_story(site: Site, trouble: tuple[Incident, Incident]):
