@@ -8,7 +8,19 @@ from importlib.metadata import version
 from pathlib import Path
 
 from annexfleet_controller import settings
-from annexfleet_controller.cli import data, devices, doctor, exits, logs, people, places, rules, serve, simulate
+from annexfleet_controller.cli import (
+    data,
+    devices,
+    doctor,
+    exits,
+    logs,
+    people,
+    places,
+    rules,
+    serve,
+    simulate,
+    troubles,
+)
 from annexfleet_controller.errors import AnnexfleetError, SettingsWrong
 
 log = logging.getLogger(__name__)
@@ -59,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, rules, data, doctor, simulate):
+    for room in (serve, people, places, devices, troubles, rules, data, doctor, simulate):
         room.add(commands)
     return parser
 

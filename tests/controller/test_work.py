@@ -1,3 +1,4 @@
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def worker(engine: Engine, tmp_path: Path) -> Worker:
     add_devices(engine, 4)
     with writing(engine) as db:
         states.begin(db, [1, 2, 3, 4])
-    return Worker(engine, Home(tmp_path, Settings()), clock=TurnedClock())
+    return Worker(engine, Home(tmp_path, Settings()), work.JOBS, clock=TurnedClock())
 
 
 def run(worker: Worker, job) -> None:
@@ -80,7 +81,7 @@ def test_beats_become_hours_after_a_week_and_days_after_a_season(worker: Worker)
 def test_days_are_forgotten_in_the_end(worker: Worker):
     beats_every_hour(worker, days=10)
     kept = Settings(keep_beats_days=1, keep_hours_days=2, keep_days_days=4)
-    short = Worker(worker.engine, Home(worker.home.path, kept), clock=worker.clock)
+    short = Worker(worker.engine, Home(worker.home.path, kept), work.JOBS, clock=worker.clock)
 
     run(short, work.fold_history)
 
@@ -90,7 +91,7 @@ def test_days_are_forgotten_in_the_end(worker: Worker):
 
 
 def test_changes_and_messages_set_aside_are_kept_as_long_as_the_settings_say(worker: Worker, monkeypatch):
-    monkeypatch.setattr(work, "_PRUNE_AT_ONCE", 3)
+    monkeypatch.setattr(work.history, "_PRUNE_AT_ONCE", 3)
     old, new = (NOW - timedelta(days=91)).timestamp(), (NOW - timedelta(days=1)).timestamp()
     with writing(worker.engine) as db:
         changes.add(db, [(1, at, at, "change", "disk", b"x") for at in [old] * 8 + [new]])
@@ -102,7 +103,7 @@ def test_changes_and_messages_set_aside_are_kept_as_long_as_the_settings_say(wor
 
 
 def test_days_of_supplies_are_kept_as_long_as_the_settings_say(worker: Worker, monkeypatch):
-    monkeypatch.setattr(work, "_PRUNE_AT_ONCE", 3)
+    monkeypatch.setattr(work.history, "_PRUNE_AT_ONCE", 3)
     with writing(worker.engine) as db:
         supplies.note(db, [supply_day((NOW - timedelta(days=age)).date()) for age in (0, 399, *range(401, 408))])
 
@@ -276,7 +277,7 @@ def test_a_device_that_claims_settings_of_a_huge_version_gets_its_probers_and_so
 
 
 def test_what_is_due_is_done_once_by_whoever_comes_first(worker: Worker):
-    other = Worker(worker.engine, worker.home, clock=worker.clock)
+    other = Worker(worker.engine, worker.home, work.JOBS, clock=worker.clock)
 
     assert worker.do_what_is_due() == [job.name for job in work.JOBS]
     assert other.do_what_is_due() == []
@@ -290,7 +291,7 @@ def test_a_job_that_fails_does_not_stop_the_others_and_its_failure_is_kept(worke
         raise RuntimeError("no")
 
     broken = tuple(msgspec.structs.replace(j, do=fail) if j.name == "forget_old" else j for j in work.JOBS)
-    monkeypatch.setattr(work, "JOBS", broken)
+    worker.jobs = broken
 
     assert worker.do_what_is_due() == [job.name for job in work.JOBS]
 
@@ -300,10 +301,30 @@ def test_a_job_that_fails_does_not_stop_the_others_and_its_failure_is_kept(worke
 
 def test_a_worker_that_was_too_slow_stops(worker: Worker, monkeypatch):
     beats_every_hour(worker, days=30)
-    monkeypatch.setattr(work, "_ROWS_AT_ONCE", 10)
+    monkeypatch.setattr(work.history, "_ROWS_AT_ONCE", 10)
     with writing(worker.engine) as db:
         db.merge(Job(name="fold_history", due_at=NOW, owner="somebody else"))
     worker._doing = "fold_history"
 
-    with pytest.raises(work.LeaseLost):
+    with pytest.raises(work.worker.LeaseLost):
         work.fold_history(worker)
+
+
+def test_when_a_loop_beside_the_jobs_ends_the_process_does_too(
+    sqlite_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def ends(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    def waits(_: object, stop: threading.Event, *__: object) -> None:
+        stop.wait()
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    monkeypatch.setattr(work.watch, "run", ends)
+    monkeypatch.setattr(work.send, "run", waits)
+    monkeypatch.setattr(work, "JOBS", ())
+    monkeypatch.setattr(work, "_LOOK_EVERY_S", 0.01)
+    home = Home(tmp_path, Settings(database_url=sqlite_engine.url.render_as_string(hide_password=False)))
+
+    with pytest.raises(work.LoopEnded, match="watch"):
+        work.run(home, threading.Event())

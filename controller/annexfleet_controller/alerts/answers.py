@@ -9,7 +9,7 @@ AlreadyOver where nothing is left to be done, Forbidden where the trouble reache
 """
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from annexfleet_controller.errors import (
     Forbidden,
     NoteWrong,
 )
+from annexfleet_controller.notify import planning
 from annexfleet_controller.store import alerts as stored
 from annexfleet_controller.store import incidents, pulses
 from annexfleet_controller.store.incidents import Told
@@ -28,6 +29,8 @@ from annexfleet_controller.things import Alert, Facts, Incident
 
 LONGEST_NOTE = 1000
 """Characters."""
+ASK_AGAIN_AFTER = timedelta(minutes=30)
+"""As long as `notify` tells nobody a second time."""
 
 
 def is_whole_in_sight(scope: Scope, incident: Incident) -> bool:
@@ -115,22 +118,42 @@ def note(db: Session, scope: Scope, incident_id: int, text: str, *, by: str, now
     return incident
 
 
-def ask_help(db: Session, scope: Scope, incident_id: int, *, by: str, now: datetime) -> Incident:
-    """Say that one cannot mend it.  Who looks at alerts sees it; a repeat by the same person changes nothing."""
+def ask_help(db: Session, scope: Scope, incident_id: int, *, by: str, note: str = "", now: datetime) -> Incident:
+    """Say that one cannot mend it: who looks at alerts sees it, and contacts are told (`notify.planning.called`).
+
+    A repeat by the same person within half an hour changes nothing, unless it has something new to say.
+    """
+    written = _note(note)
     incident = incidents.get(db, scope, incident_id)
     if incident.state != "open":
         raise AlreadyOver(f"incident {incident_id} is over")
     asked = incidents.help_asked(db, [incident_id]).get(incident_id)
-    if asked is None or asked.by != by:
-        _tell(db, incident_id, "help_asked", (), by=by, note="", now=now)
+    if asked is None or asked.by != by or may_ask_again(asked, now=now) or _is_news(written, asked):
+        _tell(db, incident_id, "help_asked", (), by=by, note=written, now=now)
+        planning.call_for_help(db, incident, asked_at=now, now=now)
         _move(db, _places(incident), now)
     return incident
 
 
-def _open_and_whole(db: Session, scope: Scope, incident_id: int) -> None:
+def may_ask_again(asked: Told, *, now: datetime) -> bool:
+    """Whether so much time has passed since somebody asked for help that asking again tells people again."""
+    return now - asked.at >= ASK_AGAIN_AFTER
+
+
+def _is_news(written: str, asked: Told) -> bool:
+    return bool(written) and written != asked.facts.get("note")
+
+
+def whole(db: Session, scope: Scope, incident_id: int) -> Incident:
+    """An incident all of which is in sight."""
     incident = incidents.get(db, scope, incident_id)
     if not is_whole_in_sight(scope, incident):
         raise Forbidden(f"incident {incident_id} reaches beyond one's annexes")
+    return incident
+
+
+def _open_and_whole(db: Session, scope: Scope, incident_id: int) -> None:
+    incident = whole(db, scope, incident_id)
     if incident.state != "open":
         raise AlreadyOver(f"incident {incident_id} is over")
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 
-from msgspec import Struct, structs
+from msgspec import Struct
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.alerts import answers, words
+from annexfleet_controller.alerts import answers, sight, words
 from annexfleet_controller.alerts.words import RepairLine, Words
 from annexfleet_controller.fixes import Claim
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import Guidance
+from annexfleet_controller.notify import planning
+from annexfleet_controller.notify.planning import Called
 from annexfleet_controller.store import alerts, fixes, incidents, notices, readiness
 from annexfleet_controller.store.incidents import Told
 from annexfleet_controller.store.scope import Scope
@@ -17,7 +19,6 @@ from annexfleet_controller.things import Alert, Incident
 
 MOST_ANNEXES = 5
 """Of an incident of more annexes, repairs are named for so many."""
-_OF_CONTACTS = frozenset({"told", "escalated"})
 
 
 class AlertLine(Struct, frozen=True):
@@ -35,7 +36,7 @@ class IncidentLine(Struct, frozen=True, kw_only=True):
     """One incident in words."""
 
     incident: Incident
-    """With those annexes only that its reader may see."""
+    """As its reader may see it."""
     words: Guidance
     annexes: tuple[tuple[str, str], ...]
     """Id and name."""
@@ -64,6 +65,8 @@ class Dossier(Struct, frozen=True, kw_only=True):
     said: list[notices.Said]
     """Who was told, or will be."""
     claim: Claim | None
+    called: str
+    """Whom the last call for help reached; empty if nobody asked."""
 
 
 def read(db: Session, scope: Scope, incident_id: int, language: Language) -> Dossier:
@@ -74,8 +77,7 @@ def read(db: Session, scope: Scope, incident_id: int, language: Language) -> Dos
     about = words.facts_of(found)
     story = incidents.story(db, incident_id)
     if not line.whole:
-        things: set[tuple[object, object]] = {(thing.kind, thing.id) for thing in about}
-        story = [told for told in story if _is_near(told, things)]
+        story = sight.near(db, scope, story, about)
     return Dossier(
         of=line,
         causes=[alert_line(alert, say) for alert in found if not alert.is_effect],
@@ -83,14 +85,20 @@ def read(db: Session, scope: Scope, incident_id: int, language: Language) -> Dos
         story=[StoryLine(told, say.told(told, about)) for told in story],
         repairs=_repairs(db, line.incident, say) if line.incident.state == "open" else [],
         said=notices.about(db, incident_id) if line.whole else [],
-        claim=fixes.of_incident(db, incident_id),
+        claim=fixes.of_incident(db, incident_id) if line.whole else None,
+        called=say.called(reached) if line.whole and (reached := called(db, line)) else "",
     )
+
+
+def called(db: Session, line: IncidentLine) -> Called | None:
+    """Whom the last call for help reached, as far as is known by now; None if nobody asked."""
+    return planning.called(db, line.incident, asked_at=line.help_asked.at) if line.help_asked else None
 
 
 def lines(db: Session, scope: Scope, found: Sequence[Incident], say: Words) -> list[IncidentLine]:
     """Incidents in words, in their order."""
     asked = incidents.help_asked(db, [incident.id for incident in found if incident.state == "open"])
-    return [_line(scope, incident, say, asked.get(incident.id)) for incident in found]
+    return [_line(db, scope, incident, say, asked.get(incident.id)) for incident in found]
 
 
 def alert_line(alert: Alert, say: Words) -> AlertLine:
@@ -99,15 +107,18 @@ def alert_line(alert: Alert, say: Words) -> AlertLine:
     )
 
 
-def _line(scope: Scope, incident: Incident, say: Words, asked: Told | None) -> IncidentLine:
-    ids = incident.annexes or ((incident.annex_id,) if incident.annex_id else ())
-    seen = tuple(annex_id for annex_id in ids if scope.covers(annex_id))
+def _line(db: Session, scope: Scope, incident: Incident, say: Words, asked: Told | None) -> IncidentLine:
+    whole = answers.is_whole_in_sight(scope, incident)
+    shown = incident if whole else sight.narrowed(db, scope, incident)
+    ids = shown.annexes or ((shown.annex_id,) if shown.annex_id else ())
+    if asked is not None and not whole and not sight.near(db, scope, [asked], ()):
+        asked = None
     return IncidentLine(
-        incident=structs.replace(incident, annexes=seen),
-        words=say.incident(incident),
-        annexes=tuple((annex_id, say.place(annex_id)) for annex_id in seen),
-        reason=say.rank(incident.rank),
-        whole=answers.is_whole_in_sight(scope, incident),
+        incident=shown,
+        words=say.incident(shown),
+        annexes=tuple((annex_id, say.place(annex_id)) for annex_id in ids),
+        reason=say.rank(shown.rank),
+        whole=whole,
         help_asked=asked,
     )
 
@@ -115,13 +126,6 @@ def _line(scope: Scope, incident: Incident, say: Words, asked: Told | None) -> I
 def _may_see(scope: Scope, alert: Alert) -> bool:
     """What is wrong in the whole province may be seen by whoever it holds up; others' own trouble may not."""
     return scope.covers(alert.annex_id) or (not alert.annex_id and not alert.is_effect)
-
-
-def _is_near(told: Told, things: set[tuple[object, object]]) -> bool:
-    """Whether a line speaks of nothing that lies beyond sight."""
-    if told.kind in _OF_CONTACTS:
-        return False
-    return "thing" not in told.facts or (told.facts.get("thing_kind"), told.facts["thing"]) in things
 
 
 def _repairs(db: Session, incident: Incident, say: Words) -> list[RepairLine]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Change, Gone, Value
 from annexfleet_controller import state
+from annexfleet_controller.alerts import bounds
 from annexfleet_controller.store import changes, configs, fleet
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.views import DeviceView, Probe
@@ -61,8 +62,22 @@ def views(
         known = fleet.known(db, some_rows)
         for row in some_rows:
             past = pasts.get(row.number, Past([], [], []))
-            made[row.number] = view(row, known[row.number], past, wanted.get(row.number), listening_since)
+            made[row.number] = _view(row, known[row.number], past, wanted.get(row.number), listening_since)
     return made
+
+
+def _view(
+    row: fleet.DeviceRow,
+    known: state.Known,
+    past: Past,
+    wanted: tuple[int, datetime] | None,
+    listening_since: datetime,
+) -> DeviceView:
+    try:
+        return view(row, known, past, wanted, listening_since)
+    except Exception as error:  # the fence between devices: it is there, and what it told is as good as nothing
+        bounds.complain("what a device told cannot be read device_number=%s", row.number, error)
+        return view(row, state.Known({}, []), Past([], [], []), wanted, listening_since)
 
 
 def view(
@@ -86,15 +101,21 @@ def view(
         beat_period_s=max(_USUAL_BEAT_S, known.beat_s),
         moves=tuple(past.moves), goodbyes=tuple(past.goodbyes), losses=tuple(past.losses), boots=tuple(past.boots),
         values=_values(known, ""),
-        disks={subject.removeprefix(_DISK): _values(known, subject) for subject in known.subjects(_DISK)},
+        disks={bounds.word(mount, bounds.LONGEST_NAME): values for mount, values in _disks(row.number, known)},
         told_at=max((reading.at for reading in of_itself.values()), default=None),
         on_mains=on_mains,
         mains_at=_since(past.mains, on_mains) or (mains.at if mains else None),
         clock_offset_s=row.clock_offset_s, agent_version=row.agent_version,
         config_version=_config_version(of_itself), config_wanted=wanted[0] if wanted else 0,
         config_wanted_at=wanted[1] if wanted else None,
-        printers=tuple(state.printers(known)), queues=tuple(state.queues(known)), portals=tuple(_probes(known)),
+        printers=bounds.printers(row.number, state.printers(known)),
+        queues=bounds.queues(row.number, state.queues(known)), portals=bounds.portals(row.number, _probes(known)),
     )  # fmt: skip
+
+
+def _disks(number: int, known: state.Known) -> Iterable[tuple[str, dict[str, Value]]]:
+    for subject in bounds.few(number, "disks", known.subjects(_DISK)):
+        yield subject.removeprefix(_DISK), _values(known, subject)
 
 
 def _values(known: state.Known, subject: str) -> dict[str, Value]:

@@ -74,6 +74,8 @@ def judge_annex(
     The tracks of `fleet` take in what is known now first: a report of a call must not be judged by the time before it.
     """
     view = views.annex(annex_id, of, now=now, is_open=around.calendar.is_open(now))
+    if not view.devices:  # the last one is gone: there is nothing any more that an alert could be about
+        return Judged(view, AnnexReadiness(annex_id, ()), {}, [], [], frozenset(), frozenset())
     fleet.follow(view)
     lost = lost_together(view.devices, now, around.calendar.is_open, always_on=_always_on(view))
     mains = mains_lost_together(view.devices, now)

@@ -4,8 +4,10 @@
 people write (acknowledgements, notes) it reads and never overwrites.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from msgspec import Struct, structs
 from sqlalchemy.orm import Session
@@ -22,6 +24,10 @@ from annexfleet_controller.store import incidents as incidents_store
 from annexfleet_controller.store.incidents import Told
 from annexfleet_controller.things import Alert, Facts, Incident, Thing, Verdict
 
+log = logging.getLogger(__name__)
+
+MOST_OPENED = 1000
+"""Alerts that may open in an annex in a day about what its devices have names for: printers, portals, disks."""
 _REMEMBERED = max(lifecycle.RETURNS_WITHIN, grouping.RETURNS_WITHIN)
 
 
@@ -41,6 +47,8 @@ class Ledger:
         self._live: dict[AlertKey, Alert] = {}
         self._of_annex: dict[str, set[AlertKey]] = {}
         self._cleared: dict[AlertKey, Alert] = {}
+        self._opened: Counter[str] = Counter()
+        self._opened_on: date | None = None
         self.incidents: dict[int, Incident] = {incident.id: incident for incident in incidents}
         """Open ones, and those resolved so lately that they may come back."""
         for alert in live:
@@ -53,15 +61,27 @@ class Ledger:
         """As the database has it."""
         since = now - _REMEMBERED
         resolved = incidents_store.resolved_since(db, since)
-        return cls(
-            alerts_store.live(db), alerts_store.cleared_since(db, since), [*incidents_store.open_ones(db), *resolved]
+        live = (
+            # What a clock that was ahead has stamped would count as newer than anything told from now on.
+            structs.replace(alert, evidence_at=now) if alert.evidence_at > now else alert
+            for alert in alerts_store.live(db)
         )
+        return cls(live, alerts_store.cleared_since(db, since), [*incidents_store.open_ones(db), *resolved])
 
     # -- what is asked of it
 
     @property
     def live(self) -> Collection[Alert]:
         return self._live.values()
+
+    @property
+    def is_any_muted(self) -> bool:
+        return any(alert.muted_by is not None for alert in self._live.values())
+
+    @property
+    def annexes(self) -> set[str]:
+        """The annexes of which an alert lives."""
+        return {annex_id for annex_id, keys in self._of_annex.items() if annex_id and keys}
 
     def standing(self) -> frozenset[tuple[Thing, str]]:
         """Things and parts of which an alert is not cleared, or only just."""
@@ -112,7 +132,7 @@ class Ledger:
             calendar = calendars.get(verdict.annex_id, province)
             before = self._live.get(key) or self._cleared.get(key)
             step = lifecycle.step(before, verdict, rule, calendar=calendar, now=now, role=role)
-            if step != before:
+            if step != before and self._may_be(before, step, now):
                 after[key] = step
         for annex_id, of in judged.items():
             for key in self._of_annex.get(annex_id, set()) - told:
@@ -121,6 +141,23 @@ class Ledger:
                 if step != alert:
                     after[key] = step
         return self._stepped(after)
+
+    def _may_be(self, before: Alert | None, step: Alert | None, now: datetime) -> bool:
+        """Not, if it opens where far too many opened today: a device that makes up names must not fill the database.
+
+        Alerts about devices and annexes as such are few, and always open.
+        """
+        if step is None or step.state != "open" or (before is not None and before.state == "open"):
+            return True
+        if step.thing.kind in ("device", "annex", "controller") and not step.part:
+            return True
+        if self._opened_on != now.date():
+            self._opened_on = now.date()
+            self._opened.clear()
+        self._opened[step.annex_id] += 1
+        if self._opened[step.annex_id] == MOST_OPENED + 1:
+            log.warning("annex opens too many alerts, further ones wait until tomorrow annex=%s", step.annex_id)
+        return self._opened[step.annex_id] <= MOST_OPENED
 
     def mute(
         self,
@@ -154,7 +191,7 @@ class Ledger:
 
     def write(self, db: Session, stepped: Stepped, grouped: grouping.Grouping, *, now: datetime) -> "Round":
         """Write what changed; the round that `remember` takes once it is committed."""
-        changed = [incident for incident in grouped.incidents if self.incidents.get(incident.id) != incident]
+        changed = [one for one in grouped.incidents if _is_news(self.incidents.get(one.id), one)]
         saved = incidents_store.save(db, changed)
         ids = {incident.key: incident.id for incident in grouped.incidents if incident.state == "open"}
         ids |= {incident.key: incident.id for incident in saved if incident.state == "open"}
@@ -186,8 +223,8 @@ class Ledger:
                 found[key] = placed
         return list(found.values())
 
-    def remember(self, written: "Round", *, now: datetime) -> None:
-        """Take in what was committed."""
+    def remember(self, written: "Round", corrected: Iterable[Incident] = (), *, now: datetime) -> None:
+        """Take in what was committed; `corrected`: incidents that late evidence put right."""
         for key in written.forgotten:
             self._drop(key)
         for alert in written.alerts:
@@ -199,6 +236,7 @@ class Ledger:
                 self._put(alert)
         for incident in written.incidents:
             self.incidents[incident.id] = incident
+        self.incidents |= {incident.id: incident for incident in corrected if incident.id in self.incidents}
         since = now - _REMEMBERED
         self._cleared = {k: a for k, a in self._cleared.items() if a.cleared_at is not None and a.cleared_at > since}
         self.incidents = {
@@ -244,10 +282,6 @@ class Round(Struct, frozen=True):
         return [alert for key, alert in alerts.items() if alert.state != "cleared" and key not in gone]
 
     @property
-    def is_empty(self) -> bool:
-        return not (self.alerts or self.forgotten or self.incidents)
-
-    @property
     def annexes(self) -> dict[str, str]:
         """Which annexes changed, with letters for `store.pulses`; an empty name is the province."""
         found: dict[str, str] = {}
@@ -258,6 +292,16 @@ class Round(Struct, frozen=True):
             if alert.state != "pending":
                 found.setdefault(alert.annex_id, "a")
         return found
+
+
+def _is_news(before: Incident | None, after: Incident) -> bool:
+    """Whether an incident has to be written.  That it is some seconds older, and its rank with it, is no news."""
+    if before is None or before == after:
+        return before is None
+    old, new = before.rank, after.rank
+    as_before = structs.replace(new, score=old.score, minutes=old.minutes)
+    is_older_only = as_before == old and abs(new.minutes - old.minutes) < 1
+    return not is_older_only or structs.replace(after, rank=old) != before
 
 
 def _is_gone(alert: Alert, of: Judged) -> bool:

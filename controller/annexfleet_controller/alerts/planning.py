@@ -1,5 +1,6 @@
 """Planning maintenance: what pages and the API ask for, looked up, checked and kept."""
 
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 
 from msgspec import structs
@@ -60,6 +61,28 @@ def move_end(
     """Let one last longer, or less long.  Raises as `end` does, and MaintenanceWrong."""
     m = kept.get_to_change(db, scope, maintenance_id)
     return kept.save(db, _of_version(moved_end(m, ends_at=ends_at, until=until, now=now), version))
+
+
+def in_sight(db: Session, scope: Scope, found: Sequence[Maintenance], *, now: datetime) -> list[Maintenance]:
+    """These maintenances with what of them stands in somebody's annexes, and nothing of others'."""
+    hidden = {m.id for m in found if not m.area.province and not kept.may_change(scope, m)}
+    if not hidden:
+        return list(found)
+    rows = fleet.devices(db, scope, now=now)
+    seen = {Thing("device", row.id) for row in rows}
+    if any(thing.kind == "printer" for m in found if m.id in hidden for thing in m.area.things):
+        known = fleet.known(db, rows, collectors=["printers"])
+        seen |= {Thing("printer", printer.id) for printer in fleet.printers(rows, known)}
+    return [_narrowed(m, scope, seen) if m.id in hidden else m for m in found]
+
+
+def _narrowed(m: Maintenance, scope: Scope, seen: Collection[Thing]) -> Maintenance:
+    area = structs.replace(
+        m.area, annexes=tuple(annex for annex in m.area.annexes if scope.covers(annex)),
+        things=tuple(thing for thing in m.area.things if thing in seen),
+    )  # fmt: skip
+    # What it touches stays: by that one knows that it is not all theirs.
+    return structs.replace(m, area=area)
 
 
 def _of_version(m: Maintenance, version: int | None) -> Maintenance:

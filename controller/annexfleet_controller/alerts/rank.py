@@ -2,9 +2,10 @@
 
     score = people waiting x services that cannot be provided because of it x minutes of opening time since it began
 
-People are those in the queues of these services.  Where nobody counts them, or the count is stale, the service's
-average of opening hours stands in, and the rank says so.  Nobody waits for a service that works, so an incident that
-blocks none has a score of 0; of those the more severe come first, then what degrades more services, then the older.
+People are those in the queues of these services.  Where nobody counts them now, the last count of the past hour stands
+in, else the service's average of opening hours, and the rank says so.  Nobody waits for a service that works, so an
+incident that blocks none has a score of 0; of those the more severe come first, then what degrades more services, then
+the older.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from annexfleet_controller.readiness.model import AnnexReadiness, ServiceReadine
 from annexfleet_controller.things import SEVERITIES, Incident, Rank, Thing
 from annexfleet_controller.views import QueueView
 
+LAST_COUNT_FOR = timedelta(hours=1)
+"""So long after a line was cut the people who were counted last are still a better guess than an average day's."""
 LONGEST = timedelta(days=60)
 """How far back minutes are counted."""
 
@@ -98,11 +101,15 @@ def _is_held_up(service: ServiceReadiness, annex_id: str, incident: Incident, th
 
 def _waiting(service: str, place: Place, now: datetime) -> tuple[float, bool]:
     """How many people wait for a service, and whether somebody counted them."""
+    last = 0.0
     for view in place.queues:
         queue = view.queue
-        is_fresh = view.believed and not queue.stale and not queue.missing
-        if view.service == service and is_fresh and queue.waiting is not None:
+        if view.service != service or queue.waiting is None or queue.stale or queue.missing:
+            continue
+        if view.believed:
             return max(0.0, queue.waiting), True
+        if now - queue.at <= LAST_COUNT_FOR:
+            last = max(0.0, queue.waiting)
     if not place.calendar.is_open(now):
         return 0.0, False
-    return max(0.0, place.average_waiting.get(service, 0.0)), False
+    return last or max(0.0, place.average_waiting.get(service, 0.0)), False

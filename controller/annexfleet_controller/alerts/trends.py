@@ -1,9 +1,12 @@
 """When disks are full and supplies are empty: worked out in turn, a few at a time, because a trend changes slowly."""
 
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol.messages import Value
@@ -13,6 +16,8 @@ from annexfleet_controller.alerts.fleet import Fleet
 from annexfleet_controller.store import history, supplies
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.supplies import forecast
+
+log = logging.getLogger(__name__)
 
 _Key = TypeVar("_Key", int, str)
 
@@ -25,6 +30,8 @@ _LOOK_BACK = timedelta(days=7)
 _QUEUES_LOOK_BACK = timedelta(days=14)
 _SUPPLIES_LOOK_BACK = timedelta(days=90)
 _DISKS_AT_ONCE = 4
+_REST = timedelta(seconds=30)
+"""When no disk was due nobody goes through all of them again so soon."""
 _ANNEXES_AT_ONCE = 2
 """In one look, so that it delays no alert; at one look every 2 s that is 3,600 disks and 3,600 annexes an hour."""
 
@@ -41,20 +48,29 @@ class Trends:
         """People who wait on average in opening hours, by annex and service."""
         self._averages_at: dict[str, datetime] = {}
         self._disks_at: dict[int, datetime] = {}
+        self._disks_rest_until: datetime | None = None
         self._supplies_at: dict[str, datetime] = {}
 
     def renew(self, db: Session, fleet: Fleet, books: Books, *, now: datetime) -> None:
         """Work out a few of those that are due."""
-        filling = (number for number, view in fleet.views.items() if any(map(_is_filling, view.disks.values())))
-        for number in _due(filling, self._disks_at, now - DISKS_EVERY, _DISKS_AT_ONCE):
-            self._disks_at[number] = now
-            self.disk_full_in_s[number] = self._disks(db, number, fleet, now)
+        if self._disks_rest_until is None or now >= self._disks_rest_until:
+            filling = (number for number, view in fleet.views.items() if any(map(_is_filling, view.disks.values())))
+            numbers = _due(filling, self._disks_at, now - DISKS_EVERY, _DISKS_AT_ONCE)
+            for number in numbers:
+                self._disks_at[number] = now
+                with _fence("disks", number):
+                    self.disk_full_in_s[number] = self._disks(db, number, fleet, now)
+            self._disks_rest_until = None if numbers else now + _REST
         for annex_id in _due(fleet.annexes, self._supplies_at, now - SUPPLIES_EVERY, _ANNEXES_AT_ONCE):
             self._supplies_at[annex_id] = now
-            self._supplies(db, annex_id, books, now)
+            with _fence("supplies", annex_id):
+                self._supplies(db, annex_id, books, now)
         for annex_id in _due(fleet.annexes, self._averages_at, now - AVERAGES_EVERY, _ANNEXES_AT_ONCE):
             self._averages_at[annex_id] = now
-            self.average_waiting[annex_id] = self._averages(db, annex_id, fleet, books, now)
+            with _fence("queues", annex_id):
+                self.average_waiting[annex_id] = self._averages(db, annex_id, fleet, books, now)
+            if not self.average_waiting.get(annex_id):  # a new annex: look again when there is something to see
+                self._averages_at[annex_id] = now - AVERAGES_EVERY + DISKS_EVERY
 
     def _disks(self, db: Session, number: int, fleet: Fleet, now: datetime) -> dict[str, float]:
         found: dict[str, float] = {}
@@ -100,6 +116,17 @@ class Trends:
                 self.supply_days_left.pop(key, None)
             else:
                 self.supply_days_left[key] = cautious
+
+
+@contextmanager
+def _fence(what: str, of: object) -> Iterator[None]:
+    """What was told of one device or annex must not keep the others' trends, and the watch, from going on."""
+    try:
+        yield
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        log.exception("trend cannot be worked out what=%s of=%s", what, of)
 
 
 def _is_filling(values: Mapping[str, Value]) -> bool:

@@ -6,11 +6,12 @@ everybody would seem silent.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct, structs
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol.messages import Value
@@ -24,7 +25,6 @@ from annexfleet_controller.alerts.judging import Judged, Surroundings
 from annexfleet_controller.alerts.ledger import Ledger, Round, Stepped
 from annexfleet_controller.alerts.trends import Trends
 from annexfleet_controller.clock import SYSTEM, Clock
-from annexfleet_controller.fixes import Claim
 from annexfleet_controller.notify import planning
 from annexfleet_controller.readiness.model import AnnexReadiness
 from annexfleet_controller.rules.judge import judge_all
@@ -46,6 +46,7 @@ GROUPED_EVERY = timedelta(seconds=60)
 """Ranks grow with time, and what a cause explained may come to stand for itself."""
 NOTED_EVERY = timedelta(seconds=60)
 """That somebody looks at readiness is itself remembered, so that a time in which nobody did is unknown."""
+FORGETS_EVERY = timedelta(hours=1)
 LISTENS_WITHIN = timedelta(seconds=60)
 """Ingest tells every few seconds that it listens."""
 
@@ -64,8 +65,12 @@ class Figures(Struct, frozen=True):
 class Watcher:
     """Everything that is known now, and what is concluded from it."""
 
-    def __init__(self, engine: Engine, home: Home, *, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self, engine: Engine, home: Home, *, clock: Clock = SYSTEM, keep_lease: Callable[[Session], None] | None = None
+    ) -> None:
+        """`keep_lease` is called in each transaction that writes, and raises if somebody else watches by now."""
         self.engine = engine
+        self._keep_lease = keep_lease
         self.home = home
         self.clock = clock
         self.fleet = Fleet()
@@ -80,6 +85,7 @@ class Watcher:
             self._cuts = evidence.Cuts(incidents.resolved_since(db, now - evidence.LOOKED_AT_FOR))
         self._pulses = pulses.Follower()
         self._is_first = True
+        self._listening_since: datetime | None = None
         self._claims = False
         """Whether somebody says that something is mended, and waits to hear whether it is."""
         self._quiet: dict[str, dict[tuple[Thing, str], Mapping[str, Value | bool | None]]] = {}
@@ -89,6 +95,7 @@ class Watcher:
         self._ripened_at = self._grouped_at = self._noted_at = now
         self._supplies: dict[tuple[str, str], SupplyDay] = {}
         self._complained: set[str] = set()
+        self._forgot_at = now
         self._committed_s = 0.0
         """How long the last transaction took."""
 
@@ -109,17 +116,21 @@ class Watcher:
             due = self._due_annexes(heard, now, everything=self._is_first or changed)
         verdicts = [*self._judge(due, now), *self._of_controller(told, now)]
         corrections = self._corrections(heard, now)
-        self._write(due, verdicts, onsets, corrections, now)
+        self._write(due, verdicts, onsets, corrections, now, listens=told.listens(now))
         self._is_first = False
+        self._forget_old(now)
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 
     def _hear(self, db: Session, told: Figures, now: datetime) -> tuple[set[str], list[Onset]]:
         """Read anew what moved; the annexes that it touches, and what trouble began at printers."""
         moved = self._pulses.poll(db)
+        since, self._listening_since = self._listening_since, told.ingest_connected
         if self._is_first:
             found = gather.views(db, None, now=now, listening_since=told.ingest_connected)
             return self.fleet.take_in(found, found)
+        if since != told.ingest_connected:
+            self.fleet.could_be_heard_since(told.ingest_connected)
         numbers = {number for pulse in moved for number, kinds in pulse.devices.items() if set(kinds) - {"l"}}
         # A device that was let in, moved or shut out says so by no pulse.
         numbers |= self.books.moved_devices(db, self.fleet, now=now)
@@ -130,10 +141,19 @@ class Watcher:
         found = gather.views(db, numbers, now=now, listening_since=told.ingest_connected)
         return self.fleet.take_in(numbers, found)
 
+    def _forget_old(self, now: datetime) -> None:
+        if now - self._forgot_at < FORGETS_EVERY:
+            return
+        is_new_day, self._forgot_at = now.date() != self._forgot_at.date(), now
+        self.fleet.forget_old(now, is_new_day=is_new_day)
+        yesterday = (now - timedelta(days=1)).date()
+        self._supplies = {what: row for what, row in self._supplies.items() if row.day >= yesterday}
+
     # -- judging ------------------------------------------------------------------------------------------------------
 
     def _due_annexes(self, heard: Collection[str], now: datetime, *, everything: bool) -> set[str]:
-        there = set(self.fleet.annexes)
+        # One without any device left is judged for as long as something is still told of it.
+        there = {*self.fleet.annexes, *self.ledger.annexes, *self.judged}
         if everything:
             return there
         due = {annex for annex in there if now >= self._due.get(annex, now)} | set(heard)
@@ -161,8 +181,10 @@ class Watcher:
             # Spread from the first time on, so that not all are judged in the same look.
             spread = timedelta(seconds=len(self._due) % 60) if annex_id not in self._due else timedelta(0)
             self._due[annex_id] = now + JUDGED_EVERY - spread
-        for annex_id in self.judged.keys() - set(self.fleet.annexes):
+        for annex_id in self.judged.keys() - set(self.fleet.annexes) - set(due):
             del self.judged[annex_id]
+            self._due.pop(annex_id, None)
+            self._readiness.pop(annex_id, None)
             self._quiet.pop(annex_id, None)
         return [*verdicts, *self._everywhere(standing, now)]
 
@@ -210,7 +232,12 @@ class Watcher:
             for cut in self._cuts.due(heard, now=now):
                 calendar = self.books.calendar(cut.annex_id)
                 devices = self.fleet.of_annex(cut.annex_id)
-                found.append(evidence.correct(db, cut, devices, calendar=calendar, now=now))
+                try:
+                    found.append(evidence.correct(db, cut, devices, calendar=calendar, now=now))
+                except SQLAlchemyError:
+                    raise
+                except Exception:  # the fence between cuts: what a device told of one must not end the watch
+                    log.exception("cut cannot be looked at again incident=%s", cut.id)
         return [correction for correction in found if correction.kind or correction.past]
 
     # -- writing ------------------------------------------------------------------------------------------------------
@@ -218,20 +245,27 @@ class Watcher:
     def _write(
         self,
         due: Collection[str],
-        verdicts: Iterable[Verdict],
+        verdicts: Sequence[Verdict],
         onsets: list[Onset],
         corrections: list[late.Correction],
         now: datetime,
+        *,
+        listens: bool,
     ) -> None:
         judged = {annex_id: self.judged[annex_id] for annex_id in due if annex_id in self.judged}
         stepped, grouped = self._concluded(verdicts, judged, now)
         ready = {a: of.readiness for a, of in judged.items() if self._readiness.get(a) != of.readiness}
         stock = self._new_levels(judged.values(), now)
-        is_noted = self._is_first or bool(ready) or now - self._noted_at >= NOTED_EVERY
+        # While nobody can be heard nobody looks: of that time nothing is known.
+        is_noted = listens and (self._is_first or bool(ready) or now - self._noted_at >= NOTED_EVERY)
+        reopened = {incident.id for incident in grouped.incidents if incident.state == "open"}
+        corrections = [one for one in corrections if one.incident.id not in reopened]
         if not (stepped.after or grouped.incidents or onsets or corrections or stock or is_noted or self._claims):
             return
         began = self.clock.mono()
         with writing(self.engine) as db:
+            if self._keep_lease is not None:
+                self._keep_lease(db)
             written = self.ledger.write(db, stepped, grouped, now=now)
             corrected = evidence.written(db, corrections, now=now)
             settled = claims.step(db, written.live(self.ledger.live), now=now)
@@ -239,9 +273,10 @@ class Watcher:
             supplies.note(db, stock)
             readiness.write_now(db, ready, now=now)
             was_away = is_noted and readiness.note(db, ready, now=now)
-            pulses.add(db, {}, now=now, origin="watch", annexes=_letters(written, corrected, settled, ready))
+            claimed = incidents.by_ids(db, {claim.incident_id for claim in settled})
+            pulses.add(db, {}, now=now, origin="watch", annexes=_letters(written, corrected, claimed, ready))
         self._committed_s = self.clock.mono() - began
-        self.ledger.remember(written, now=now)
+        self.ledger.remember(written, corrected, now=now)
         self._cuts.see([*written.incidents, *corrected])
         self._supplies |= {(row.printer_id, row.supply): row for row in stock}
         self._readiness |= ready
@@ -250,28 +285,44 @@ class Watcher:
         if was_away and not self._is_first:  # nobody looked for a while: every annex has to be noted anew
             self._readiness.clear()
             self._due.clear()
-        if not written.is_empty:
+        if written.incidents:  # what else makes notices due, the sender finds by itself
+            self._plan_notices(now)
+
+    def _plan_notices(self, now: datetime) -> None:
+        try:
             planning.plan_notices(self.engine, self.books.ruleset, self.books.calendars, now=now)
+        except Exception:  # the fence between the watch and notices: what is written stands, and is planned again soon
+            log.exception("notices cannot be planned")
 
     def _concluded(
-        self, verdicts: Iterable[Verdict], judged: Mapping[str, Judged], now: datetime
+        self, verdicts: Sequence[Verdict], judged: Mapping[str, Judged], now: datetime
     ) -> tuple[Stepped, grouping.Grouping]:
         """What becomes of alerts and incidents; of incidents nothing, while no alert changed and no minute passed."""
         stepped = self.ledger.step(
             verdicts, judged, rules=self.books.ruleset, calendars=self.books.calendars, province=self.books.province,
-            roles={number: view.role for number, view in self.fleet.views.items()}, now=now,
+            roles=self._roles_of(verdicts), now=now,
         )  # fmt: skip
-        hangs_on = self._hangs_on()
-        stepped = self.ledger.mute(
-            stepped, self.books.maintenances, roles={view.id: view.role for view in self.fleet.views.values()},
-            devices={thing: [device.id for device in of] for thing, of in hangs_on.items()}, now=now,
-        )  # fmt: skip
+        # Looked at every two seconds, so nothing goes through the whole fleet while nothing has to.
+        hangs_on: dict[Thing, tuple[Thing, ...]] | None = None
+        if self.books.maintenances or self.ledger.is_any_muted:
+            hangs_on = self._hangs_on()
+            stepped = self.ledger.mute(
+                stepped, self.books.maintenances, roles={view.id: view.role for view in self.fleet.views.values()},
+                devices={thing: [device.id for device in of] for thing, of in hangs_on.items()}, now=now,
+            )  # fmt: skip
         if not stepped.after and now - self._grouped_at < GROUPED_EVERY:
             return stepped, grouping.Grouping((), {}, ())
+        hangs_on = self._hangs_on() if hangs_on is None else hangs_on
         self._grouped_at = now
         mutes = {rule.id: rule.mutes for rule in self.books.ruleset.rules()}
         grouped = self.ledger.group(stepped, Context(mutes=mutes, hangs_on=hangs_on, fixes=self._fixes()), now=now)
         return stepped, self._ranked(grouped, now)
+
+    def _roles_of(self, verdicts: Iterable[Verdict]) -> dict[int, str]:
+        """The roles of the devices on whose word alone something rests."""
+        views = self.fleet.views
+        numbers = (verdict.numbers[0] for verdict in verdicts if len(verdict.numbers) == 1)
+        return {number: views[number].role for number in numbers if number in views}
 
     def _ranked(self, grouped: grouping.Grouping, now: datetime) -> grouping.Grouping:
         """The same with the rank that each open incident has now."""
@@ -334,11 +385,11 @@ def _figures(db: Session) -> Figures:
 
 
 def _letters(
-    written: Round, corrected: Iterable[Incident], settled: Collection[Claim], ready: Collection[str]
+    written: Round, corrected: Iterable[Incident], claimed: Iterable[Incident], ready: Collection[str]
 ) -> dict[str, str]:
     letters = written.annexes | {incident.annex_id: "ai" for incident in corrected}
-    if settled:
-        letters[""] = "i"
+    for annex_id in {place for incident in claimed for place in (incident.annex_id, *incident.annexes)}:
+        letters[annex_id] = letters.get(annex_id, "") + "i"
     for annex_id in ready:
         letters[annex_id] = letters.get(annex_id, "") + "r"
     return letters

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.i18n import formats
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import Guidance, guidance, has_guidance
+from annexfleet_controller.notify.planning import Called
 from annexfleet_controller.notify.texts import shown_facts
 from annexfleet_controller.readiness.model import AnnexReadiness, Fix, Remedy
 from annexfleet_controller.readiness.services import ServiceDefinition, catalogue
@@ -97,6 +98,17 @@ class Words:
             lasted = formats.duration(self.language, round(rank.minutes) * 60)
             parts.append(self.language.gettext("for %(time)s of opening time") % {"time": lasted})
         return self.listed(parts)
+
+    def called(self, called: Called) -> str:
+        """Whom a call for help reached."""
+        gettext, count = self.language.gettext, called.people_count
+        if called.outcome == "told":
+            return self._counted(
+                self.language.ngettext("%(num)s person was told", "%(num)s people were told", count), count
+            )
+        if called.outcome == "later":
+            return gettext("Nobody can be told at this moment; if it cannot wait, please phone")
+        return gettext("Nobody can be told: no contact is set for this annex; please phone")
 
     def repairs(self, found: AnnexReadiness, services: Iterable[str] | None = None) -> list[RepairLine]:
         """The smallest repairs that bring services back, those that bring back most first; of all, or of some."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from annexfleet_controller.access.asked import Db, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.alerts import claims
+from annexfleet_controller.alerts import answers, claims
 from annexfleet_controller.api import paging, problems
 from annexfleet_controller.fixes import Claim, Outcome
 from annexfleet_controller.store import alerts, fixes, incidents
@@ -50,7 +50,7 @@ def claim_fix(
     incident_id: Id, person: Annotated[Person, Depends(Needs("claim_fix"))], db: WritingDb, now: Now
 ) -> ClaimOut:
     """Say that it is mended.  Ask with GET what the devices say to it; a repeat meanwhile changes nothing."""
-    incident = incidents.get(db, person.scope, incident_id)
+    incident = answers.whole(db, person.scope, incident_id)
     of = alerts.of_incident(db, incident_id)
     return claim_out(incident_id, claims.claim_fix(db, incident, of, by=person.name, now=now), now)
 
@@ -58,8 +58,8 @@ def claim_fix(
 @router.get("/{incident_id}/fixed")
 def show_fix(incident_id: Id, person: Annotated[Person, Depends(Needs("look"))], db: Db, now: Now) -> ClaimOut:
     """What became of the newest claim: `checking`, `confirmed`, `not_confirmed` or `unknown`."""
-    incidents.get(db, person.scope, incident_id)
-    return claim_out(incident_id, fixes.of_incident(db, incident_id), now)
+    whole = answers.is_whole_in_sight(person.scope, incidents.get(db, person.scope, incident_id))
+    return claim_out(incident_id, fixes.of_incident(db, incident_id) if whole else None, now)
 
 
 def claim_out(incident_id: int, claim: Claim | None, now: datetime) -> ClaimOut:

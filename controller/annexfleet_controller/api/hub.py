@@ -111,8 +111,8 @@ class Listener:
 
     def wants(self, event: Event) -> bool:
         """Whether it asked for this, and may see it."""
-        if event.name == "annex" and not event.annex_id:  # of several annexes: what is in sight is asked for anew
-            return not self.device_id and not self.annex_id
+        if event.name == "annex" and not event.annex_id:  # the province's; each annex that it touches has its own event
+            return self.person.scope.annexes is None and not self.device_id and not self.annex_id
         if not self.person.scope.covers(event.annex_id):
             return False
         if self.device_id:

@@ -126,6 +126,26 @@ class IncidentDetail(IncidentOut):
     fix: Annotated[ClaimOut, Field(description="The newest word that it is mended")]
 
 
+class HelpOut(IncidentOut):
+    """The incident, and whom the call reached so far."""
+
+    people_told_count: Annotated[int, Field(description="Who is reached in several ways counts once; systems do not")]
+    told_outcome: Annotated[
+        Literal["told", "later", "nobody"],
+        Field(description="`later`: contacts are set, and none can be told now; `nobody`: none is set"),
+    ]
+    told_text: Annotated[str, Field(description="The same in the caller's language")]
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [{
+                **_EXAMPLE, "help_asked_at": "2026-11-25T09:50:00Z", "help_asked_by": "karim",
+                "people_told_count": 2, "told_outcome": "told", "told_text": "2 people were told",
+            }]
+        }
+    }  # fmt: skip
+
+
 class IncidentPage(BaseModel):
     items: list[IncidentOut]
     next: str | None = None
@@ -133,6 +153,12 @@ class IncidentPage(BaseModel):
 
 class Acknowledging(BaseModel):
     note: Note = ""
+
+
+class Asked(BaseModel):
+    note: Annotated[Note, Field(description="What the helper should know; it is sent along")] = ""
+
+    model_config = {"json_schema_extra": {"examples": [{"note": "It smells of smoke"}]}}
 
 
 class NewNote(BaseModel):
@@ -190,6 +216,22 @@ class Acts:
 
         return IncidentOut.model_validate(self._once.do(person, asked, work, now=self.now))
 
+    def call_for_help(self, person: Person, asked: dict[str, Any], act: Callable[[Session], Incident]) -> HelpOut:
+        """As `do`, and whom it reached."""
+
+        def work(db: Session) -> dict[str, Any]:
+            say = words.read(db, self._language)
+            (line,) = dossier.lines(db, person.scope, [act(db)], say)
+            called = dossier.called(db, line)
+            assert called is not None, "somebody asked just now, or before"
+            told = {
+                "people_told_count": called.people_count, "told_outcome": called.outcome,
+                "told_text": plain(say.called(called)),
+            }  # fmt: skip
+            return _out(line).model_dump(mode="json") | told
+
+        return HelpOut.model_validate(self._once.do(person, asked, work, now=self.now))
+
 
 Acting = Annotated[Acts, Depends()]
 
@@ -231,13 +273,17 @@ def note_incident(incident_id: Id, asked: NewNote, person: Answering, acts: Acti
 
 
 @router.post("/{incident_id}/help", responses=_CONFLICT)
-def ask_for_help(incident_id: Id, person: Asking, acts: Acting) -> IncidentOut:
-    """Say that one cannot mend it: it is marked so for whoever looks at incidents."""
+def ask_for_help(incident_id: Id, person: Asking, acts: Acting, asked: Asked | None = None) -> HelpOut:
+    """Say that one cannot mend it: technicians and provincial IT are told, and it is marked so for all.
+
+    Asked again within half an hour, nobody is told twice.
+    """
+    note = asked.note if asked else ""
 
     def act(db: Session) -> Incident:
-        return answers.ask_help(db, person.scope, incident_id, by=person.name, now=acts.now)
+        return answers.ask_help(db, person.scope, incident_id, by=person.name, note=note, now=acts.now)
 
-    return acts.do(person, {}, act)
+    return acts.call_for_help(person, {"note": note} if note else {}, act)
 
 
 def _detail(db: Session, person: Person, incident_id: int, language: Language, now: datetime) -> IncidentDetail:

@@ -134,14 +134,16 @@ def list_maintenance(
     last = shown[-1] if more else None
     key = None if last is None else maintenance.place(last, past=state == "past")
     wanted = {state} if state else {"active", "planned"}
-    items = [_out(m, person, now) for m in shown if condition(m, now) in wanted]
+    shown = planning.in_sight(db, person.scope, [m for m in shown if condition(m, now) in wanted], now=now)
+    items = [_out(m, person, now) for m in shown]
     return MaintenancePage(items=items, next=None if key is None else paging.cursor(key[0].isoformat(), str(key[1])))
 
 
 @router.get("/{maintenance_id}")
 def show_maintenance(maintenance_id: Id, person: Looking, db: Db, now: Now) -> MaintenanceOut:
     """One of them."""
-    return _out(maintenance.get(db, person.scope, maintenance_id), person, now)
+    (m,) = planning.in_sight(db, person.scope, [maintenance.get(db, person.scope, maintenance_id)], now=now)
+    return _out(m, person, now)
 
 
 @router.post("", status_code=201)

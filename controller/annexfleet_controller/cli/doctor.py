@@ -18,6 +18,7 @@ Level = Literal["ok", "warning", "wrong"]
 
 LEAST_FREE_BYTES = 500_000_000
 _EXPIRES_SOON = timedelta(days=30)
+_UNPLANNED_LATELY = timedelta(minutes=10)
 _CONNECT_S = 3.0
 
 
@@ -106,12 +107,13 @@ def _database(home: Home) -> Iterator[Check]:
 
 def _watch(home: Home, now: datetime) -> Iterator[Check]:
     """Whether somebody watches over alerts, with rules that count, and people hear of them."""
-    from annexfleet_controller.store import calendars, contacts, database, jobs, notices, rules
+    from annexfleet_controller.store import calendars, contacts, database, figures, jobs, notices, rules
 
     engine = database.open_database(home.database_url)
     try:
         with database.reading(engine) as db:
-            leased_until = jobs.leased_until(db, "watch_alerts")
+            leased_until, failed = jobs.leased_until(db, "watch_alerts"), jobs.failed(db, "watch_alerts")
+            unplanned_at = figures.read(db).get("notices_planning_failed_at_seconds")
             problems = rules.ruleset(db).problems
             failing = notices.failing(db)
             names = {contact.id: contact.name for contact in contacts.listing(db)}
@@ -120,8 +122,12 @@ def _watch(home: Home, now: datetime) -> Iterator[Check]:
         engine.dispose()
     if leased_until is None or leased_until < now:
         yield Check("watch", "wrong", "nobody watches over alerts", "annexfleet work, or annexfleet serve")
+    elif failed:
+        yield Check("watch", "wrong", f"the watch over alerts fails again and again: {failed}", "look at work's log")
     else:
         yield Check("watch", "ok", "somebody watches over alerts")
+    if unplanned_at is not None and now - unplanned_at[1] < _UNPLANNED_LATELY:
+        yield Check("notices", "wrong", "notices cannot be planned", "look at work's log")
     for problem in problems:
         place = problem.scope or "the province"
         found = f"rule {problem.rule_id} as {place} changed it does not count: {problem.field} {problem.reason}"

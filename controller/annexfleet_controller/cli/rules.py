@@ -152,6 +152,8 @@ def _document(changes: Iterable[str], base: "Rule", there: object) -> dict[str, 
         name, sign, text = change.partition("=")
         if not sign or not name or not text:
             raise Invalid(f"{change!r} is not NAME=VALUE, such as used=0.9", field="changes")
+        if name in {"levels", "for_s_by_role"}:
+            raise Invalid(f"{name} has parts, such as used=0.9 or for.tablet=2h", field="changes")
         if name in base.levels:
             document.setdefault("levels", {})[name] = _number(text)
         elif name.startswith("for."):

@@ -30,7 +30,19 @@ NUMBER = "{number}"
 LOCAL_SCHEMES = frozenset({
     "blink1", "dbus", "glib", "gnome", "kde", "macosx", "qt", "syslog", "vapid", "windows",
 })  # fmt: skip
-"""Of Apprise, those that would act on the controller's own machine or read its files."""
+"""Of Apprise, those that would act on the controller's own machine or read its files; also not for mail and SMS."""
+
+CHAT_SCHEMES = frozenset({
+    "bark", "barks", "discord", "feishu", "gchat", "gotify", "gotifys", "lark", "line", "matrix", "matrixs", "mmost",
+    "mmosts", "ncloud", "nclouds", "nctalk", "nctalks", "ntfy", "ntfys", "opsgenie", "pagerduty", "pover", "rocket",
+    "rockets", "signal", "signals", "slack", "synology", "synologys", "tgram", "threema", "twist", "webex", "whatsapp",
+    "workflow", "workflows", "wxteams", "zoom", "zulip",
+})  # fmt: skip
+"""What the address of a chat may begin with: services that carry words to people over HTTP, and nothing else.
+
+Not those that let the address choose the request (json, xml, form: that is what `webhook` is for), that publish where
+devices listen (mqtt, amqp), or that send mail past `mail_url`.
+"""
 
 # Its levels must be open for the capture; nothing of it reaches our logs.
 _of_apprise = logging.getLogger("apprise")
@@ -98,7 +110,7 @@ def deliver(message: Message, to: Destination, ways: Ways, *, now: datetime) -> 
     url = apprise_url(to, ways, notice_id=message.notice_id)
     if url is None:
         return permanent("not_configured")
-    service = _service(url)
+    service = _service(url, to.kind)
     if service is None:
         return permanent("address_wrong")
     if not ways.link_local_allowed and any(map(webhook.leads_astray, _hosts(service))):
@@ -118,7 +130,7 @@ def is_address(to: Destination, ways: Ways) -> bool:
         return re.fullmatch(r"[^@\s,;<>\"']{1,64}@[A-Za-z0-9.-]{1,190}", to.address) is not None
     if to.kind == "sms":
         return re.fullmatch(r"\+[0-9]{6,15}", to.address) is not None
-    return _service(to.address) is not None
+    return _service(to.address, to.kind) is not None
 
 
 def shown(kind: ContactKind, address: str) -> str:
@@ -147,14 +159,35 @@ def apprise_url(to: Destination, ways: Ways, *, notice_id: str) -> str | None:
     return to.address
 
 
-def _service(url: str) -> "apprise.NotifyBase | None":
+def _service(url: str, kind: ContactKind) -> "apprise.NotifyBase | None":
+    """Apprise's way to this address; None where it knows none, or one that we do not go."""
     if urlsplit_scheme(url) in LOCAL_SCHEMES:
         return None
     asset = apprise.AppriseAsset(
         app_id="annexfleet", app_desc="annexfleet", app_url="", http_redirects=False, storage_mode="memory",
         image_url_mask="", image_url_logo="", service_timeout=TIMEOUT_S, pgp_autogen=False, pem_autogen=False,
     )  # fmt: skip
-    return apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
+    service = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
+    if service is None or kind in {"email", "sms"}:  # whose addresses stand in our own settings
+        return service
+    if not CHAT_SCHEMES & _schemes(service) or _names_a_file(service):
+        return None
+    if hasattr(service, "discovery"):
+        service.discovery = False  # Matrix: the other side would say where to go instead, which nobody judges
+    return service
+
+
+def _schemes(service: Any) -> set[str]:
+    """All that an address of this service may begin with; it may also be a web address that Apprise takes for one."""
+    found: set[str] = set()
+    for protocols in (service.protocol, service.secure_protocol):
+        found |= {protocols} if isinstance(protocols, str) else set(protocols or ())
+    return found
+
+
+def _names_a_file(service: Any) -> bool:
+    """Whether its address names a file, such as `?template=`: Apprise would read it on this machine and send it."""
+    return any(isinstance(value, apprise.AppriseAttachment) and len(value) for value in vars(service).values())
 
 
 def urlsplit_scheme(url: str) -> str:
@@ -163,7 +196,8 @@ def urlsplit_scheme(url: str) -> str:
 
 def _hosts(service: Any) -> list[str]:
     found = (getattr(service, "host", None), getattr(service, "smtp_host", None))
-    return [host for host in dict.fromkeys(found) if isinstance(host, str) and host]
+    # Of an IPv6 address Apprise keeps the brackets, which no look-up understands.
+    return [host.strip("[]") for host in dict.fromkeys(found) if isinstance(host, str) and host]
 
 
 def _notify(service: "apprise.NotifyBase", message: Message, kind: ContactKind) -> Outcome:

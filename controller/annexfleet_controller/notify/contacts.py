@@ -64,6 +64,7 @@ def checked(wish: Wish, kept: Contact | None, ways: Ways) -> tuple[NewContact, l
     name = wish.name.strip()
     _demand(bool(name), "name", "missing")
     _demand(len(name) <= LONGEST_NAME, "name", "too_long")
+    _demand(name.isprintable(), "name", "not_understood")
     _demand(wish.kind in CONTACT_KINDS, "kind", "unknown")
     _demand(wish.language in CODES, "language", "unknown")
     _demand(len(wish.routes) <= MOST_ROUTES, "routes", "too_many")

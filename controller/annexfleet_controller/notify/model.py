@@ -8,9 +8,9 @@ from msgspec import Struct
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.things import Audience, Incident, Severity
 
-What = Literal["opened", "worsened", "reminder", "escalation", "resolved"]
+What = Literal["opened", "worsened", "reminder", "escalation", "help", "resolved"]
 WHATS: tuple[What, ...] = get_args(What)
-NoticeKind = Literal["opened", "worsened", "reminder", "digest", "escalation", "resolved", "test"]
+NoticeKind = Literal["opened", "worsened", "reminder", "digest", "escalation", "help", "resolved", "test"]
 NOTICE_KINDS: tuple[NoticeKind, ...] = get_args(NoticeKind)
 ContactKind = Literal["email", "sms", "chat", "webhook", "apprise"]
 CONTACT_KINDS: tuple[ContactKind, ...] = get_args(ContactKind)
@@ -67,6 +67,8 @@ class Audible(Struct, frozen=True):
 
     incident: Incident
     audiences: frozenset[Audience] = frozenset()
+    help_asked_at: datetime | None = None
+    """When somebody last said that they cannot mend it."""
 
 
 class Item(Struct, frozen=True, kw_only=True):
@@ -76,7 +78,15 @@ class Item(Struct, frozen=True, kw_only=True):
     what: What
     severity: Severity
     level: int = 0
-    """Of the escalation, 0 if it is none."""
+    """Of the escalation, 0 if it is none; of a call for help the level of who is called."""
+
+
+class Wanted(Struct, frozen=True):
+    """What one receiver should hear now, limits of number aside."""
+
+    item: Item
+    held_back: bool
+    """Whether it waited for the receiver's hours."""
 
 
 class Told(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -28,8 +28,9 @@ from annexfleet_controller.notify.outcome import Outcome, again
 from annexfleet_controller.notify.plan import stands_no_more
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home, Settings
-from annexfleet_controller.store import annexes, contacts, incidents, notices
+from annexfleet_controller.store import annexes, contacts, figures, incidents, notices
 from annexfleet_controller.store.database import open_database, reading, writing
+from annexfleet_controller.things import Incident
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ LEASE = timedelta(minutes=3)
 AT_ONCE = 4
 FIRST_PAUSE_S = 30.0
 LONGEST_PAUSE_S = 3600.0
+PLANNING_FAILED_AT = "notices_planning_failed_at_seconds"
 _LOOK_EVERY_S = 1.0
 _PLAN_EVERY_S = 30.0
 
@@ -58,13 +60,25 @@ def run(home: Home, stop: threading.Event, circumstances: Circumstances) -> None
                 try:
                     if sender.clock.mono() >= plan_at:
                         plan_at = sender.clock.mono() + _PLAN_EVERY_S
-                        plan_now(engine, circumstances, now=sender.clock.now())
+                        plan_or_say(engine, circumstances, now=sender.clock.now())
                     while sender.step() and not stop.is_set():
                         pass
                 except SQLAlchemyError as error:
                     log.warning("notices put off, the database fails reason=%s", error)
     finally:
         engine.dispose()
+
+
+def plan_or_say(engine: Engine, circumstances: Circumstances, *, now: datetime) -> None:
+    """`plan_now`; what nobody foresaw is logged and kept for the doctor, and what is queued goes out all the same."""
+    try:
+        plan_now(engine, circumstances, now=now)
+    except SQLAlchemyError:
+        raise
+    except Exception:  # the fence between planning and delivery
+        log.exception("notices cannot be planned")
+        with writing(engine) as db:
+            figures.put(db, {PLANNING_FAILED_AT: now.timestamp()}, now=now)
 
 
 def plan_now(engine: Engine, circumstances: Circumstances, *, now: datetime) -> int:
@@ -138,16 +152,21 @@ class Sender:
         row, contact = claimed.row, claimed.contact
         if not contact.enabled and row.kind != "test":
             return "contact_disabled"
-        known = {one.id: one for one in incidents.by_ids(db, [one.incident_id for one in claimed.items])}
+        found = incidents.by_ids(db, [one.incident_id for one in claimed.items])
+        heard_of = _annexes_heard_of(db, contact.id)
+        known = {one.id: one if heard_of is None else _narrowed(one, heard_of) for one in found}
+        asked = incidents.help_asked(db, [one.incident_id for one in claimed.items if one.what == "help"])
         said, reasons = [], {}
         for item in map(book.item, claimed.items):
             if reason := stands_no_more(item, known[item.incident_id]):
                 reasons[item.incident_id] = reason
             else:
-                said.append(texts.Said(item, known[item.incident_id]))
+                said.append(texts.Said(item, known[item.incident_id], _call(asked.get(item.incident_id))))
         if claimed.items and not said:
             return next(iter(reasons.values()))
-        said.sort(key=lambda one: (one.incident.severity != "critical", -one.incident.rank.score))
+        said.sort(
+            key=lambda one: (one.item.what != "help", one.incident.severity != "critical", -one.incident.rank.score)
+        )
         kind: NoticeKind = "test" if not said else "digest" if len(said) > 1 else said[0].item.what
         message = texts.message(
             language(contact.language), kind, said, _places(db), notice_id=row.dedupe_key.replace("/", "-"),
@@ -176,6 +195,22 @@ class Sender:
                 notices.put_off(db, sent.notice_id, self.name, due_at=due_at, **reason)
 
 
+def _annexes_heard_of(db: Session, contact_id: int) -> frozenset[str] | None:
+    """The annexes that a contact's routes name; None for the whole province."""
+    named = [book.route(row).annexes for row in contacts.routes(db, contact_id).get(contact_id, [])]
+    if any(of is None for of in named):
+        return None
+    return frozenset(annex for of in named for annex in of or ())
+
+
+def _narrowed(incident: Incident, heard_of: Collection[str]) -> Incident:
+    """Without the annexes of which its reader is not to hear."""
+    return structs.replace(
+        incident, annexes=tuple(annex for annex in incident.annexes if annex in heard_of),
+        annex_id=incident.annex_id if incident.annex_id in heard_of else "",
+    )  # fmt: skip
+
+
 def pause_s(attempts: int, chance: float) -> float:
     """How long to wait after so many attempts: from half a minute, doubling to an hour, a quarter more or less.
 
@@ -200,6 +235,10 @@ class _Prepared(Struct, frozen=True, kw_only=True):
 
 def _places(db: Session) -> dict[str, texts.Place]:
     return {place.id: texts.Place(place.name_fr, place.name_ar) for place in annexes.listing(db)}
+
+
+def _call(asked: incidents.Told | None) -> texts.Call | None:
+    return None if asked is None else texts.Call(asked.at, asked.by, str(asked.facts.get("note", "")))
 
 
 def _write_down(db: Session, sent: "_Prepared", now: datetime) -> None:

@@ -20,6 +20,8 @@ from annexfleet_controller.notify.model import Item, NoticeKind
 from annexfleet_controller.things import Facts, Incident
 
 MOST_IN_A_DIGEST = 20
+_LONGEST_WORD = 300
+"""Characters of what somebody wrote who asks for help; the page of the incident has all of it."""
 _MOST_PLACES = 3
 JSON_VERSION = 1
 
@@ -31,11 +33,23 @@ class Place(Struct, frozen=True):
     name_ar: str
 
 
+class Call(Struct, frozen=True):
+    """Somebody asks for help."""
+
+    at: datetime
+    by: str
+    """Empty if nobody is named."""
+    text: str
+    """What they wrote; empty if nothing."""
+
+
 class Said(Struct, frozen=True):
     """One incident, and what is said of it."""
 
     item: Item
     incident: Incident
+    call: Call | None = None
+    """Who asks for help, where that is what is said."""
 
 
 def message(
@@ -109,6 +123,7 @@ class _Writer:
             "worsened": gettext("%(annex)s, it got worse: %(title)s"),
             "reminder": gettext("%(annex)s, still waiting for an answer: %(title)s"),
             "escalation": gettext("%(annex)s, nobody has answered yet: %(title)s"),
+            "help": gettext("%(annex)s asks for help: %(title)s"),
             "resolved": gettext("%(annex)s, it is over: %(title)s"),
         }[one.item.what]
         return frame % {"annex": isolated(self.where(one.incident)), "title": self.guidance(one.incident).title}
@@ -131,6 +146,7 @@ class _Writer:
             lines.append(gettext("It began on %(moment)s and lasted %(duration)s.")
                          % {"moment": began, "duration": lasted})  # fmt: skip
         else:
+            lines += self._asking(one)
             lines.append(gettext("Since %(moment)s.") % {"moment": began})
             severity = self._language.name("severity", incident.severity)
             lines.append(gettext("Severity: %(severity)s.") % {"severity": severity})
@@ -144,6 +160,9 @@ class _Writer:
     def short(self, one: Said) -> list[str]:
         """Pieces for a telephone; the first ones matter most."""
         pieces = [f"{self.subject(one)}."]
+        if one.item.what == "help":  # the way to answer first, then who asks, and the word if it fits
+            link = [self.url(one.incident)] if self._public_url else []
+            return [*pieces, *link, *self._asking(one)]
         if one.item.what != "resolved":
             began = formats.moment(self._language, one.incident.began_at)
             pieces.append(self._language.gettext("Since %(moment)s.") % {"moment": began})
@@ -159,6 +178,20 @@ class _Writer:
 
     def url(self, incident: Incident) -> str:
         return f"{self._public_url}/incidents/{incident.id}" if self._public_url else ""
+
+    def _asking(self, one: Said) -> Iterable[str]:
+        """Who asks for help, and what they wrote."""
+        if one.item.what != "help":
+            return
+        gettext, call = self._language.gettext, one.call
+        who = isolated(call.by) if call is not None and call.by else gettext("staff of the annex")
+        if call is None:
+            yield gettext("Asked by %(who)s.") % {"who": who}
+            return
+        moment = formats.moment(self._language, call.at)
+        yield gettext("Asked by %(who)s on %(moment)s.") % {"who": who, "moment": moment}
+        if word := _one_line(plain(call.text)):
+            yield gettext("They write: %(text)s") % {"text": isolated(_shortened(word))}
 
     def _affected(self, incident: Incident) -> Iterable[str]:
         rank, gettext = incident.rank, self._language.gettext
@@ -215,7 +248,7 @@ def _html(language: Language, paragraphs: Iterable[Sequence[str]]) -> str:
 def _json(writer: _Writer, kind: NoticeKind, said: Sequence[Said], *, notice_id: str, now: datetime) -> bytes:
     """What another system gets; the shape is told in the room's README."""
     incidents = []
-    for item, incident in ((one.item, one.incident) for one in said):
+    for item, incident, call in ((one.item, one.incident, one.call) for one in said):
         words = writer.guidance(incident)
         incidents.append(
             {
@@ -225,12 +258,23 @@ def _json(writer: _Writer, kind: NoticeKind, said: Sequence[Said], *, notice_id:
                 "opened_at": incident.opened_at, "resolved_at": incident.resolved_at,
                 "acknowledged_at": incident.acknowledged_at, "people_waiting": incident.rank.people_waiting,
                 "services_blocked": incident.rank.services_blocked, "title": plain(words.title),
-                "action": plain(words.action), "url": writer.url(incident),
+                "action": plain(words.action), "url": writer.url(incident), **_called(call),
             }
         )  # fmt: skip
     return msgspec.json.encode(
         {"version": JSON_VERSION, "notice": notice_id, "kind": kind, "sent_at": now, "incidents": incidents}
     )
+
+
+def _called(call: Call | None) -> dict[str, object]:
+    """Who asks for help, for another system; nothing where nobody does."""
+    if call is None:
+        return {}
+    return {"help": {"asked_at": call.at, "asked_by": plain(call.by), "text": _shortened(plain(call.text))}}
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_WORD else f"{text[:_LONGEST_WORD].rstrip()}…"
 
 
 def _counted(sentence: str, count: int) -> str:

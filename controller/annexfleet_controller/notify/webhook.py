@@ -25,6 +25,7 @@ TIMEOUT_S = 10.0
 LARGEST_ANSWER_BYTES = 64 * 1024
 _METADATA = frozenset({ipaddress.ip_address("100.100.100.200"), ipaddress.ip_address("fd00:ec2::254")})
 """Where clouds tell a machine its own secrets, besides the link-local 169.254.169.254."""
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def post(
@@ -94,9 +95,16 @@ def signature_headers(body: bytes, *, secret: str, notice_id: str, now: datetime
 def is_forbidden(address: str) -> bool:
     """Whether an address is link-local or a metadata service: no receiver of notices lives there."""
     found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None:
-        return is_forbidden(str(found.ipv4_mapped))
+    if isinstance(found, ipaddress.IPv6Address) and (within := _ipv4_within(found)) is not None:
+        return is_forbidden(str(within))
     return found.is_link_local or found.is_multicast or found.is_unspecified or found in _METADATA
+
+
+def _ipv4_within(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that it stands for: mapped, or by way of 6to4 or NAT64."""
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def leads_astray(host: str) -> bool:

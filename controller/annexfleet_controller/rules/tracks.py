@@ -56,6 +56,9 @@ class QueueTrack:
             return False
         return longest_wait_s < self._longest_s + max(0.0, elapsed_s - _REPORTS_SHIFT_S)
 
+    def seen_after(self, moment: datetime) -> bool:
+        return bool(self._seen) and self._seen[-1][0] > moment
+
     def no_call_s(self, now: datetime) -> float | None:
         """For how long people wait and nobody was called; 0 if nobody waits, None if that is not known yet."""
         if self._waiting is None:
@@ -92,6 +95,9 @@ class PrinterTrack:
         self._seen.append((at, jobs, pages))
         while self._seen[-1][0] - self._seen[0][0] > _PRINTER_SPAN and len(self._seen) > 2:
             self._seen.popleft()
+
+    def seen_after(self, moment: datetime) -> bool:
+        return bool(self._seen) and self._seen[-1][0] > moment
 
     def jobs_grow(self) -> bool | None:
         """Whether more documents wait than ten minutes ago; None until that was seen."""

@@ -9,6 +9,7 @@ from sqlalchemy import Select, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import AlertUnknown
+from annexfleet_controller.store import facts
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import AlertRow
 from annexfleet_controller.things import Alert, Facts, Thing
@@ -216,7 +217,7 @@ def _values(alert: Alert, *, but: Collection[str] = ()) -> dict[str, Any]:
     return values | {
         "thing_kind": alert.thing.kind,
         "thing_id": alert.thing.id,
-        "facts": msgspec.json.encode(alert.facts).decode(),
+        "facts": facts.written(alert.facts),
         "returned_at": msgspec.json.encode([at.timestamp() for at in alert.returned_at]).decode(),
     }
 

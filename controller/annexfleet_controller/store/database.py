@@ -17,7 +17,8 @@ BUSY_TIMEOUT_MS = 10_000
 
 def open_database(url: str) -> Engine:
     """An engine for `sqlite:///path` or `postgresql+psycopg://...`; nothing is connected yet."""
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    # Its errors go to the log, and what was to be written may be a key.
+    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"), hide_parameters=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

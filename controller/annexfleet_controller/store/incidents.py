@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, exists, func, insert
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import IncidentUnknown
+from annexfleet_controller.store import facts
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import AlertRow, IncidentAnnex, IncidentEvent, IncidentRow
 from annexfleet_controller.things import Facts, Incident, Rank, Thing
@@ -78,7 +79,7 @@ def listing(
     if state:
         query = query.where(IncidentRow.state == state)
     if annex_id:
-        query = query.where(_touches({annex_id}))
+        query = query.where(_touches(_in_sight(scope, annex_id)))
     if kind:
         query = query.where(IncidentRow.kind == kind)
     if severity:
@@ -140,7 +141,7 @@ def tell(db: Session, lines: Iterable[Told]) -> None:
     rows = [
         {
             "incident_id": line.incident_id, "at": line.at, "kind": line.kind, "by": line.by,
-            "facts": msgspec.json.encode(line.facts).decode(),
+            "facts": facts.written(line.facts),
         }
         for line in lines
     ]  # fmt: skip
@@ -149,25 +150,25 @@ def tell(db: Session, lines: Iterable[Told]) -> None:
 
 
 def story(db: Session, incident_id: int, *, limit: int = 500) -> list[Told]:
-    """What happened to an incident, oldest first."""
+    """What happened to an incident, oldest first; of a very long story the end."""
     query = select(IncidentEvent).where(IncidentEvent.incident_id == incident_id)
-    rows = db.scalars(query.order_by(IncidentEvent.at, IncidentEvent.id).limit(limit))
-    return [
-        Told(row.incident_id, row.at, row.kind, row.by, msgspec.json.decode(row.facts.encode(), type=Facts), row.id)
-        for row in rows
-    ]
+    newest = db.scalars(query.order_by(IncidentEvent.at.desc(), IncidentEvent.id.desc()).limit(limit)).all()
+    return [_told(row) for row in reversed(newest)]
 
 
 def help_asked(db: Session, incident_ids: Collection[int]) -> dict[int, Told]:
-    """Who asked for help last, of those of these incidents where somebody did."""
+    """Who asked for help last, of those of these incidents where somebody did since they last ended."""
     found: dict[int, Told] = {}
     ids = sorted(incident_ids)
     for start in range(0, len(ids), 500):
         query = select(IncidentEvent).where(
-            IncidentEvent.incident_id.in_(ids[start : start + 500]), IncidentEvent.kind == "help_asked"
+            IncidentEvent.incident_id.in_(ids[start : start + 500]), IncidentEvent.kind.in_(("help_asked", "resolved"))
         )
         for row in db.scalars(query.order_by(IncidentEvent.id)):
-            found[row.incident_id] = Told(row.incident_id, row.at, row.kind, row.by, {}, row.id)
+            if row.kind == "resolved":  # an incident may come back; then nobody has asked yet
+                found.pop(row.incident_id, None)
+            else:
+                found[row.incident_id] = _told(row)
     return found
 
 
@@ -175,7 +176,7 @@ def count_open(db: Session, scope: Scope, *, annex_id: str = "") -> int:
     """How many incidents in sight are open, without those that maintenance keeps quiet."""
     seen = _seen(scope).where(IncidentRow.state == "open", IncidentRow.muted.is_(False))
     if annex_id:
-        seen = seen.where(_touches({annex_id}))
+        seen = seen.where(_touches(_in_sight(scope, annex_id)))
     return db.scalar(select(func.count()).select_from(seen.subquery())) or 0
 
 
@@ -190,6 +191,11 @@ def prune(db: Session, *, before: datetime, at_most: int) -> int:
     return len(ids)
 
 
+def _told(row: IncidentEvent) -> Told:
+    said = msgspec.json.decode(row.facts.encode(), type=Facts)
+    return Told(row.incident_id, row.at, row.kind, row.by, said, row.id)
+
+
 def _ordered() -> Select[IncidentRow]:
     return select(IncidentRow).order_by(IncidentRow.id)
 
@@ -197,6 +203,11 @@ def _ordered() -> Select[IncidentRow]:
 def _seen(scope: Scope) -> Select[IncidentRow]:
     """Every query of a person starts here: an incident is in sight of who sees one of its annexes."""
     return select(IncidentRow).where(true() if scope.annexes is None else _touches(scope.annexes))
+
+
+def _in_sight(scope: Scope, annex_id: str) -> set[str]:
+    """Whether something reaches into an annex is told to nobody who does not see that annex."""
+    return {annex_id} if scope.covers(annex_id) else set()
 
 
 def _touches(annex_ids: Collection[str]) -> ColumnElement[bool]:
@@ -218,7 +229,7 @@ def _values(incident: Incident) -> dict[str, Any]:
     return values | {
         "thing_kind": incident.thing.kind,
         "thing_id": incident.thing.id,
-        "facts": msgspec.json.encode(incident.facts).decode(),
+        "facts": facts.written(incident.facts),
         "score": incident.rank.score,
         "rank": msgspec.json.encode(incident.rank).decode(),
     }

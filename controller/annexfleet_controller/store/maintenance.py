@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, delete, exists, insert, or_, select, update
+from sqlalchemy import Select, delete, exists, false, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Forbidden, MaintenanceChanged, MaintenanceUnknown
@@ -54,7 +54,7 @@ def to_come(
     """Those in sight that last or will last again, by their start and id, from after that pair."""
     query = _seen(scope).where(MaintenanceRow.last_at > now)
     if annex_id:
-        query = query.where(or_(MaintenanceRow.province, _touches({annex_id})))
+        query = query.where(_covers(scope, annex_id))
     if after is not None:
         at, id_ = after
         later = (MaintenanceRow.starts_at == at) & (MaintenanceRow.id > id_)
@@ -74,7 +74,7 @@ def past(
     """Those in sight that are over, the last first, from before that `last_moment` and id."""
     query = _seen(scope).where(MaintenanceRow.last_at <= now)
     if annex_id:
-        query = query.where(or_(MaintenanceRow.province, _touches({annex_id})))
+        query = query.where(_covers(scope, annex_id))
     if before is not None:
         at, id_ = before
         earlier = (MaintenanceRow.last_at == at) & (MaintenanceRow.id < id_)
@@ -123,6 +123,11 @@ def _seen(scope: Scope) -> Select[MaintenanceRow]:
     if scope.annexes is None:
         return query
     return query.where(or_(MaintenanceRow.province, _touches(scope.annexes)))
+
+
+def _covers(scope: Scope, annex_id: str) -> Any:
+    """What an annex is covered by; of one that is out of sight nothing is told."""
+    return or_(MaintenanceRow.province, _touches({annex_id})) if scope.covers(annex_id) else false()
 
 
 def _touches(annex_ids: Iterable[str]) -> Any:

@@ -259,6 +259,25 @@ def about(db: Session, incident_id: int, *, limit: int = 200) -> list[Said]:
     ]  # fmt: skip
 
 
+def called_for_help(db: Session, incident_id: int, *, since: datetime) -> int:
+    """How many people were told since then that somebody asks for help with an incident, or are about to be.
+
+    Who is reached in several ways is one person; a system that is told is nobody.  What failed for good, what was never
+    sent, and what cannot be delivered at present do not count.
+    """
+    query = (
+        select(Contact.id, Contact.user_id)
+        .join(NoticeRow, NoticeRow.contact_id == Contact.id)
+        .join(NoticeItem, NoticeItem.notice_id == NoticeRow.id)
+        .where(
+            NoticeItem.incident_id == incident_id, NoticeItem.what == "help", NoticeItem.left_out.is_(False),
+            NoticeRow.created_at >= since, Contact.kind != "webhook",
+            or_(NoticeRow.state == "sent", and_(NoticeRow.state == "queued", NoticeRow.reason == "")),
+        )
+    )  # fmt: skip
+    return len({("user", user) if user is not None else ("contact", one) for one, user in db.execute(query)})
+
+
 def retry(db: Session, notice_id: int, *, now: datetime) -> NoticeRow:
     """Send one that failed for good once more, or one that waits at once, for a day from now.
 

@@ -64,6 +64,12 @@ def create(
     return user
 
 
+def scopes(db: Session, names: Collection[str]) -> dict[str, Scope]:
+    """The scopes of people by name; who is not known is missing."""
+    rows = db.execute(select(User.name, User.id).where(User.name.in_(sorted(names)))).all()
+    return {name: scope_of(db, user_id) for name, user_id in rows}
+
+
 def scope_of(db: Session, user_id: int) -> Scope:
     annexes = frozenset(db.scalars(select(UserAnnex.annex_id).where(UserAnnex.user_id == user_id)))
     return Scope(annexes or None)

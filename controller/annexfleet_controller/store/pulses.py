@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store.tables.talk import Pulse as PulseRow
 
 _LATE = timedelta(seconds=10)
 """Rows of several processes can become visible out of order; after this long none is awaited any more."""
+_LATE_AT_MOST = 1000
+"""Numbers: so many batches are more than a few seconds hold."""
 
 
 class Pulse(NamedTuple):
@@ -46,7 +48,7 @@ class Follower:
     def poll(self, db: Session) -> list[Pulse]:
         """What came since the last call, oldest first; the first call gives nothing and starts from there."""
         if self._after is None:
-            self._after = db.scalar(select(func.max(PulseRow.id))) or 0
+            self._begin(db)
             return []
         seen = {number for _, number in self._seen}
         rows = db.execute(select(*COLUMNS).where(PulseRow.id > self._after).order_by(PulseRow.id))
@@ -55,6 +57,18 @@ class Follower:
         while self._seen and self._seen[0][0] < self._seen[-1][0] - _LATE:
             self._after = max(self._after, self._seen.popleft()[1])
         return [pulse(*row) for row in fresh]
+
+    def _begin(self, db: Session) -> None:
+        """From now on; rows with lower numbers than the newest may still be on their way."""
+        newest = db.execute(select(PulseRow.id, PulseRow.at).order_by(PulseRow.id.desc()).limit(1)).one_or_none()
+        if newest is None:
+            self._after = 0
+            return
+        query = select(PulseRow.at, PulseRow.id).where(
+            PulseRow.id > newest.id - _LATE_AT_MOST, PulseRow.at >= newest.at - _LATE
+        )
+        self._seen.extend((row.at, row.id) for row in db.execute(query.order_by(PulseRow.id)))
+        self._after = self._seen[0][1] - 1
 
 
 def add(

@@ -81,8 +81,8 @@ JAM = incident("printer", "printer", PRINTER.id)
             Rank(150, 5, True, ("passport",), 30),
         ),
         (
-            place(service("passport"), queues=(queue("passport", 90, believed=False),)),
-            Rank(0, 0, True, ("passport",), 30),
+            place(service("passport"), queues=(queue("passport", 9, believed=False),), average_waiting={"passport": 5}),
+            Rank(270, 9, True, ("passport",), 30),
         ),
         (place(service("passport"), queues=(queue("passport", None),)), Rank(0, 0, True, ("passport",), 30)),
         (
@@ -94,6 +94,12 @@ JAM = incident("printer", "printer", PRINTER.id)
 )  # fmt: skip
 def test_people_times_services_times_minutes(here: Place, expected: Rank):
     assert rank.of(JAM, {"a-1": here}, now=at(30)) == expected
+
+
+def test_an_old_count_is_no_better_than_the_average():
+    here = place(service("passport"), queues=(queue("passport", 9, believed=False),), average_waiting={"passport": 5})
+
+    assert rank.of(JAM, {"a-1": here}, now=at(61)).people_waiting == 5
 
 
 @pytest.mark.parametrize("kind", ["power_cut", "line_cut", "annex"])

@@ -1,14 +1,19 @@
 """Alerts and incidents as programs see them and act on them."""
 
+from datetime import UTC, datetime
+
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 from tests.controller.site import Site
 from tests.controller.web import troubled
 from tests.controller.web.standing import blocked
 
 from annexfleet_controller.store import alerts as stored
-from annexfleet_controller.store import incidents, notices, readiness
+from annexfleet_controller.store import contacts, incidents, notices, readiness
+from annexfleet_controller.store.contacts import NewContact, NewRoute
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.notices import Contact
 from annexfleet_controller.store.tables.talk import Pulse as PulseRow
@@ -290,6 +295,62 @@ def test_staff_ask_for_help_and_everybody_sees_it(site: Site, trouble: tuple[Inc
     assert pulses(site) == ['{"berkane-1":"ai"}']
     assert [staff.post(f"{url}/{act}").status_code for act in ("acknowledge", "withdraw")] == [403, 403]
     assert staff.post(f"{url}/note", json={"note": "x"}).status_code == 403
+
+
+def contact(db: Session, name: str, **changes: object) -> None:
+    route = replace(
+        NewRoute(audiences="technician,it", annexes=None, min_severity="critical", hours="always"), **changes
+    )
+    contacts.create(
+        db, NewContact(name=name, kind="email", address=f"{name}@example.ma", language="fr"), [route], by="test",
+        now=datetime.now(UTC),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("language", "texts"),
+    [
+        ("en", ["Nobody can be told: no contact is set for this annex; please phone", "1 person was told",
+                "2 people were told"]),
+        ("fr", ["Personne ne peut être averti : aucun contact n'est défini pour cette annexe ; veuillez téléphoner",
+                "1 personne a été avertie", "2 personnes ont été averties"]),
+        ("ar", ["يتعذر إشعار أي شخص: لم يتم تحديد أي جهة اتصال لهذه الملحقة؛ المرجو الاتصال هاتفيا",
+                "تم إشعار شخص واحد", "تم إشعار شخصين"]),
+    ],
+)  # fmt: skip
+def test_who_asks_for_help_hears_how_many_were_told(
+    site: Site, trouble: tuple[Incident, Incident], language: str, texts: list[str]
+):
+    url, answers = f"{INCIDENTS}/{trouble[0].id}/help", []
+    for count, name in enumerate(("karim", "salma", "nadia")):
+        staff = site.signed_in("staff", annex="berkane-1", name=name)
+        staff.post("/language", data={"code": language})
+        if count:
+            with writing(site.engine) as db:
+                contact(db, f"contact-{count}")
+                contact(db, f"elsewhere-{count}", annexes='["berkane-2"]', annex_ids=("berkane-2",))
+        answers.append(staff.post(url, json={"note": "It smells of smoke"}).json())
+
+    assert [one["told_text"].replace("\u202f", " ").replace("\xa0", " ") for one in answers] == texts
+    assert [(one["people_told_count"], one["told_outcome"]) for one in answers] == [
+        (0, "nobody"), (1, "told"), (2, "told"),
+    ]  # fmt: skip
+    with reading(site.engine) as db:
+        notes = [line.facts.get("note") for line in incidents.story(db, trouble[0].id) if line.kind == "help_asked"]
+    assert notes == ["It smells of smoke"] * 3
+
+
+def test_a_call_for_help_that_is_sent_twice_is_one(site: Site, trouble: tuple[Incident, Incident]):
+    with writing(site.engine) as db:
+        contact(db, "amina")
+    staff = site.signed_in("staff", annex="berkane-1")
+    url, key = f"{INCIDENTS}/{trouble[0].id}/help", {"Idempotency-Key": "once"}
+
+    first, second = (staff.post(url, headers=key).json() for _ in range(2))
+
+    assert first == second
+    assert first["people_told_count"] == 1
+    assert staff.post(url, json={"note": "x" * 1001}).status_code == 422
 
 
 def test_incidents_of_other_annexes_are_not_there(site: Site, trouble: tuple[Incident, Incident]):

@@ -1,9 +1,14 @@
 """What open pages hear of an annex as a whole."""
 
+import asyncio
 from datetime import UTC, datetime
 
-from annexfleet_controller.api.hub import Event, Hub
+import pytest
+
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.api.hub import Event, Hub, Listener
 from annexfleet_controller.store.pulses import Pulse
+from annexfleet_controller.store.scope import Scope
 
 AT = datetime(2026, 11, 25, 9, tzinfo=UTC)
 
@@ -24,3 +29,26 @@ def test_a_letter_that_a_newer_controller_writes_is_left_out():
     events = Hub._events([Pulse(7, AT, {}, {"berkane-1": "xa"})], {}, {})
 
     assert [event.kinds for event in events] == [("alert",)]
+
+
+@pytest.mark.parametrize(
+    ("annexes", "of", "hears"),
+    [
+        (None, "", True),
+        (None, "berkane-2", True),
+        (["berkane-1"], "", False),
+        (["berkane-1"], "berkane-1", True),
+        (["berkane-1"], "berkane-2", False),
+    ],
+)
+def test_who_sees_some_annexes_hears_of_those_alone(annexes: list[str] | None, of: str, *, hears: bool):
+    person = Person(
+        user_id=1, name="amina", role="staff", scope=Scope(None if annexes is None else frozenset(annexes)),
+        language="fr", must_change_password=False, via="session", digest="",
+    )  # fmt: skip
+
+    async def wants() -> bool:
+        listener = Listener(person, device_id="", annex_id="", watch=False)
+        return listener.wants(Event("annex", 7, "", of, AT.timestamp(), ("incident",)))
+
+    assert asyncio.run(wants()) is hears

@@ -7,8 +7,8 @@ from sqlalchemy import Engine
 
 from annexfleet_controller.cli import doctor
 from annexfleet_controller.settings import Home, Settings
-from annexfleet_controller.store import jobs
-from annexfleet_controller.store.database import writing
+from annexfleet_controller.store import figures, jobs
+from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.rules import RuleOverride
 
 NOW = datetime(2026, 11, 25, 10, tzinfo=UTC)
@@ -39,3 +39,16 @@ def test_a_watch_is_seen_and_a_rule_that_does_not_count(sqlite_engine: Engine, t
     assert checks["watch"][0] == "ok"
     assert checks["rules"][0] == "warning"
     assert "cpu.high" in checks["rules"][1]
+
+
+def test_a_watch_that_fails_and_notices_that_cannot_be_planned_are_told(sqlite_engine: Engine, tmp_path: Path):
+    with writing(sqlite_engine) as db:
+        assert jobs.claim(db, "watch_alerts", "w", now=NOW, lease=timedelta(seconds=60))
+        jobs.tell(db, "watch_alerts", "w", failed="KeyError")
+        figures.put(db, {"notices_planning_failed_at_seconds": NOW.timestamp()}, now=NOW)
+
+    with reading(sqlite_engine) as db:
+        assert jobs.failed(db, "watch_alerts") == "KeyError"
+    home = Home(tmp_path, Settings(database_url=str(sqlite_engine.url.render_as_string(hide_password=False))))
+    wrong = [check.found for check in doctor._watch(home, NOW) if check.level == "wrong"]
+    assert wrong == ["the watch over alerts fails again and again: KeyError", "notices cannot be planned"]

@@ -134,3 +134,29 @@ def test_since_when(text: str, expected: datetime):
 def test_since_when_it_cannot_be(text: str):
     with pytest.raises(Invalid):
         command._since(text, NOW)
+
+
+@pytest.mark.parametrize("changes", [
+    ["levels=1", "used=0.9"], ["for_s_by_role=1", "for.tablet=5"], ["for=nan"], ["used=inf"], ["used=1e999"],
+    ["samples=٣٣٣٣٣٣٣٣٣٣"], ["samples=²"], ["a\0b=1"], ["for.\ud800=1"], ["severity=\ud800"], ["audience=,"],
+    ["=1"], ["used="], ["for.=1"], ["used=999999d"], ["enabled=perhaps"], ["x" * 5000 + "=1"],
+])  # fmt: skip
+def test_what_cannot_be_is_refused_in_words(run: Run, changes: list[str]):
+    code, _, complaint = run("rules", "set", "disk.low", *changes)
+
+    assert code == exits.FAILED
+    assert complaint
+
+
+@pytest.mark.parametrize("argv", [
+    ["show", "disk.lo\0w"], ["show", "\ud800"], ["set", "nope", "used=1"], ["list", "--annex", "a\0b"],
+    ["reset", "disk.low", "--annex", "x" * 300],
+    ["try", "--rule", "disk.low", "--since", "999999d"], ["try", "--rule", "disk.low", "--since", "9999-12-31"],
+    ["try", "--rule", "disk.low", "--since", "0001-01-01"], ["try", "--rule", "disk.low", "--device", "\0"],
+    ["try", "--rule", "disk.low", "--level", "levels=1", "--level", "used=2"],
+])  # fmt: skip
+def test_no_word_of_a_command_line_makes_it_stumble(run: Run, argv: list[str]):
+    code, _, complaint = run("rules", *argv)
+
+    assert code != exits.DONE
+    assert complaint

@@ -34,6 +34,7 @@ class World:
         self.limits = limits
         self.now = MONDAY
         self.incidents: dict[int, Incident] = {}
+        self.asked: dict[int, datetime] = {}
         self.told: list[Told] = []
         self.keys: set[str] = set()
 
@@ -50,8 +51,12 @@ class World:
     def resolves(self, number: int = 1) -> None:
         self.becomes(number, state="resolved", resolved_at=self.now)
 
+    def asks(self, number: int = 1) -> None:
+        """Somebody in the annex asks for help."""
+        self.asked[number] = self.now
+
     def planned(self) -> list[Notice]:
-        audibles = [Audible(one, frozenset(ALL) if one.state == "open" else frozenset())
+        audibles = [Audible(one, frozenset(ALL) if one.state == "open" else frozenset(), self.asked.get(one.id))
                     for one in self.incidents.values()]  # fmt: skip
         return plan.plan(audibles, self.told, self.receivers, {}, now=self.now, limits=self.limits)
 

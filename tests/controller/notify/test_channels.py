@@ -14,6 +14,7 @@ from annexfleet_controller.notify.channels import Destination, Message, Ways, de
 from annexfleet_controller.notify.outcome import Outcome
 
 NOW = datetime(2026, 11, 23, 9, tzinfo=UTC)
+HOOK = "3ccdd113474722377935511fc85d3dd4"
 MESSAGE = Message(
     notice_id="1-abc", subject="الملحقة 1: الورق محشور", text="Ligne une.\nLigne deux error=404 < &.\n",
     html='<div lang="ar" dir="rtl"><p>الورق محشور<br>a &lt; b &amp; c</p></div>', short="Berkane 1: bourrage.",
@@ -118,7 +119,7 @@ def test_a_gateway_of_a_known_make(web: WebServer):
 
 
 def test_chat_gets_subject_and_text(web: WebServer):
-    chat = Destination("chat", f"mmost://127.0.0.1:{web.port}/3ccdd113474722377935511fc85d3dd4")
+    chat = Destination("chat", f"mmost://127.0.0.1:{web.port}/{HOOK}")
 
     assert tell(chat).result == "sent"
     ((path, _, body),) = web.got
@@ -141,17 +142,17 @@ def test_chat_gets_subject_and_text(web: WebServer):
 def test_what_an_answer_means(web: WebServer, kind: channels.ContactKind, status: int, expected: Outcome):
     web.status = status
     web.headers = {"Location": f"{web.url}/elsewhere"} if status == 302 else {}
-    address = f"{web.url}/x" if kind == "webhook" else f"json://127.0.0.1:{web.port}/x"
+    address = f"{web.url}/x" if kind == "webhook" else f"mmost://127.0.0.1:{web.port}/{HOOK}"
 
     assert tell(Destination(kind, address, "s")) == expected
     assert len(web.got) == 1
 
 
-@pytest.mark.parametrize("scheme", ["json", "http"])
+@pytest.mark.parametrize("scheme", ["mmost", "http"])
 def test_who_is_away_is_tried_again(scheme: str):
     kind: channels.ContactKind = "webhook" if scheme == "http" else "chat"
 
-    assert tell(Destination(kind, f"{scheme}://127.0.0.1:{closed_port()}/x")).result == "again"
+    assert tell(Destination(kind, f"{scheme}://127.0.0.1:{closed_port()}/{HOOK}")).result == "again"
 
 
 def test_who_never_answers_does_not_hold_us(web: WebServer, monkeypatch: pytest.MonkeyPatch):
@@ -160,7 +161,7 @@ def test_who_never_answers_does_not_hold_us(web: WebServer, monkeypatch: pytest.
     web.hold.clear()
 
     assert tell(Destination("webhook", f"{web.url}/x")).result == "again"
-    assert tell(Destination("chat", f"json://127.0.0.1:{web.port}/x")).reason == "timed_out"
+    assert tell(Destination("chat", f"mmost://127.0.0.1:{web.port}/{HOOK}")).reason == "timed_out"
 
 
 # -- places where no notice goes
@@ -170,15 +171,17 @@ def test_who_never_answers_does_not_hold_us(web: WebServer, monkeypatch: pytest.
     "address",
     [
         "http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/", "http://[::ffff:169.254.169.254]/",
-        "http://[fd00:ec2::254]/", "http://100.100.100.200/", "http://0.0.0.0/",
+        "http://[fd00:ec2::254]/", "http://100.100.100.200/", "http://0.0.0.0/", "http://2852039166/",
+        "http://[64:ff9b::169.254.169.254]/", "http://[2002:a9fe:a9fe::1]/",
     ],
 )  # fmt: skip
 def test_metadata_and_link_local_addresses_are_refused(address: str):
     assert tell(Destination("webhook", address)) == Outcome("permanent", "address_forbidden")
 
 
-def test_an_address_of_apprise_is_judged_too():
-    assert tell(Destination("chat", "json://169.254.169.254/x")) == Outcome("permanent", "address_forbidden")
+@pytest.mark.parametrize("host", ["169.254.169.254", "0xa9fea9fe", "[::ffff:169.254.169.254]", "[fe80::1]"])
+def test_an_address_of_apprise_is_judged_too(host: str):
+    assert tell(Destination("chat", f"mmost://{host}/{HOOK}")) == Outcome("permanent", "address_forbidden")
 
 
 def test_an_address_is_judged_as_it_is_connected_to(monkeypatch: pytest.MonkeyPatch):
@@ -204,6 +207,32 @@ def test_what_is_no_address_of_a_webhook(address: str):
 @pytest.mark.parametrize("address", ["dbus://", "syslog://", "windows://", "nonsense://x", "no address", ""])
 def test_what_apprise_may_not_or_cannot_do(address: str):
     assert tell(Destination("apprise", address)) == Outcome("permanent", "address_wrong")
+
+
+@pytest.mark.parametrize("address", [
+    "json://10.0.0.1/x?method=DELETE&:Image=evil", "form://10.0.0.1/", "xml://10.0.0.1/", "mqtt://127.0.0.1/af/v1/d/x",
+    "mailto://u:p@example.ma?to=a@example.ma", "rsyslog://127.0.0.1", "apprise://10.0.0.1/abcdefgh",
+    "fcm://project/token?keyfile=/etc/passwd",
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["chat", "apprise"])
+def test_what_is_no_chat_is_no_address_of_one(kind: channels.ContactKind, address: str):
+    assert not is_address(Destination(kind, address), Ways())
+    assert tell(Destination(kind, address)) == Outcome("permanent", "address_wrong")
+
+
+@pytest.mark.parametrize("address", [
+    "discord://123456789012345678/abcdefghijklmnop{}", "slack://TJHCI88AA/B1QDA9AAA/1jCAkYqfLxcSXNqyFzxxxxxx/{}",
+    "workflow://example.ma:443/643a1f2e3d4c5b6a/sig-abcdef{}", "tgram://123456789:abcdefg_hijklmnop/12315544/{}",
+    "https://discord.com/api/webhooks/123456789012345678/abcdefghijklmnopqrstuvwxyz{}",
+])  # fmt: skip
+def test_no_address_makes_us_read_a_file(address: str, tmp_path):
+    file = tmp_path / "secret.json"
+    file.write_text("{}")
+
+    assert is_address(Destination("chat", address.format("")), Ways())
+    for name in ("template", "TEMPLATE", "%74emplate"):
+        for place in (file, f"file://{file}"):
+            assert not is_address(Destination("chat", address.format(f"?{name}={place}")), Ways()), (name, place)
 
 
 @pytest.mark.parametrize(
@@ -269,7 +298,7 @@ def test_a_message_that_quotes_an_error_is_not_taken_for_one(web: WebServer):
     # MESSAGE says error=404, and Apprise's log quotes it.
     web.status = 503
 
-    assert tell(Destination("chat", f"json://127.0.0.1:{web.port}/x")).detail == "HTTP 503"
+    assert tell(Destination("chat", f"mmost://127.0.0.1:{web.port}/{HOOK}")).detail == "HTTP 503"
 
 
 # -- a signature that others can check

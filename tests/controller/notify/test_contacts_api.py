@@ -48,6 +48,8 @@ def test_a_contact_comes_back_as_it_was_given(site: Site):
     [
         ({"name": " "}, "name", "missing"),
         ({"name": "x" * 121}, "name", "too_long"),
+        ({"name": "a\0b"}, "name", "not_understood"),
+        ({"name": "Amina \u202egnp"}, "name", "not_understood"),
         ({"kind": "pigeon"}, "kind", "unknown"),
         ({"address": ""}, "address", "missing"),
         ({"address": "amina"}, "address", "not_understood"),
@@ -265,3 +267,15 @@ def test_a_failed_notice_is_tried_again_from_the_page(site: Site):
 
     assert client.post(f"/admin/notices/{notice_id}/retry").headers["location"] == f"/admin/contacts/{contact_id}"
     assert client.get(f"/api/v1/notices/{notice_id}").json()["state"] == "queued"
+
+
+def test_what_a_database_refuses_is_not_repeated_in_the_log(site: Site, caplog: pytest.LogCaptureFixture):
+    with site.engine.begin() as db:
+        db.exec_driver_sql("ALTER TABLE contact RENAME TO gone")
+    hook = {"name": "tickets", "kind": "webhook", "address": f"https://tickets.example.ma/{KEY}", "secret": KEY * 2}
+
+    answer = site.signed_in().post("/api/v1/contacts", json=hook)
+
+    assert answer.status_code == 503
+    assert "database unavailable" in caplog.text
+    assert KEY not in caplog.text + answer.text

@@ -325,6 +325,8 @@ def test_planned_twice_it_is_the_same_wish():
         ("opened", {"acknowledged_at": incident().opened_at}, ""),
         ("escalation", {"acknowledged_at": incident().opened_at}, "acknowledged"),
         ("reminder", {"acknowledged_at": incident().opened_at}, "acknowledged"),
+        ("help", {"muted": True, "acknowledged_at": incident().opened_at}, ""),
+        ("help", {"state": "resolved"}, "over"),
         ("resolved", {}, "reopened"),
         ("resolved", {"state": "resolved", "muted": True}, ""),
     ],

@@ -17,6 +17,7 @@ STEPS = st.one_of(
     st.tuples(st.just("worsens"), NUMBERS, st.sampled_from(["warning", "critical"])),
     st.tuples(st.just("acknowledged"), NUMBERS, st.none()),
     st.tuples(st.just("mutes"), NUMBERS, st.booleans()),
+    st.tuples(st.just("asks"), NUMBERS, st.none()),
     st.tuples(st.just("later"), st.integers(1, 3000), st.none()),
     st.tuples(st.just("storm"), st.integers(5, 60), st.none()),
     st.tuples(st.just("delivers"), st.integers(0, 3), st.sampled_from(["sent", "sent", "failed", "again"])),
@@ -31,8 +32,10 @@ class Proven(World):
             receiver(1, Route(audiences=ALL, min_severity="info")),
             receiver(2, Route(audiences=ALL, hours="opening"), Route(audiences=ALL, level=1, after_s=1200)),
             receiver(3, Route(audiences=ALL, level=2, after_s=2400)),
+            receiver(4, Route(audiences=("staff",), min_severity="info")),
         )
         self.sent: dict[tuple[int, int], list[tuple[datetime, model.Item]]] = defaultdict(list)
+        self.ever_asked: set[int] = set()
         self.of_contact: dict[int, list[datetime]] = defaultdict(list)
 
     def step(self, what: str, number: int, how: object) -> None:
@@ -46,7 +49,13 @@ class Proven(World):
                     self.opens(one)
         elif what == "opens" and number not in self.incidents:
             self.opens(number, severity=how)  # type: ignore[arg-type]
+        elif what == "asks":
+            if number in self.incidents and self.incidents[number].state == "open":
+                self.asks(number)
+                self.ever_asked.add(number)
         elif number in self.incidents:
+            if what == "resolves":
+                self.asked.pop(number, None)
             self.becomes(number, **self.changes(what, number, how))
 
     def changes(self, what: str, number: int, how: object) -> dict[str, object]:
@@ -74,16 +83,20 @@ class Proven(World):
         for item in row.items:
             past = self.sent[row.contact_id, item.incident_id]
             incident = self.incidents[item.incident_id]
-            if past:
-                assert self.now - past[-1][0] >= timedelta(minutes=30), "more than one in half an hour"
+            alike = [at for at, one in past if (one.what == "help") is (item.what == "help")]
+            if alike:
+                assert self.now - alike[-1] >= timedelta(minutes=30), "more than one in half an hour"
             if item.what == "resolved":
                 assert incident.state == "resolved"
                 assert past, "resolved without a beginning"
                 assert past[-1][1].what != "resolved", "resolved twice"
             else:
                 assert incident.state == "open"
-                assert not incident.muted
-            if item.what in {"escalation", "reminder"}:
+                assert item.what == "help" or not incident.muted
+            if item.what == "help":
+                assert row.contact_id != 4, "staff are not told that staff ask"
+                assert item.incident_id in self.ever_asked
+            if item.what in {"escalation", "reminder"} or item.level:
                 assert incident.acknowledged_at is None
             past.append((self.now, item))
         times = self.of_contact[row.contact_id]

@@ -2,18 +2,21 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine
 from tests.controller.notify.bureau import EVERYTHING, Bureau
 
 from annexfleet_controller.errors import NoticeOvertaken
 from annexfleet_controller.notify import send
 from annexfleet_controller.notify.outcome import again, permanent
-from annexfleet_controller.store import contacts, incidents, notices
+from annexfleet_controller.store import contacts, figures, incidents, notices
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
+
+OPEN_AT = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 
 
 def test_from_trouble_to_its_end(engine: Engine):
@@ -345,3 +348,30 @@ def test_the_loop_plans_and_sends_until_it_is_stopped(engine: Engine, monkeypatc
 
     assert trouble.id
     assert bureau.states() == ["sent"]
+
+
+def test_notices_that_cannot_be_planned_are_told_and_hold_nothing_up(engine: Engine, monkeypatch: pytest.MonkeyPatch):
+    def failing(*_: object, **__: object) -> int:
+        raise KeyError("nobody thought of this")
+
+    monkeypatch.setattr(send.planning, "plan_notices", failing)
+    send.plan_or_say(engine, lambda _: (send.Ruleset(), {}), now=OPEN_AT)
+
+    with reading(engine) as db:
+        assert figures.read(db)[send.PLANNING_FAILED_AT][0] == OPEN_AT.timestamp()
+
+
+def test_who_hears_of_one_annex_is_told_the_name_of_no_other(engine: Engine):
+    bureau = Bureau(engine, annex_count=2)
+    ours = structs.replace(EVERYTHING, annexes='["berkane-1"]', annex_ids=("berkane-1",))
+    bureau.contact("of-one", ours)
+    bureau.contact("of-all")
+    bureau.trouble(annex_id="", annexes=("berkane-1", "berkane-2"))
+    bureau.send()
+
+    told = {to.address: f"{said.subject} {said.text} {said.json!r}" for to, said in bureau.delivered}
+
+    assert "Annexe 1" in told["of-one@example.ma"]
+    assert "Annexe 2" not in told["of-one@example.ma"]
+    assert "berkane-2" not in told["of-one@example.ma"]
+    assert "Annexe 2" in told["of-all@example.ma"]

@@ -233,3 +233,29 @@ def test_settings_reach_a_device_that_says_it_has_a_higher_version(fleet: Engine
 
         assert [wish.version for wish in configs.not_in_force(db, device_ids=[D1])] == [1]
         assert configs.put(db, 1, DesiredSettings(beat_period_s=90), now=NOW) == min(had + 1, configs.MOST_VERSION)
+
+
+def test_a_pulse_that_was_still_on_its_way_when_a_follower_began_is_handed_out(engine: Engine):
+    with writing(engine) as db:
+        db.add_all(Pulse(id=number, at=s(number), devices=f'{{"{number}": "c"}}') for number in (1, 18, 20))
+    follower = pulses.Follower()
+    with reading(engine) as db:
+        assert follower.poll(db) == []
+    with writing(engine) as db:
+        db.add_all([Pulse(id=19, at=s(19), devices='{"19": "c"}'), Pulse(id=21, at=s(21), devices='{"21": "c"}')])
+
+    with reading(engine) as db:
+        assert [pulse.id for pulse in follower.poll(db)] == [19, 21]
+        assert follower.poll(db) == []
+
+
+def test_a_lease_of_a_clock_that_was_far_ahead_holds_nothing_up(engine: Engine):
+    lease = timedelta(minutes=1)
+    with writing(engine) as db:
+        assert jobs.claim(db, "sweep", "a", now=s(86_400), lease=lease)
+    with writing(engine) as db:
+        assert jobs.is_free(db, "sweep", now=s(0))
+        assert jobs.claim(db, "sweep", "b", now=s(0), lease=lease)
+        assert not jobs.claim(db, "sweep", "c", now=s(1), lease=lease)
+        jobs.release(db, "sweep", "b", now=s(2), due_at=s(2 + 86_400))
+        assert jobs.claim(db, "sweep", "c", now=s(3), lease=lease)

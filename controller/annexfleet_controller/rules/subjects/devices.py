@@ -118,8 +118,8 @@ def _unseen_days(silent_since: datetime | None, calendar: Calendar, now: datetim
 
 
 def _unexpected_boots(view: DeviceView, calendar: Calendar) -> list[datetime]:
-    """Starts within opening hours, not in the morning, of a machine that had not been switched off in order, nor been
-    silent for so long that this was told already."""
+    """Starts within opening hours, not in the morning, of a machine that had neither been switched off in order nor
+    been silent for so long that this was told already."""
     found = []
     for at in view.boots:
         opened_at = calendar.opened_at(at)

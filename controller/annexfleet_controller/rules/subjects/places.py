@@ -123,7 +123,9 @@ def estimated_wait_s(queue: state.Queue, open_s: float | None = None) -> float |
     """
     paced = None
     hour_s = 3600.0 if open_s is None else min(3600.0, open_s)
-    if queue.waiting is not None and queue.served_last_hour and hour_s >= _PACE_KNOWN_AFTER_S:
+    # Fewer than one in an hour is no pace, and one that is next to nothing would make the wait infinite.
+    is_paced = queue.served_last_hour is not None and queue.served_last_hour >= 1 and hour_s >= _PACE_KNOWN_AFTER_S
+    if queue.waiting is not None and queue.served_last_hour is not None and is_paced:
         paced = queue.waiting / queue.served_last_hour * hour_s
     if queue.waiting == 0:
         return 0.0
@@ -132,7 +134,7 @@ def estimated_wait_s(queue: state.Queue, open_s: float | None = None) -> float |
 
 
 def _per_counter(queue: state.Queue) -> float | None:
-    if queue.waiting is None or not queue.counters_open:
+    if queue.waiting is None or queue.counters_open is None or queue.counters_open < 1:
         return None
     return queue.waiting / queue.counters_open
 

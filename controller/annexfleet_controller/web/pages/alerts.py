@@ -57,7 +57,7 @@ def show(
     if block == "alerts-count":
         return page("base.html", block="alerts_count", events="/api/v1/events")
     asked = {"annex": annex, "kind": kind, "severity": severity, "free": "true" if free else ""}
-    asked = {name: value for name, value in asked.items() if value}
+    narrowed = {name: value for name, value in asked.items() if value}
     found = incidents.listing(
         db, person.scope, annex_id=annex, kind=kind, severity=severity, acknowledged=False if free else None,
         limit=limit + 1,
@@ -65,7 +65,7 @@ def show(
     say = words.read(db, language)
     shown = sorted(found[:limit], key=rank.order)
     effects = alerts.effects(db, person.scope, [incident.id for incident in shown])
-    alone = [] if asked else alerts.listing(db, person.scope, alone=True, limit=_ALONE_AT_MOST)
+    alone = [] if narrowed else alerts.listing(db, person.scope, alone=True, limit=_ALONE_AT_MOST)
     watched_until = readiness.watched_until(db)
     return page(
         "alerts.html",
@@ -81,8 +81,9 @@ def show(
         is_old=is_old(now, watched_until),
         may_answer=person.may("acknowledge"),
         asked=asked,
-        query=urlencode(asked | ({} if limit == _AT_FIRST else {"limit": limit})),
-        more=f"/alerts?{urlencode(asked | {'limit': min(500, limit * 3)})}" if len(found) > limit < 500 else "",
+        is_narrowed=bool(narrowed),
+        query=urlencode(narrowed | ({} if limit == _AT_FIRST else {"limit": limit})),
+        more=f"/alerts?{urlencode(narrowed | {'limit': min(500, limit * 3)})}" if len(found) > limit < 500 else "",
         places=[(place.id, name_of(place, language.code)) for place in annexes.listing(db, person.scope)],
         kinds=INCIDENT_KINDS,
         severities=SEVERITIES,
@@ -121,6 +122,6 @@ def _over(db: Session, person: Person, now: datetime, annex_id: str) -> Sequence
     """What ended of late, the last first."""
     found = [
         one for one in incidents.recent(db, person.scope, since=now - _RECENT)
-        if one.state == "resolved" and (not annex_id or annex_id in one.annexes)
+        if one.state == "resolved" and (not annex_id or (annex_id in one.annexes and person.scope.covers(annex_id)))
     ]  # fmt: skip
     return sorted(found, key=lambda one: (one.resolved_at or now, one.id), reverse=True)[:_RECENT_AT_MOST]

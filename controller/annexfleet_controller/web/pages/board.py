@@ -12,10 +12,12 @@ from annexfleet_controller import state
 from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.alerts import dossier
 from annexfleet_controller.readiness.services import catalogue
-from annexfleet_controller.store import annexes, fleet, readiness
+from annexfleet_controller.store import annexes, calendars, fleet, readiness
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import Annex
+from annexfleet_controller.things import SEVERITIES
 from annexfleet_controller.web import trouble
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import Standing, standing
@@ -90,6 +92,7 @@ def show(
     rows = fleet.devices(db, person.scope, now=now)
     known = fleet.known(db, rows, collectors=["printers", "queues"])
     standings = _standings(db, places, person.scope, now, language)
+    open_ones = trouble.of_annexes(db, person, language)
     cards = sorted(
         (
             card(
@@ -102,18 +105,32 @@ def show(
             )
             for place in places
         ),
-        key=lambda card: (not card.is_blocked, not card.hurt, card.calm, card.id),
+        key=lambda card: (
+            *_urgency(open_ones.get(card.id, ())),
+            not card.is_blocked,
+            not card.hurt,
+            card.calm,
+            card.id,
+        ),
     )
     return page(
         "board.html",
         block=block if block == "annexes" else "",
         cards=cards,
         sums=_sums(cards),
-        trouble=trouble.of_annexes(db, person, language),
+        trouble=open_ones,
+        dates_missing=len(calendars.missing(db, now)) if person.may("edit_province_calendar") else 0,
         may_create=person.may("create_annexes"),
         may_enrol=person.may("manage_tokens"),
         events="/api/v1/events",
     )
+
+
+def _urgency(open_ones: Sequence[dossier.IncidentLine]) -> tuple[float, int]:
+    """A key that puts the annex first whose incidents keep most people waiting, then the one with the most severe."""
+    of = [line.incident for line in open_ones if not line.incident.muted]
+    worst = max((SEVERITIES.index(incident.severity) for incident in of), default=-1)
+    return -max((incident.rank.score for incident in of), default=0.0), -worst
 
 
 def card(

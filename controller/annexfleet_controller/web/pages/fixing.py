@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.alerts import claims
+from annexfleet_controller.alerts import answers, claims, sight
 from annexfleet_controller.i18n.guidance import guidance
 from annexfleet_controller.store import alerts, fixes, incidents
 from annexfleet_controller.web.render import Page, WantedBlock
@@ -30,13 +30,17 @@ def show(
 ) -> HTMLResponse:
     """Asked by htmx, only its piece."""
     incident = incidents.get(db, person.scope, incident_id)
+    whole = answers.is_whole_in_sight(person.scope, incident)
+    if not whole:
+        incident = sight.narrowed(db, person.scope, incident)
     facts = {str(key): str(incident.facts[key]) for key in ("printer", "device") if key in incident.facts}
     return page(
         "fix.html",
         block="fix" if block == f"fix-{incident_id}" else "",
         title=guidance(language, incident.cause, facts).title,
         incident=incident,
-        claim=fixes.of_incident(db, incident_id),
+        claim=fixes.of_incident(db, incident_id) if whole else None,
+        whole=whole,
     )
 
 
@@ -50,8 +54,8 @@ def claim_fix(
     page: Page,
     block: WantedBlock,
 ) -> Response:
-    incident = incidents.get(db, person.scope, incident_id)
+    incident = answers.whole(db, person.scope, incident_id)
     claim = claims.claim_fix(db, incident, alerts.of_incident(db, incident_id), by=person.name, now=now)
     if block == f"fix-{incident_id}":
-        return page("fix.html", block="fix", incident=incident, claim=claim)
+        return page("fix.html", block="fix", incident=incident, claim=claim, whole=True)
     return RedirectResponse(f"/incidents/{incident_id}/fixed", 303)

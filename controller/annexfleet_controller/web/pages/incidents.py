@@ -1,5 +1,6 @@
 """/incidents/<id>: one cause with all that follows from it, what to do about it, and what was done."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Path
@@ -28,11 +29,12 @@ def show(
     person: Annotated[Person, Depends(Needs("look"))],
     db: Db,
     language: LanguageOf,
+    now: Now,
     page: Page,
     block: WantedBlock,
 ) -> HTMLResponse:
     """Asked by htmx, only its state."""
-    return _page(db, person, incident_id, language, page, block="state" if block == "state" else "")
+    return _page(db, person, incident_id, language, page, now=now, block="state" if block == "state" else "")
 
 
 @router.post("/incidents/{incident_id}/acknowledge")
@@ -43,7 +45,7 @@ def acknowledge(
     try:
         answers.acknowledge(db, person.scope, incident_id, by=person.name, note=note, now=now)
     except AlreadyAcknowledged as error:
-        return _page(db, person, incident_id, language, page, status=409, other=str(error.facts["other"]))
+        return _page(db, person, incident_id, language, page, now=now, status=409, other=str(error.facts["other"]))
     return _back(incident_id)
 
 
@@ -61,9 +63,10 @@ def note(incident_id: Id, person: Answering, db: WritingDb, now: Now, note: Note
 
 @router.post("/incidents/{incident_id}/help")
 def ask_help(
-    incident_id: Id, person: Annotated[Person, Depends(Needs("ask_help"))], db: WritingDb, now: Now
+    incident_id: Id, person: Annotated[Person, Depends(Needs("ask_help"))], db: WritingDb, now: Now, note: Note = ""
 ) -> Response:
-    answers.ask_help(db, person.scope, incident_id, by=person.name, now=now)
+    """Its page then says how many people were told."""
+    answers.ask_help(db, person.scope, incident_id, by=person.name, note=note, now=now)
     return _back(incident_id)
 
 
@@ -74,12 +77,13 @@ def _page(
     language: Language,
     page: Page,
     *,
+    now: datetime,
     block: str = "",
     status: int = 200,
     other: str = "",
 ) -> HTMLResponse:
     found = dossier.read(db, person.scope, incident_id, language)
-    annexes = found.of.incident.annexes
+    annexes, asked = found.of.incident.annexes, found.of.help_asked
     return page(
         "incident.html",
         block=block,
@@ -88,6 +92,9 @@ def _page(
         line=found.of,
         incident=found.of.incident,
         may_answer=person.may("acknowledge") and found.of.whole,
+        may_ask=person.may("ask_help")
+        and not person.may("acknowledge")
+        and (asked is None or answers.may_ask_again(asked, now=now)),
         may_note=person.may("acknowledge"),
         other=other,
         events=f"/api/v1/events?annex={annexes[0]}" if len(annexes) == 1 and found.of.whole else "/api/v1/events",

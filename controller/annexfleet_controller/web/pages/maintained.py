@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller import zones
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.alerts import planning
 from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.i18n import formats
 from annexfleet_controller.i18n.catalogues import Language
@@ -70,6 +71,7 @@ def lines(
 ) -> list[Line]:
     """These maintenances in words, in their order."""
     places = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
+    found = planning.in_sight(db, person.scope, found, now=now)
     printers = _printer_names(db, person.scope, found, now=now)
     return [_line(db, person, m, now=now, language=language, places=places, printers=printers) for m in found]
 
