@@ -4,7 +4,7 @@ The order matters: whether the line or the power is cut comes first, because the
 it; readiness comes before the rules, because whether a service can be provided is itself something rules ask.
 """
 
-from collections.abc import Container, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -30,6 +30,15 @@ LINE_CUT_RATIO = 0.8
 """Of the devices that were on: so many lost together mean the line (facts: default alert rules)."""
 
 
+class Memory(Struct):
+    """What need not be done again at the next judging of the same annex by the same rules."""
+
+    kept: dict[int, devices.Kept] = {}
+    """The subjects of its devices, by number."""
+    quiet: dict[tuple[Thing, str], Mapping[str, Value | bool | None]] = {}
+    """By which values nothing was raised (`rules.judge.judge_all`)."""
+
+
 class Surroundings(Struct, frozen=True, kw_only=True):
     """What must be known besides the devices themselves."""
 
@@ -47,8 +56,7 @@ class Surroundings(Struct, frozen=True, kw_only=True):
     """Opening days, by printer and supply."""
     standing: Container[tuple[Thing, str]] = frozenset()
     """Things and parts of which an alert is not cleared."""
-    quiet: MutableMapping[tuple[Thing, str], Mapping[str, Value | bool | None]] | None = None
-    """What nothing was raised of at the last judging by the same rules (`rules.judge.judge_all`)."""
+    memory: Memory | None = None
 
 
 class Judged(Struct, frozen=True):
@@ -103,7 +111,15 @@ def judge_annex(
         readiness=readiness,
         trees=trees,
         portals=portals,
-        verdicts=list(judge_all(around.rules, subjects, now=now, standing=around.standing, quiet=around.quiet)),
+        verdicts=list(
+            judge_all(
+                around.rules,
+                subjects,
+                now=now,
+                standing=around.standing,
+                quiet=None if around.memory is None else around.memory.quiet,
+            )
+        ),
         judged=frozenset((subject.thing, subject.part) for subject in subjects),
         blind=_blind(view),
     )
@@ -123,7 +139,7 @@ def _of_devices(
     view: AnnexView, readiness: AnnexReadiness, fleet: Fleet, around: Surroundings, *, link_cut: bool, now: datetime
 ) -> Iterable[Subject]:
     waiting = people_waiting(view)
-    usual = fleet.usual_version
+    usual, memory = fleet.usual_version, around.memory or Memory()
     blocking = {fix.thing for service in readiness.services for fix in service.fix_set}
     for device in view.devices:
         context = devices.DeviceContext(
@@ -134,7 +150,9 @@ def _of_devices(
             usual_version=usual,
             disk_full_in_s=around.disk_full_in_s.get(device.number, {}),
         )
-        yield from devices.of_device(device, context, now=now)
+        found = devices.kept(memory.kept.get(device.number), device, context, now=now)
+        memory.kept[device.number] = found
+        yield from found.subjects
 
 
 def _of_printers(view: AnnexView, fleet: Fleet, around: Surroundings, *, now: datetime) -> Iterable[Subject]:

@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller import zones
 from annexfleet_controller.alerts import claims, evidence, gather, judging, late, rank
 from annexfleet_controller.alerts import incidents as grouping
@@ -88,8 +87,8 @@ class Watcher:
         self._listening_since: datetime | None = None
         self._claims = False
         """Whether somebody says that something is mended, and waits to hear whether it is."""
-        self._quiet: dict[str, dict[tuple[Thing, str], Mapping[str, Value | bool | None]]] = {}
-        """By annex, what nothing was wrong with by the rules in force."""
+        self._memories: dict[str, judging.Memory] = {}
+        """By annex, what the last judging by the rules in force need not do again."""
         self._readiness: dict[str, AnnexReadiness] = {}
         self._due: dict[str, datetime] = {}
         self._ripened_at = self._grouped_at = self._noted_at = now
@@ -110,7 +109,7 @@ class Watcher:
             self.ledger.see_acknowledgements(incidents.acknowledgements(db))
             self._claims = fixes.any_open(db)
         if changed:
-            self._quiet.clear()
+            self._memories.clear()
         due: set[str] = set()
         if told.listens(now):
             due = self._due_annexes(heard, now, everything=self._is_first or changed)
@@ -185,7 +184,7 @@ class Watcher:
             del self.judged[annex_id]
             self._due.pop(annex_id, None)
             self._readiness.pop(annex_id, None)
-            self._quiet.pop(annex_id, None)
+            self._memories.pop(annex_id, None)
         return [*verdicts, *self._everywhere(standing, now)]
 
     def _judge_annex(
@@ -203,7 +202,7 @@ class Watcher:
             disk_full_in_s=self.trends.disk_full_in_s,
             supply_days_left=self.trends.supply_days_left,
             standing=standing,
-            quiet=self._quiet.setdefault(annex_id, {}),
+            memory=self._memories.setdefault(annex_id, judging.Memory()),
         )
         return judging.judge_annex(annex_id, self.fleet.of_annex(annex_id), self.fleet, around, now=now)
 

@@ -54,8 +54,10 @@ def judge_all(
     for subject in subjects:
         everything = standing is None or (subject.thing, subject.part) in standing
         values = subject.values
-        if quiet is not None and not everything and quiet.get((subject.thing, subject.part)) == values:
-            continue
+        if quiet is not None and not everything:
+            before = quiet.get((subject.thing, subject.part))
+            if before is values or before == values:
+                continue
         raised = False
         for compiled in by_kind.get(subject.kind, ()):
             # Of what nothing is wrong with, whether it is well enough to clear is no question.

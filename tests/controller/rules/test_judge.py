@@ -189,3 +189,20 @@ def test_a_rule_that_was_changed_is_judged_as_changed():
 
     assert judge(RULE, warm, now=NOW).level == "raise"
     assert judge(milder, warm, now=NOW).level == "hold"
+
+
+def test_what_was_well_by_the_same_values_is_not_asked_again_and_anything_else_is():
+    quiet: dict[tuple[Thing, str], object] = {}
+    rules = {"device": [RULE]}
+
+    def told(celsius: float, standing: set[tuple[Thing, str]] | None = None) -> list[str]:
+        one = subject("device", {"temperature_celsius": celsius})
+        found = judge_all(rules, [one], now=NOW, standing=standing or set(), quiet=quiet)  # type: ignore[arg-type]
+        return [verdict.level for verdict in found]
+
+    assert told(60) == []
+    assert told(60) == []
+    assert told(90) == ["raise"]
+    assert told(90) == ["raise"]
+    assert told(60, {(subject("device", {}).thing, "")}) == ["clear"]
+    assert told(60) == []

@@ -248,3 +248,18 @@ def test_a_wait_is_not_estimated_from_the_first_minutes_after_opening():
     assert places.estimated_wait_s(told, 600.0) == 60
     assert places.estimated_wait_s(told, 1800.0) == 3600
     assert places.estimated_wait_s(told, 36_000.0) == 7200
+
+
+def test_a_devices_subjects_are_kept_while_nothing_is_heard_and_time_changes_nothing():
+    context = devices.DeviceContext(calendar=DEFAULT, link_up=True)
+    view = device(moves=(NOW - timedelta(minutes=29),))
+
+    first = devices.kept(None, view, context, now=NOW)
+
+    assert devices.kept(first, view, context, now=NOW + timedelta(seconds=30)) is first
+    assert devices.kept(first, device(moves=view.moves), context, now=NOW + timedelta(seconds=30)) is not first
+    other = devices.DeviceContext(calendar=DEFAULT, link_up=False)
+    assert devices.kept(first, view, other, now=NOW + timedelta(seconds=30)) is not first
+    later = NOW + timedelta(minutes=2)
+    assert devices.kept(first, view, context, now=later).subjects == devices.of_device(view, context, now=later)
+    assert devices.kept(first, view, context, now=later) is not first

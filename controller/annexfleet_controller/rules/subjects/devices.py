@@ -8,7 +8,7 @@ from msgspec import Struct
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.rules.model import Subject, Values
 from annexfleet_controller.things import Facts, Thing
-from annexfleet_controller.views import DeviceView
+from annexfleet_controller.views import LOST_AFTER_BEATS, DeviceView
 
 _FLAPS_WITHIN = timedelta(minutes=30)
 _FIRST_BOOT_GRACE = timedelta(minutes=10)
@@ -33,6 +33,34 @@ class DeviceContext(Struct, frozen=True):
     """The agent version that most devices of the province have."""
     disk_full_in_s: Mapping[str, float] = {}
     """By mount point, where a trend tells."""
+
+
+class Kept(Struct, frozen=True):
+    """A device's subjects, and how long they say the same if nothing is heard of it."""
+
+    view: DeviceView
+    context: DeviceContext
+    subjects: list[Subject]
+    until: datetime
+
+
+def kept(before: Kept | None, view: DeviceView, context: DeviceContext, *, now: datetime) -> Kept:
+    """`of_device`, and the answer of before where nothing is different: most devices tell nothing new for minutes."""
+    if before is not None and before.view is view and now < before.until and before.context == context:
+        return before
+    return Kept(view, context, of_device(view, context, now=now), _same_until(view, now))
+
+
+def _same_until(view: DeviceView, now: datetime) -> datetime:
+    """The next moment at which time alone changes an answer; of a silent device each does."""
+    if view.heard_at is None or not view.is_online(now):
+        return now
+    turns = [
+        view.heard_at + timedelta(seconds=LOST_AFTER_BEATS * view.beat_period_s), view.enrolled_at + _FIRST_BOOT_GRACE,
+        *(at + _FLAPS_WITHIN for at in view.moves),
+        *(at + span for at in view.boots for span in (_BOOT_TOLD_WITHIN, timedelta(days=1))),
+    ]  # fmt: skip
+    return min(turn for turn in turns if turn > now)
 
 
 def of_device(view: DeviceView, context: DeviceContext, *, now: datetime) -> list[Subject]:
