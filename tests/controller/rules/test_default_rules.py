@@ -130,6 +130,8 @@ def test_machines_get_time_to_be_switched_on():
     for rule_id in ("device.offline", "queue.silent", "annex.cannot_serve", "annex.degraded"):
         assert default_rules()[rule_id].opening_grace_s == 20 * MINUTE
     assert default_rules()["printer.offline"].opening_grace_s == 15 * MINUTE
+    # When an annex opens every queue grows.
+    assert default_rules()["queue.critical"].opening_grace_s == 20 * MINUTE
     assert all(rule.only_open for rule in default_rules().values() if rule.opening_grace_s)
 
 
