@@ -58,11 +58,12 @@ def compare(labels: Sequence[Label], incidents: Sequence[Incident], now: datetim
     taken: dict[int, Label] = {}
     for label in sorted(labels, key=lambda one: (one.optional, one.began)):
         fitting = [one for one in incidents if one.id not in taken and _fits(label, one, now)]
+        if label.optional:  # it may be told, at any time and, after a cause of it has gone, once more
+            taken |= {one.id: label for one in fitting}
+            continue
         first = min(fitting, key=lambda one: (name_of(one) != label.cause, one.opened_at), default=None)
         if first is not None:
             taken[first.id] = label
-        if label.optional:
-            continue
         score = scores[label.cause]
         score.labelled += 1
         if first is None:
@@ -93,4 +94,4 @@ def _fits(label: Label, incident: Incident, now: datetime) -> bool:
     ended = incident.ended_at or incident.resolved_at or now
     slack = timedelta(minutes=2)
     overlaps = incident.began_at <= label.ended + slack and ended >= label.began - slack
-    return overlaps and incident.opened_at <= label.found_by
+    return overlaps and (label.optional or incident.opened_at <= label.found_by)

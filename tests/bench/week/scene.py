@@ -38,7 +38,7 @@ POWER = [
     Case(125, "paper", 10, "laser-2", "paper_empty"),
     Case(160, "device_off", 25, "guichet-2", "device_offline"),
     Case(205, "portal_down", 12, label="portal_down"),
-    Case(240, "queue_stalled", 45, "residence", "queue_stalled"),
+    Case(235, "queue_stalled", 50, "residence", "queue_stalled"),
     Case(300, "charger_out", 20, "tablette-1"),
     Case(325, "probe_lost", 1, "guichet-3"),
 ]
@@ -57,7 +57,7 @@ SLOW = [
     Case(60, "disk_filling", 150, "borne-1", "disk"),
     Case(110, "line_cut", 25, label="line_cut"),
     Case(114, "jam", 12, "laser-1", "paper_jam"),
-    Case(225, "queue_rush", 60, "etat-civil"),
+    Case(165, "queue_rush", 80, "etat-civil"),
     Case(300, "probe_lost", 1, "guichet-1"),
     Case(312, "device_off", 20, "serveur-1", "device_offline"),
 ]
