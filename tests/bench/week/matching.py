@@ -93,5 +93,7 @@ def _fits(label: Label, incident: Incident, now: datetime) -> bool:
         return False
     ended = incident.ended_at or incident.resolved_at or now
     slack = timedelta(minutes=2)
+    if label.optional and label.kind != "queue" and name_of(incident) != label.cause:
+        return False
     overlaps = incident.began_at <= label.ended + slack and ended >= label.began - slack
     return overlaps and (label.optional or incident.opened_at <= label.found_by)

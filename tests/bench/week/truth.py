@@ -46,7 +46,7 @@ class Label(Struct, frozen=True, kw_only=True):
 FOR_S = {
     "power_cut": 60, "line_cut": 180, "portal_down": 120, "portal_down_everywhere": 60, "paper_jam": 120,
     "paper_empty": 120, "toner_empty": 120, "cover_open": 120, "unreachable": 600, "supply_low": 3600,
-    "device_offline": 300, "disk": 600, "queue_stalled": 960, "queue_long": 600,
+    "device_offline": 300, "disk": 600, "queue_stalled": 960, "queue_long": 600, "reboot_needed": 604_800,
 }  # fmt: skip
 """How long each has to last by the default rules before anybody is told."""
 FOUND_WITHIN_S = 600.0
