@@ -163,7 +163,7 @@ DAY = Scene(
             Case(220, "cover_open", 1, "laser-2"),
         ],
     ),
-    hours={}, ramadan=None, holiday=None, specials=(), work=None, from_hour=8.0, to_hour=12.7,
+    hours={}, ramadan=None, holiday=None, specials=(), work=None, from_hour=8.0, to_hour=12.4,
 )  # fmt: skip
 
 
