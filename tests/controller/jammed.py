@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 from sqlalchemy import Engine
-from tests.controller import newest_tables
 from tests.controller.fleet import device_id
 from tests.controller.web import places
 from tests.controller.web.places import Printed
@@ -24,7 +23,7 @@ class Annex:
     """One annex with two counters that share a jammed printer, and a third that sees none; its alert and incident."""
 
     def __init__(self, engine: Engine, *, now: datetime = NOW) -> None:
-        self.engine = newest_tables.made(engine)
+        self.engine = engine
         self.now = now
         self.began_at = began_at = now - timedelta(seconds=300)
         with writing(engine) as db:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
-from tests.controller import newest_tables
 
 from annexfleet_controller.access import sessions, users
 from annexfleet_controller.app import create_web
@@ -41,7 +40,7 @@ class Site:
     """One controller's web process."""
 
     def __init__(self, engine: Engine, path: Path, **settings: object) -> None:
-        self.engine = newest_tables.made(engine)
+        self.engine = engine
         self.home = Home(path / "home", Settings(**settings))  # type: ignore[arg-type]
         self.home.path.mkdir()
         self.clock = TurnedClock()

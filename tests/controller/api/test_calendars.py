@@ -7,7 +7,6 @@ from tests.controller.site import Site
 from tests.controller.web import places
 
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables import Base
 
 WEDNESDAY = datetime(2026, 11, 25, 10, tzinfo=UTC)
 MORNINGS = {"week": {"monday": [["08:30", "12:00"]], "wednesday": [["08:30", "12:00"]]}}
@@ -18,7 +17,6 @@ RAMADAN = "/api/v1/calendars/ramadan"
 
 @pytest.fixture
 def place(site: Site) -> Site:
-    Base.metadata.create_all(site.engine)
     site.clock.at = WEDNESDAY
     with writing(site.engine) as db:
         for number in (1, 2, 3):

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.controller import newest_tables
 from tests.controller.web import troubled
 
 from annexfleet_controller.__main__ import main
@@ -18,7 +17,6 @@ def home(tmp_path: Path) -> Path:
     """A jam in the first annex, a line cut in the second."""
     engine = open_database(f"sqlite:///{tmp_path / 'controller.db'}")
     upgrade(engine)
-    newest_tables.made(engine)
     with writing(engine) as db:
         troubled.two_annexes(db, now=datetime.now(UTC))
     engine.dispose()

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 from sqlalchemy import Engine
-from tests.controller import newest_tables
 from tests.controller.notify.bureau import EVERYTHING, Bureau
 from tests.controller.notify.office import mail_server
 from tests.controller.notify.planning import ALL, World, receiver, told
@@ -209,7 +208,7 @@ def test_what_a_caller_writes_cannot_turn_or_fill_the_message(code: str):
 
 @pytest.fixture
 def bureau(engine: Engine) -> Bureau:
-    return Bureau(newest_tables.made(engine))
+    return Bureau(engine)
 
 
 def ask(bureau: Bureau, of: Incident, *, by: str = "karim", note: str = "") -> planning.Called:
@@ -234,7 +233,7 @@ def deliver(bureau: Bureau) -> list[str]:
 def test_the_button_reaches_a_mailbox(sqlite_engine: Engine):
     with mail_server() as post:
         bureau = Bureau(
-            newest_tables.made(sqlite_engine), mail_url=post.url, public_url="https://fleet.example.ma"
+            sqlite_engine, mail_url=post.url, public_url="https://fleet.example.ma"
         )  # fmt: skip
         bureau.contact("amina", language="fr")
         bureau.contact("caisse", replace(EVERYTHING, audiences="staff"))

@@ -10,7 +10,6 @@ from annexfleet_controller.calendars import DEFAULT, CalendarDocument, Holiday, 
 from annexfleet_controller.errors import AnnexUnknown, CalendarChanged, CalendarWrong, HolidayUnknown
 from annexfleet_controller.store import calendars
 from annexfleet_controller.store.database import reading, writing
-from annexfleet_controller.store.tables import Base
 from annexfleet_controller.store.tables.calendars import CalendarRow
 from annexfleet_controller.store.tables.places import Annex
 
@@ -21,7 +20,6 @@ LATE = parse({"week": {"monday": [["10:00", "18:00"]]}})
 
 @pytest.fixture
 def place(engine: Engine) -> Engine:
-    Base.metadata.create_all(engine)
     for number in (1, 2, 3):
         add_annex(engine, f"berkane-{number}")
     return engine

@@ -2,7 +2,6 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 from sqlalchemy import Engine
-from tests.controller import newest_tables
 from tests.controller.fleet import add_annex
 
 from annexfleet_controller.errors import Forbidden, MaintenanceChanged, MaintenanceUnknown
@@ -19,7 +18,6 @@ ONE, TWO = Scope(frozenset({"berkane-1"})), Scope(frozenset({"berkane-2"}))
 
 @pytest.fixture
 def place(engine: Engine) -> Engine:
-    newest_tables.made(engine)
     add_annex(engine, "berkane-1")
     add_annex(engine, "berkane-2")
     return engine

@@ -12,7 +12,6 @@ from annexfleet_controller.readiness.services import NeedDefinition, Override, S
 from annexfleet_controller.store import readiness
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import Scope
-from annexfleet_controller.store.tables import Base
 from annexfleet_controller.store.tables.readiness import ReadinessSpan
 from annexfleet_controller.things import Thing
 
@@ -23,7 +22,6 @@ PAPER = Fix("paper_empty", Thing("printer", "p"), "tray-1")
 
 @pytest.fixture
 def db_engine(engine: Engine) -> Engine:
-    Base.metadata.create_all(engine)
     with writing(engine) as db:
         places.annex(db, 1, NOW)
         places.annex(db, 2, NOW)

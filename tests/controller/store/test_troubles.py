@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine
-from tests.controller import newest_tables
 from tests.controller.web import troubled
 
 from annexfleet_controller.alerts import answers
@@ -21,7 +20,7 @@ NEAR = Scope(frozenset({"berkane-1"}))
 
 @pytest.fixture
 def trouble(engine: Engine) -> tuple[Incident, Incident]:
-    with writing(newest_tables.made(engine)) as db:
+    with writing(engine) as db:
         return troubled.two_annexes(db, now=NOW)
 
 

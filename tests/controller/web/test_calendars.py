@@ -11,7 +11,6 @@ from annexfleet_controller.calendars import CalendarDocument
 from annexfleet_controller.store import calendars
 from annexfleet_controller.store.calendars import PROVINCE, Kept
 from annexfleet_controller.store.database import reading, writing
-from annexfleet_controller.store.tables import Base
 
 WEDNESDAY = datetime(2026, 11, 25, 10, tzinfo=UTC)
 ANNEX = "/annexes/berkane-1/calendar"
@@ -42,7 +41,6 @@ class Form(HTMLParser):
 
 @pytest.fixture
 def place(site: Site) -> Site:
-    Base.metadata.create_all(site.engine)
     site.clock.at = WEDNESDAY
     with writing(site.engine) as db:
         places.annex(db, 1, WEDNESDAY)
