@@ -214,6 +214,13 @@ def _put_in_its_place(label: Label, among: list[Label], scene: Scene, province: 
         for other in among
     ):  # fmt: skip
         label = structs.replace(label, optional=True)
+    if label.cause == "queue_long" and any(
+        other.cause == "queue_stalled" and other.thing == label.thing
+        and other.began - slack <= label.ended and label.began <= other.ended + slack
+        for other in among
+    ):  # fmt: skip
+        # Where nobody is called, many wait long: that is one trouble of one queue, and has one label.
+        label = structs.replace(label, optional=True)
     if scene.work is not None and label.annex_id == province.annexes[scene.work.annex - 1].id:
         work = scenes.local(scene.work.day, scene.work.at).astimezone(UTC)
         if work <= label.began <= work + timedelta(minutes=scene.work.minutes):
