@@ -78,9 +78,10 @@ def mains_lost_together(devices: Sequence[DeviceView], now: datetime) -> MainsLo
     """The devices of one annex that lost mains within `MAINS_LOST_WITHIN` of each other.
 
     The count is 0 once one that can be heard has mains back, or has started again without a battery: power returns to
-    all at once, and a laptop that ran out cannot tell.  It is 0 too while more devices show that there is power than
-    say they lost it: those with a battery that stayed on mains, and those without one that are heard `POWERED_AFTER`
-    the loss.  Two tablets that are picked up together are such a case.
+    all at once, and a laptop that ran out cannot tell.  It is 0 too while no fewer devices show that there is power
+    than say they lost it: those with a battery that stayed on mains, and those without one that are heard
+    `POWERED_AFTER` the loss.  Two tablets that are picked up together are such a case, and two whose chargers hang on a
+    power strip that is switched off in the evening, while kiosk and server stay on.
     """
     without = sorted(
         (device.mains_at, device.number) for device in devices
@@ -94,7 +95,7 @@ def mains_lost_together(devices: Sequence[DeviceView], now: datetime) -> MainsLo
             lost = group
     since = lost[0][0] if lost else None
     powered = [device for device in devices if _has_power(device, since, now)]
-    if since is None or len(powered) > len(lost) or any(_got_it_back(device, since) for device in powered):
+    if since is None or len(powered) >= len(lost) or any(_got_it_back(device, since) for device in powered):
         return MainsLost(back_count=len(powered))
     return MainsLost(len(lost), since, tuple(sorted(number for _, number in lost)), len(powered))
 

@@ -123,6 +123,7 @@ def battery(number: int, lost_at: float | None, heard: float = 0, **fields: Any)
         ([battery(1, 0), battery(2, 0.5), battery(3, None, heard=4), cut(4, 0.5)], 2, 1),
         ([battery(1, 0), battery(2, 0.5), *(battery(n, None, heard=4) for n in (3, 4, 5))], 0, 3),  # these have power
         ([battery(1, 0), battery(2, 0.5), *(on(n, 4) for n in (3, 4, 5))], 0, 3),  # machines run, so there is power
+        ([battery(1, 0), battery(2, 0.5), *(on(n, 4) for n in (3, 4))], 0, 2),  # chargers on a strip, switched off
         ([battery(1, 0), battery(2, 0.5), *(on(n, 1) for n in (3, 4, 5))], 2, 0),  # not heard since
         ([battery(1, 0), battery(2, 0.5), on(3, 4, boots=(at(3),))], 0, 1),  # this one started again
         ([battery(1, 0), battery(2, 0.5), on(3, 4, boots=(at(-90),))], 2, 1),  # this one has a battery of its own
