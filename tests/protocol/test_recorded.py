@@ -19,7 +19,9 @@ def _kind(path: Path) -> str:
 
 
 def test_there_is_a_recording_of_every_kind():
-    assert {_kind(path) for path in _RECORDED} == {*get_args(topics.Up), *get_args(topics.Down)}
+    assert {_kind(path) for path in _RECORDED} == {*get_args(topics.Up), *get_args(topics.Down)} - {
+        "run"
+    }  # sealed packets
 
 
 @pytest.mark.parametrize("path", _RECORDED, ids=lambda path: f"{path.parent.name}/{path.stem}")

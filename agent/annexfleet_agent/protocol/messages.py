@@ -87,7 +87,7 @@ class Hello(_Message, frozen=True, omit_defaults=True, kw_only=True):
     config_version: int = 0
     """Version of the desired settings in force; 0 if there are none."""
     features: list[Code] = []
-    """What this agent understands beyond version 1."""
+    """What this agent understands beyond version 1: `runner` if it takes signed commands and Ansible runs."""
 
 
 class Beat(_Item, frozen=True, omit_defaults=True, kw_only=True):

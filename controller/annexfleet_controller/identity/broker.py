@@ -80,6 +80,7 @@ listener 0 {socket}
 _RIGHTS = f"""\
 # What is not allowed here is refused.  SUBACK says "granted" all the same: nothing is delivered.
 pattern write af/v1/d/%u/up/+
+pattern write af/v1/d/%u/up/run/+
 pattern read af/v1/d/%u/down/#
 
 user {CONTROLLER}

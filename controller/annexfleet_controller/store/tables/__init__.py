@@ -2,6 +2,7 @@
 
 from annexfleet_controller.store.tables import (
     alerts,
+    audit,
     calendars,
     devices,
     fixes,
@@ -22,6 +23,7 @@ from annexfleet_controller.store.tables.base import Base
 __all__ = [
     "Base",
     "alerts",
+    "audit",
     "calendars",
     "devices",
     "fixes",

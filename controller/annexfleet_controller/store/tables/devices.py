@@ -24,6 +24,12 @@ class Device(Base):
     token_id: Mapped[str | None] = mapped_column(ForeignKey("token.id"))
     enrolled_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    exchange_key: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    """X25519, public: what is meant for its runner's eyes alone is sealed to it.  None: it takes no commands."""
+    connection: Mapped[str] = mapped_column(String(8), default="mqtt", server_default="mqtt")
+    """How Ansible reaches it: mqtt, or ssh."""
+    ssh_address: Mapped[str] = mapped_column(String(260), default="", server_default="")
+    """host or host:port, where `connection` is ssh"""
 
 
 class Certificate(Base):

@@ -40,7 +40,7 @@ class Pulse(Base):
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)
     at: Mapped[datetime] = mapped_column(index=True)
     devices: Mapped[str] = mapped_column(Text)
-    """JSON: `{"<device number>": "kinds"}`, the kinds being letters: b(eat) c(hange) l(ive) h(ello) g(one)."""
+    """JSON: `{"<device number>": "kinds"}`, the kinds: b(eat) c(hange) l(ive) h(ello) g(one) k (order)."""
     annexes: Mapped[str] = mapped_column(Text, default="{}", server_default="{}")
-    """JSON: `{"<annex>": "kinds"}`: a(lert) i(ncident) r(eadiness) m(aintenance); an empty name is the province."""
+    """JSON: `{"<annex>": "kinds"}`: a(lert) i(ncident) r(eadiness) m(aintenance) u (run); empty name: the province."""
     origin: Mapped[str] = mapped_column(String(32), default="ingest")

@@ -1,0 +1,64 @@
+"""Keys of a session, and the sealed frames that they protect.
+
+This is the one module of the protocol that needs `cryptography`; the resident agent never imports it.
+
+The relay's side makes an ephemeral X25519 key for each envelope; with the device's own it gives a secret that nobody
+between the two has, from which come two ChaCha20-Poly1305 keys, one a direction.  Frames are numbered from 1 in each
+direction and the number is the nonce, so none is used twice; number 0 of the way down seals an envelope's arguments.
+"""
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from msgspec import Struct
+
+from annexfleet_agent.protocol.envelope import KEY_BYTES, SESSION_PURPOSE
+
+
+class SealBroken(ValueError):
+    """Bytes that were not sealed by who holds the other key, or not for this place."""
+
+
+class SessionKeys(Struct, frozen=True):
+    """Both 32 bytes."""
+
+    down: bytes
+    up: bytes
+
+
+def session_keys(own: X25519PrivateKey, other: bytes, *, session: str, device_id: str, ephemeral: bytes) -> SessionKeys:
+    """What both sides derive: the relay from the ephemeral key and the device's public one, the device the other way.
+
+    Raises SealBroken for a public key that gives no secret (a point of small order).
+    """
+    try:
+        secret = own.exchange(X25519PublicKey.from_public_bytes(other))
+    except ValueError:
+        raise SealBroken("a key that gives no secret") from None
+    info = b"\0".join((SESSION_PURPOSE, session.encode(), device_id.encode(), ephemeral))
+    both = HKDF(algorithm=SHA256(), length=2 * KEY_BYTES, salt=None, info=info).derive(secret)
+    return SessionKeys(both[:KEY_BYTES], both[KEY_BYTES:])
+
+
+class Seal:
+    """One direction: seals, or opens, what bears a number."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = ChaCha20Poly1305(key)
+
+    def close(self, number: int, plain: bytes, context: bytes) -> bytes:
+        """Sealed bytes, 16 longer than `plain`.  A number must never be used for two different texts."""
+        return self._cipher.encrypt(_nonce(number), plain, context)
+
+    def open(self, number: int, sealed: bytes, context: bytes) -> bytes:
+        """What was sealed under this number and context.  Raises SealBroken."""
+        try:
+            return self._cipher.decrypt(_nonce(number), sealed, context)
+        except InvalidTag:
+            raise SealBroken("not sealed by the other side") from None
+
+
+def _nonce(number: int) -> bytes:
+    return number.to_bytes(12, "big")

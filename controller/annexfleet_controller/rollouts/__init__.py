@@ -1,0 +1,1 @@
+"""Changes to many devices: Ansible runs over the fleet's own link."""
