@@ -5,13 +5,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from annexfleet_controller.access.asked import Db
+from annexfleet_controller.access.asked import Db, EngineOf
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import problems
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import inventory, targets
 from annexfleet_controller.store import fleet, reaching
+from annexfleet_controller.store.database import writing
 
 router = APIRouter(prefix="/api/v1", tags=["inventory"], responses=problems.RESPONSES)
 
@@ -77,19 +78,21 @@ def show(
 
 
 @router.put("/devices/{device_id}/connection")
-def put_connection(device_id: str, body: ReachIn, person: Editing, db: Db) -> ReachOut:
+def put_connection(device_id: str, body: ReachIn, person: Editing, engine: EngineOf) -> ReachOut:
     """How Ansible reaches a device: over the agent's own link, or over SSH."""
-    row = fleet.device(db, person.scope, device_id)
     if body.connection == "ssh" and (not body.ssh_address or body.ssh_address.startswith("-")):
         raise Invalid("SSH needs an address: host or host:port", field="ssh_address")
     address = body.ssh_address if body.connection == "ssh" else ""
-    reaching.put_connection(db, row.number, body.connection, address)
+    with writing(engine) as db:
+        row = fleet.device(db, person.scope, device_id)
+        reaching.put_connection(db, row.number, body.connection, address)
     return ReachOut(device=device_id, connection=body.connection, ssh_address=address)
 
 
 @router.put("/devices/{device_id}/tags")
-def put_tags(device_id: str, body: TagsIn, person: Editing, db: Db) -> TagsOut:
+def put_tags(device_id: str, body: TagsIn, person: Editing, engine: EngineOf) -> TagsOut:
     """Words by which you gather devices; these replace those there were."""
-    row = fleet.device(db, person.scope, device_id)
-    reaching.put_tags(db, row.number, body.tags)
+    with writing(engine) as db:
+        row = fleet.device(db, person.scope, device_id)
+        reaching.put_tags(db, row.number, body.tags)
     return TagsOut(device=device_id, tags=sorted(set(body.tags)))

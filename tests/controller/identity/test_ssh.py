@@ -50,10 +50,10 @@ def _sshd(home: Home, directory: Path, *, device: str = DEVICE, certified: bool 
         port: int = sock.getsockname()[1]
     Path("/run/sshd").mkdir(exist_ok=True)
     arguments = [f"-o{name}={value}" for name, value in options.items()]
-    with subprocess.Popen(
+    with (directory / "log").open("wb") as log, subprocess.Popen(
         ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", key, "-oListenAddress=127.0.0.1",
          "-p", str(port), *arguments],
-        stderr=(directory / "log").open("wb"),
+        stderr=log,
     ) as server:  # fmt: skip
         try:
             _await_banner(port)
