@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psutil
 
@@ -24,6 +24,13 @@ ENVIRONMENT = {
     "HOME": "/root",
     "LANG": "C.UTF-8",
 }
+
+
+class Traffic(NamedTuple):
+    """Of one device, as it sees it."""
+
+    received_bytes: int
+    sent_bytes: int
 
 
 class Device:
@@ -67,10 +74,22 @@ class Device:
         self.kill()
         self.power_on()
 
+    @property
+    def _port(self) -> str:
+        """The host's end of its cable (`Holder.port`)."""
+        return f"af{self._fleet.holder_pid}p{self.number}"
+
     def link(self, *, up: bool) -> None:
         """Plug the network cable in, or pull it out."""
-        port = f"af{self._fleet.holder_pid}p{self.number}"
-        subprocess.run(["ip", "link", "set", port, "up" if up else "down"], check=True)
+        subprocess.run(["ip", "link", "set", self._port, "up" if up else "down"], check=True)
+
+    def traffic(self) -> Traffic:
+        """What went over its cable since it was switched on, packets' headers included."""
+        statistics = Path("/sys/class/net", self._port, "statistics")
+        return Traffic(
+            received_bytes=int((statistics / "tx_bytes").read_text()),
+            sent_bytes=int((statistics / "rx_bytes").read_text()),
+        )
 
     def wait_for_ssh(self) -> None:
         self.wait_until(self._answers, "an answer of sshd")

@@ -265,12 +265,12 @@ def probe(directory: str) -> None:
     kernel.mount("tmpfs", directory, "tmpfs", 0, "size=4m")
     inside.prepare_disk(directory)
     layers = f"lowerdir=/,upperdir={directory}/upper,workdir={directory}/work"
-    kernel.mount("overlay", f"{directory}/root", "overlay", 0, layers)
+    kernel.mount("overlay", f"{directory}/whole", "overlay", 0, layers)
     kernel.unshare(kernel.NEW_HOSTNAME | kernel.NEW_IPC | kernel.NEW_NETWORK | kernel.NEW_PIDS)
     pid = os.fork()
     if pid == 0:
         try:
-            kernel.mount("proc", f"{directory}/root/proc", "proc")
+            kernel.mount("proc", f"{directory}/whole/proc", "proc")
             _ip("link add afprobe type bridge", "link add afp0 type veth peer name afp1")
         except BaseException as error:
             print(error, file=sys.stderr)

@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 
 from tests.playbooks.devices import kernel
 
+HOME = "/root"
 EMPTY_AT_FIRST = (
     "root", "home", "etc/ssh", "etc/apt", "etc/annexfleet", "var/lib/annexfleet-agent", "var/lib/apt/lists",
-    "var/cache/apt",
+    "var/lib/apt/periodic", "var/cache/apt",
 )  # fmt: skip
 """Directories in which a device sees nothing of the host's: profiles that slow every shell down, keys, sources of
 packages and their fresh lists (which would make `cache_valid_time` skip an update)."""
@@ -62,7 +63,7 @@ setsid -f sh -c "sleep $after; sync; exec /usr/bin/python3 -I -S -c 'import ctyp
 
 def prepare_disk(disk: str) -> None:
     """The upper layer of a device that was never switched on."""
-    for name in ("upper", "work", "root"):
+    for name in ("upper", "work", "whole"):
         Path(disk, name).mkdir()
     for name in EMPTY_AT_FIRST:
         path = Path(disk, "upper", name)
@@ -97,13 +98,13 @@ def live(spec: dict[str, Any], disk: str, *, wired: Callable[[], None], up: Call
 
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    "HOME": "/root",
+    "HOME": HOME,
     "LANG": "C.UTF-8",
 }
 
 
 def _mount(spec: dict[str, Any], disk: str) -> None:
-    root = f"{disk}/root"
+    root = f"{disk}/whole"
     layers = f"lowerdir=/,upperdir={disk}/upper,workdir={disk}/work"
     kernel.mount("overlay", root, "overlay", 0, layers)
     kernel.mount("proc", f"{root}/proc", "proc", kernel.NO_SUID | kernel.NO_DEVICES | kernel.NO_EXEC)
@@ -155,9 +156,9 @@ def _first_boot(spec: dict[str, Any]) -> None:
     for power in ("reboot", "poweroff", "halt", "shutdown"):
         _write(f"/usr/sbin/{power}", _POWER, 0o755)
     # Others than root find the program's Python, which may lie in root's home.
-    Path("/root").chmod(0o711)
-    _write("/root/.ssh/authorized_keys", spec["authorized_key"] + "\n", 0o600)
-    Path("/root/.ssh").chmod(0o700)
+    Path(HOME).chmod(0o711)
+    _write(f"{HOME}/.ssh/authorized_keys", spec["authorized_key"] + "\n", 0o600)
+    Path(HOME, ".ssh").chmod(0o700)
     _write("/etc/ssh/ssh_host_ed25519_key", spec["host_key"], 0o600)
     _write("/etc/ssh/sshd_config", _SSHD)
     _directory("/etc/ssh/sshd_config.d")
@@ -167,6 +168,8 @@ def _first_boot(spec: dict[str, Any]) -> None:
     _write("/etc/apt/sources.list.d/demo.list", f"deb [trusted=yes] file:{spec['packages']} ./\n")
     for directory in ("/var/lib/apt/lists/partial", "/var/cache/apt/archives/partial"):
         _directory(directory)
+    # Ansible's `cache_valid_time` goes by this date; these lists were never updated.
+    os.utime("/var/lib/apt/lists", (0, 0))
     _unlock_root()
 
 
