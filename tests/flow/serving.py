@@ -31,7 +31,7 @@ class Serve:
         self.process = self.annexfleet("serve", "--with-broker")
 
     def annexfleet(self, *argv: str) -> "subprocess.Popen[bytes]":
-        """A command of its own process on this home; it ends with the thread that started it, also when that is killed."""
+        """A command of its own process on this home; it ends with the thread that started it, however that ends."""
         program = [sys.executable, "-m", "annexfleet_controller", "--home", str(self.home.path), *argv]
         with self.log.open("ab") as log:
             return subprocess.Popen(
