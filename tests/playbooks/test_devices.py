@@ -248,12 +248,13 @@ def test_twenty_devices_are_there_within_seconds(tmp_path: Path):
 @pytest.mark.skipif(rights() is not None, reason=str(rights()))
 def test_nothing_is_left_when_the_tests_are_killed(tmp_path: Path):
     script = textwrap.dedent("""\
-        import sys
+        import subprocess, sys
         from pathlib import Path
         from tests.playbooks.devices.fleet import Fleet
         with Fleet(Path(sys.argv[1])) as fleet:
             (device,) = fleet.start(1)
-            print(fleet.bridge, fleet.holder_pid, device.pid, flush=True)
+            subprocess.run(fleet.access.argv(device, "true"), check=True)
+            print(fleet.bridge, fleet.holder_pid, device.pid, fleet.access.controls, flush=True)
             sys.stdin.read()
         """)
     with subprocess.Popen(
@@ -261,7 +262,7 @@ def test_nothing_is_left_when_the_tests_are_killed(tmp_path: Path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
     ) as killed:  # fmt: skip
         assert killed.stdout is not None
-        bridge, holder, first = killed.stdout.readline().split()
+        bridge, holder, first, controls = killed.stdout.readline().split()
         assert bridge in _bridges()
 
         killed.send_signal(signal.SIGKILL)
@@ -269,6 +270,8 @@ def test_nothing_is_left_when_the_tests_are_killed(tmp_path: Path):
         _wait_until(lambda: not psutil.pid_exists(int(holder)), "the end of the holder")
     assert not psutil.pid_exists(int(first))
     assert bridge not in _bridges()
+    assert not Path(controls).exists()
+    assert not [process for process in psutil.process_iter(["cmdline"]) if controls in str(process.info["cmdline"])]
 
 
 @pytest.mark.skipif(rights() is not None, reason=str(rights()))

@@ -69,7 +69,11 @@ class Fleet:
         packages.build(self._directory / "packages")
         self.access = Access(self._directory)
         self._holder = subprocess.Popen(
-            [*_HOLDER, self._directory], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*_HOLDER, self._directory, self.access.controls],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             told = self._listen()
@@ -172,8 +176,6 @@ class Fleet:
         """End everything; harmless when it was done already."""
         try:
             self._stack.close()
-            if hasattr(self, "access"):
-                self.access.close()
         finally:
             holder, self._holder = self._holder, None
             if holder is not None:
@@ -187,6 +189,7 @@ class Fleet:
                     holder.kill()
                     holder.wait()
                     holder.stdout.close()
+                    shutil.rmtree(self.access.controls, ignore_errors=True)  # it did so, unless it was killed
 
 
 def _shadowed() -> dict[str, str]:

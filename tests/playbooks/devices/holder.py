@@ -12,6 +12,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -41,8 +42,10 @@ class Device:
 
 
 class Holder:
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, controls: str) -> None:
         self.directory = directory
+        self.controls = controls
+        """The directory of sockets of shared SSH connections; removed at the end."""
         self.devices: dict[int, Device] = {}
         self.bridge = f"{PREFIX}{os.getpid()}"
         self._pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
@@ -166,6 +169,7 @@ class Holder:
             self.boot(again)
 
     def close(self) -> None:
+        self._let_go_of_shared_connections()
         running = [device for device in self.devices.values() if device.pid]
         for device in running:
             os.kill(device.pid, signal.SIGKILL)
@@ -173,6 +177,14 @@ class Holder:
             os.waitpid(device.pid, 0)
         _ip(*(f"link del {self.port(device.spec['number'])}" for device in running), check=False)
         _ip(f"link del {self.bridge}", check=False)
+
+    def _let_go_of_shared_connections(self) -> None:
+        """Those that `ssh` keeps open for later commands would outlive the devices by a minute."""
+        for control in Path(self.controls).glob("*"):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                end = ["ssh", "-F", "none", "-S", control, "-O", "exit", "any"]
+                subprocess.run(end, check=False, capture_output=True, timeout=5)
+        shutil.rmtree(self.controls, ignore_errors=True)
 
 
 class Birth:
@@ -291,7 +303,7 @@ def main() -> None:
         except (OSError, RuntimeError) as error:
             sys.exit(str(error))
         return
-    holder = Holder(directory)
+    holder = Holder(directory, sys.argv[2])
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)

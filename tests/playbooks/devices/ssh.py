@@ -1,9 +1,6 @@
 """Keys, and the two files that let `ssh` and Ansible into devices: the way the link of ours is measured against."""
 
-import contextlib
 import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,8 +45,8 @@ class Access:
         self.config = directory / "ssh_config"
         self.known_hosts = directory / "known_hosts"
         self._inventory = directory / "inventory.yml"
-        # A Unix socket's path has at most 107 bytes, and ssh makes it longer for a moment.
-        self._control = Path(tempfile.mkdtemp(prefix="afs-"))
+        # The holder removes it.  A Unix socket's path has at most 107 bytes, and ssh makes it longer for a moment.
+        self.controls = Path(tempfile.mkdtemp(prefix="afs-"))
 
     def write(self, devices: Sequence[Reachable]) -> None:
         """The files for `ssh -F <config> <name>`: connections are kept and shared, as Ansible's users do."""
@@ -59,7 +56,7 @@ class Access:
             f"{hosts}Host *\n    User root\n    IdentityFile {self.key_file}\n    IdentitiesOnly yes\n"
             f"    UserKnownHostsFile {self.known_hosts}\n    GlobalKnownHostsFile /dev/null\n"
             f"    StrictHostKeyChecking yes\n    PreferredAuthentications publickey\n    BatchMode yes\n"
-            f"    ControlMaster auto\n    ControlPersist {PERSIST_S}s\n    ControlPath {self._control}/%C\n"
+            f"    ControlMaster auto\n    ControlPersist {PERSIST_S}s\n    ControlPath {self.controls}/%C\n"
             f"    ServerAliveInterval 5\n    ServerAliveCountMax 3\n    LogLevel ERROR\n"
         )
 
@@ -81,17 +78,3 @@ class Access:
 
     def argv(self, device: Reachable, *command: str) -> list[str]:
         return ["ssh", "-F", os.fspath(self.config), device.name, *command]
-
-    def let_go(self) -> None:
-        """End the shared connections; the next command opens one anew."""
-        for control in list(self._control.iterdir()):
-            subprocess.run(
-                ["ssh", "-F", os.fspath(self.config), "-S", os.fspath(control), "-O", "exit", "any"],
-                check=False, capture_output=True, timeout=10,
-            )  # fmt: skip
-
-    def close(self) -> None:
-        if self._control.exists():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.let_go()
-            shutil.rmtree(self._control, ignore_errors=True)
