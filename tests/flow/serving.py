@@ -1,5 +1,6 @@
 """`annexfleet serve --with-broker` as a real process, for tests."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 import psutil
 from tests.flow.broker import broker_home
 
@@ -23,18 +25,17 @@ class Serve:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.log = home.path / "serve.log"
-        settings = home.settings
         (home.path / "controller.toml").write_text(
-            f"web_port = {settings.web_port}\nenrol_port = {settings.enrol_port}\nenrol_host = '127.0.0.1'\n"
-            f"broker_port = {settings.broker_port}\n"
+            "".join(f"{name} = {json.dumps(value)}\n" for name, value in msgspec.structs.asdict(home.settings).items())
         )
         self.process = self.annexfleet("serve", "--with-broker")
 
     def annexfleet(self, *argv: str) -> "subprocess.Popen[bytes]":
-        """A command of its own process on this home."""
+        """A command of its own process on this home; it ends with the thread that started it, however that ends."""
+        program = [sys.executable, "-m", "annexfleet_controller", "--home", str(self.home.path), *argv]
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "annexfleet_controller", "--home", str(self.home.path), *argv],
+                ["setpriv", "--pdeathsig", "TERM", *program],
                 stdout=log, stderr=log,
                 env={key: value for key, value in os.environ.items() if not key.startswith("ANNEXFLEET_")},
             )  # fmt: skip
