@@ -21,7 +21,7 @@ DEFAULT_PATH = Path("/etc/annexfleet/agent.toml")
 PATH_VARIABLE = "ANNEXFLEET_AGENT_SETTINGS"
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,99}$")]
+Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,99}\Z")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
