@@ -287,7 +287,7 @@ def _check(settings: Settings) -> None:
             raise _wrong(f"{portal.url!r} is no http or https address", f"portal[{number}].url")
     for key in ("directory", "socket"):
         place = getattr(settings.runner, key)
-        if place and not Path(place).is_absolute():
+        if place and (not Path(place).is_absolute() or ".." in Path(place).parts):
             raise _wrong(f"{place!r} is no absolute path", f"runner.{key}")
 
 
