@@ -18,6 +18,7 @@ from annexfleet_controller.cli import (
     places,
     rules,
     serve,
+    signing,
     simulate,
     ssh,
     troubles,
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, ssh, data, doctor, simulate):
+    for room in (serve, people, places, devices, troubles, rules, ssh, signing, data, doctor, simulate):
         room.add(commands)
     return parser
 
