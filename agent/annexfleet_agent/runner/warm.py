@@ -48,15 +48,13 @@ import zipfile
 import zipimport
 from typing import Any, NoReturn
 
-IMPORTED_FIRST = (
-    "__future__", "argparse", "ast", "base64", "bz2", "codecs", "collections", "configparser", "contextlib",
-    "copy", "ctypes", "dataclasses", "datetime", "difflib", "email.utils", "enum", "errno", "fcntl",
-    "fileinput", "fnmatch", "functools", "getpass", "glob", "grp", "gzip", "hmac", "html", "http.client",
-    "http.cookiejar", "inspect", "itertools", "locale", "logging", "lzma", "math", "netrc", "operator",
-    "pathlib", "pickle", "platform", "pwd", "queue", "random", "re", "runpy", "secrets", "select", "shlex",
-    "shutil", "ssl", "stat", "string", "subprocess", "syslog", "tarfile", "tempfile", "textwrap", "typing",
-    "unicodedata", "urllib.error", "urllib.parse", "urllib.request", "uuid", "warnings",
-)  # fmt: skip
+IMPORTED_FIRST = """
+    __future__ argparse ast base64 bz2 codecs collections configparser contextlib copy ctypes dataclasses
+    datetime difflib email.utils enum errno fcntl fileinput fnmatch functools getpass glob grp gzip hmac html
+    http.client http.cookiejar inspect itertools locale logging lzma math netrc operator pathlib pickle platform
+    pwd queue random re runpy secrets select shlex shutil ssl stat string subprocess syslog tarfile tempfile
+    textwrap typing unicodedata urllib.error urllib.parse urllib.request uuid warnings
+"""
 """What the modules of ansible-core import of the standard library, and what `ansible.module_utils` does."""
 
 _STARTED = struct.Struct(">ci")
@@ -156,16 +154,8 @@ def kill_session(leader: int) -> bool:
 # -- a module, in its child
 
 
-def run_as_ansible_does(  # noqa: PLR0917
-    archive: str,
-    fqn: str,
-    params: str,
-    profile: str,
-    extensions: dict,
-    rlimit_nofile: int,  # type: ignore[type-arg]
-) -> None:
+def run_as_ansible_does(archive: str, order: dict[str, Any]) -> None:
     """What AnsiballZ's wrapper of ansible-core does, but for unpacking its archive.  `warmth.plain` sends this text."""
-    import contextlib
     import os
     import resource
     import sys
@@ -177,18 +167,21 @@ def run_as_ansible_does(  # noqa: PLR0917
             os.chdir(os.path.expanduser("~"))
         except OSError:
             os.chdir("/")
-    if rlimit_nofile:
+    if order["rlimit_nofile"]:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = min(hard, rlimit_nofile) if hard != resource.RLIM_INFINITY else rlimit_nofile
+        wanted = min(hard, order["rlimit_nofile"])
         if wanted != soft:
-            with contextlib.suppress(ValueError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     sys.path = [path for path in sys.path if path not in ("", ".")]
     sys.path.insert(0, archive)
     from ansible.module_utils._internal._ansiballz import _loader  # type: ignore[import-untyped]
 
     _loader.run_module(
-        json_params=params.encode(), profile=profile, module_fqn=fqn, modlib_path=archive, extensions=extensions
+        json_params=order["params"].encode(),
+        profile=order["profile"],
+        module_fqn=order["fqn"],
+        modlib_path=archive,
+        extensions=order["extensions"],
     )
 
 
@@ -229,7 +222,7 @@ def _take_streams(stdout: int, stderr: int) -> None:
         stream = io.TextIOWrapper(
             buffered, encoding=before.encoding, errors=before.errors, newline="\n", line_buffering=descriptor == 2
         )
-        stream.mode = "r" if descriptor == 0 else "w"
+        stream.__dict__["mode"] = "r" if descriptor == 0 else "w"
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
@@ -251,9 +244,9 @@ def _surround(order: dict[str, Any]) -> None:
     except OSError:
         os.chdir("/")
     sys.argv = [""]
-    sys.orig_argv = [sys.executable]  # type: ignore[attr-defined]
+    sys.orig_argv = [sys.executable]
     main = types.ModuleType("__main__")
-    main.__builtins__ = builtins  # type: ignore[attr-defined]
+    main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = main
 
 
@@ -267,21 +260,14 @@ def _see_anew(archive: str) -> None:
         if files is not None and (name == "ansible" or name.startswith("ansible.")):
             loader = getattr(module, "__loader__", None)
             if isinstance(loader, zipimport.zipimporter):
-                loader._files = files  # type: ignore[attr-defined]
+                loader.__dict__["_files"] = files
 
 
 def _outcome(order: dict[str, Any], archive: str) -> int:
     """The exit code: that which Python's own end would have."""
     code = 0
     try:
-        run_as_ansible_does(
-            archive,
-            order["fqn"],
-            order["params"],
-            order["profile"],
-            json.loads(order["extensions"]),
-            order["rlimit_nofile"],
-        )
+        run_as_ansible_does(archive, order)
     except SystemExit as end:
         code = _code_of(end)
     except KeyboardInterrupt:
@@ -470,7 +456,7 @@ def main(descriptor: int, archive: str, most_modules: int, most_bytes: int) -> N
     runner = socket.socket(fileno=descriptor)
     runner.set_inheritable(False)
     watched = _watched()
-    for name in IMPORTED_FIRST:
+    for name in IMPORTED_FIRST.split():
         try:
             importlib.import_module(name)
         except ImportError:

@@ -285,12 +285,11 @@ class Warm:
         why = self._why_cold(module)
         if why:
             raise Cold(why)
-        order = {
-            "fqn": module.fqn, "params": module.params, "profile": module.profile, "extensions": module.extensions,
-            "rlimit_nofile": module.rlimit_nofile, "environment": self._environment | module.environment,
-            "home": self._environment.get("HOME", "/"), "entrance": str(entrance or ""), "limits": list(limits),
-        }  # fmt: skip
         try:
+            order = _order_of(module) | {
+                "environment": self._environment | module.environment, "home": self._environment.get("HOME", "/"),
+                "entrance": str(entrance or ""), "limits": list(limits),
+            }  # fmt: skip
             interpreter = self._interpreter(module)
             return interpreter.start(module, archive, order, stdout_fd, stderr_fd)
         except OSError as error:
@@ -367,14 +366,20 @@ def plain(module: Module, archive: Path) -> tuple[list[str], bytes]:
     """
     import inspect  # noqa: PLC0415  # seldom wanted
 
-    function = inspect.getsource(warm.run_as_ansible_does)
-    arguments = (
-        str(archive), module.fqn, module.params, module.profile, json.loads(module.extensions), module.rlimit_nofile,
-    )  # fmt: skip
-    text = f"{function}\n\n{warm.run_as_ansible_does.__name__}(*{arguments!r})\n"
+    # Without the notes of types, which would need imports.
+    function = inspect.getsource(warm.run_as_ansible_does).replace("order: dict[str, Any]", "order")
+    text = f"{function}\n\n{warm.run_as_ansible_does.__name__}({str(archive)!r}, {_order_of(module)!r})\n"
     argv = [module.interpreter]
     if module.as_root and os.geteuid() != 0:
         # Like Ansible's own; sudo gives a fresh environment.
         variables = [f"{name}={value}" for name, value in module.environment.items()]
         argv = ["sudo", "-H", "-S", "-n", "-u", "root", "env", *variables, module.interpreter]
     return argv, text.encode("utf-8", "surrogateescape")
+
+
+def _order_of(module: Module) -> dict[str, Any]:
+    """What `warm.run_as_ansible_does` wants to know."""
+    return {
+        "fqn": module.fqn, "params": module.params, "profile": module.profile,
+        "extensions": json.loads(module.extensions), "rlimit_nofile": module.rlimit_nofile,
+    }  # fmt: skip
