@@ -1,12 +1,13 @@
-"""What Ansible itself wants executed for the tasks of recording/playbook.yml: recorded once a session, never executed."""
+"""What Ansible itself wants executed for the tasks of recording/playbook.yml: recorded, never executed."""
 
 import base64
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from annexfleet_agent.protocol.envelope import Module
 from annexfleet_controller.rollouts import ansiballz
@@ -16,23 +17,24 @@ _HERE = Path(__file__).with_name("recording")
 PYTHON = "/usr/bin/python3"
 
 
-class Wanted(NamedTuple):
+@dataclass(frozen=True, eq=False, repr=False)
+class Wanted:
     """A command that Ansible would execute."""
 
     argv: list[str]
     in_data: bytes
 
-    @property
+    @cached_property
     def call(self) -> ansiballz.Call:
         call = ansiballz.recognise(self.argv, self.in_data)
         assert call is not None
         return call
 
-    @property
+    @cached_property
     def split(self) -> Split:
         return split(self.call.zip_data)
 
-    @property
+    @cached_property
     def module(self) -> Module:
         call = self.call._asdict()
         del call["zip_data"], call["module"]
@@ -49,7 +51,8 @@ def record(directory: Path) -> list[Wanted]:
         cwd=_HERE, capture_output=True, text=True, check=False,
         env={
             "PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8", "ANSIBLE_HOME": str(directory),
-            "RECORDED": str(recorded), "PLACE": str(place), "ANSIBLE_CONNECTION_PLUGINS": str(_HERE / "connection_plugins"),
+            "RECORDED": str(recorded), "PLACE": str(place),
+            "ANSIBLE_CONNECTION_PLUGINS": str(_HERE / "connection_plugins"),
             "ANSIBLE_LIBRARY": str(_HERE / "library"), "ANSIBLE_PIPELINING": "1", "ANSIBLE_TRANSPORT": "recording",
             "ANSIBLE_PYTHON_INTERPRETER": PYTHON, "ANSIBLE_REMOTE_TEMP": str(directory / "remote"),
             "ANSIBLE_LOCAL_TEMP": str(directory / "local"),
@@ -58,3 +61,11 @@ def record(directory: Path) -> list[Wanted]:
     assert done.returncode == 0, done.stdout + done.stderr
     lines = recorded.read_text(encoding="utf-8").splitlines()
     return [Wanted(one["argv"], base64.b64decode(one["in_data"])) for one in map(json.loads, lines)]
+
+
+def named(recorded: list[Wanted], fqn: str) -> list[Wanted]:
+    """Those of one module, in the playbook's order."""
+    calls = [(wanted, ansiballz.recognise(wanted.argv, wanted.in_data)) for wanted in recorded]
+    found = [wanted for wanted, call in calls if call is not None and call.fqn == fqn and not call.as_root]
+    assert found, fqn
+    return found

@@ -46,7 +46,9 @@ def main():
         environment_of_a_child=environment_of_a_child(),
         directory=os.getcwd(),
         umask=os.umask(0o022),
-        limits={name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT")},
+        limits={
+            name: resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT")
+        },
         argv=[os.path.basename(part) for part in sys.argv],
         orig_argv=getattr(sys, "orig_argv", None),
         executable=sys.executable,
