@@ -1,21 +1,10 @@
-"""Ansible's payloads, recorded once; a device to run them on."""
+"""A device to run modules on."""
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.agent.runner.payloads import PYTHON, Wanted, record
 from tests.agent.runner.warming import Device
-
-
-@pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Wanted]:
-    pytest.importorskip("ansible", reason="ansible-core is not installed")
-    if sys.platform != "linux" or not os.access(PYTHON, os.X_OK):
-        pytest.skip(f"there is no {PYTHON}")
-    return record(tmp_path_factory.mktemp("recorded"))
 
 
 @pytest.fixture(scope="module")

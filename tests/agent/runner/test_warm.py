@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.agent.runner.payloads import Wanted, named
 from tests.agent.runner.warming import Device, Outcome, eventually, plainly
+from tests.recorded import Wanted, named
 
 _VOLATILE = {"start", "end", "delta"}
 _VOLATILE_FACTS = re.compile(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tests.agent.runner.payloads import PYTHON, Wanted, named
 from tests.agent.runner.warming import Device, Outcome, eventually, plainly, surroundings
+from tests.recorded import PYTHON, Wanted, named
 
 from annexfleet_agent.protocol.envelope import Module, ModuleFile
 from annexfleet_agent.runner import warm, warmth

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.agent.runner.payloads import Wanted
+from tests.recorded import Wanted
 
 from annexfleet_agent.protocol.envelope import Module
 from annexfleet_agent.runner.modules import ModuleCache, unpacked

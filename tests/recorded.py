@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import pytest
+
 from annexfleet_agent.protocol.envelope import Module
 from annexfleet_controller.rollouts import ansiballz
 from annexfleet_controller.rollouts.modules import Split, split
@@ -39,6 +41,15 @@ class Wanted:
         call = self.call._asdict()
         del call["zip_data"], call["module"]
         return Module(files=self.split.files, **call)
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Wanted]:
+    """All that Ansible wants executed for the playbook, in its order."""
+    pytest.importorskip("ansible", reason="ansible-core is not installed")
+    if sys.platform != "linux" or not os.access(PYTHON, os.X_OK):
+        pytest.skip(f"there is no {PYTHON}")
+    return record(tmp_path_factory.mktemp("recorded"))
 
 
 def record(directory: Path) -> list[Wanted]:
