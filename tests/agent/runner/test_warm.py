@@ -131,11 +131,11 @@ def test_no_two_modules_draw_the_same_random_numbers(recorded: list[Wanted], dev
     assert len(set(drawn)) == 3
 
 
-def test_the_runners_umask_holds(recorded: list[Wanted], device: Device):
+def test_the_runners_umask_holds(recorded: list[Wanted], fresh_device: Device):
     wanted = named(recorded, "ansible.legacy.surroundings")[0]
     before = os.umask(0o027)
     try:
-        plain, warm = both(wanted, device)
+        plain, warm = both(wanted, fresh_device)
     finally:
         os.umask(before)
 
