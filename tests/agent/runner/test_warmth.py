@@ -1,8 +1,10 @@
 """Warm Pythons: which module may use which, what becomes of them, and how a module runs without."""
 
+import ast
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from tests.agent.runner.warming import Device, Outcome, eventually, plainly, surroundings
@@ -270,8 +273,6 @@ def test_when_the_runner_dies_nothing_goes_on(slow: Wanted, stat: Wanted, tmp_pa
         [sys.executable, "-c", code, tmp_path / "other", device.home, archive],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
-    import msgspec
-
     runner.stdin.write(msgspec.json.encode(slow.module))
     runner.stdin.close()
     leader, zygote = map(int, runner.stdout.readline().split())
@@ -374,6 +375,19 @@ def test_the_text_of_a_module_without_warmth_is_text_whatever_its_parameters(sta
 # -- other Pythons
 
 
+def test_the_script_is_written_for_the_oldest_of_them():
+    ast.parse(Path(warm.__file__).read_text(encoding="utf-8"), feature_version=(3, 9))
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(ast.parse(Path(warm.__file__).read_text(encoding="utf-8")))
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+                     if isinstance(node, ast.Import) else [])
+    }  # fmt: skip
+
+    assert imported - sys.stdlib_module_names == {"ansible"}
+    assert not set(warm.IMPORTED_FIRST.replace(".", " ").split()) & {"multiprocessing", "ansible"}
+
+
 def other_pythons() -> list[str]:
     """Of those that devices have; whatever of them is on this machine."""
     found = []
@@ -391,7 +405,7 @@ def other_pythons() -> list[str]:
 def test_other_pythons_can_be_kept_warm_too(
     recorded: list[Wanted], stat: Wanted, fresh_device: Device, monkeypatch: pytest.MonkeyPatch, python: str
 ):
-    monkeypatch.setattr(warmth, "_INTERPRETER", __import__("re").compile(".*"))
+    monkeypatch.setattr(warmth, "_INTERPRETER", re.compile(".*"))
     wanted = named(recorded, "ansible.legacy.surroundings")[0]
     module = replace(wanted.module, interpreter=python)
     fresh_device.run(stat, replace(stat.module, interpreter=python))
