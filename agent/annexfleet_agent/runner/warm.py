@@ -63,6 +63,7 @@ _CODE_BYTES = 24 * 1024 * 1024
 """Of source whose compiled form is kept: thirty times what ansible-core's modules need."""
 _MOST_DIRECTORIES = 500
 _ROUNDS = 8
+_GRACE_S = 5
 _HANDED = 4
 _MOST_HANDED = 16
 
@@ -236,10 +237,13 @@ def _surround(order: dict[str, Any]) -> None:
     if order["entrance"]:
         with open(order["entrance"], "w") as file:
             file.write("0")
+    os.nice(order["nicer_by"])
     for what, most in order["limits"]:
+        # Processor time: the signal that says so comes before the one that only kills.
+        grace = _GRACE_S if what == resource.RLIMIT_CPU else 0
         hard = resource.getrlimit(what)[1]
-        lowered = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (lowered, lowered))
+        ceiling = hard if hard != resource.RLIM_INFINITY else most + grace
+        resource.setrlimit(what, (min(most, ceiling), min(most + grace, ceiling)))
     os.environ.clear()
     os.environ.update(order["environment"])
     time.tzset()  # the zone may have been set since this process began

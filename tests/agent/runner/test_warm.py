@@ -201,10 +201,13 @@ def test_limits_and_control_group_are_entered_before_the_module_starts(
     wanted = named(recorded, "ansible.legacy.surroundings")[0]
     entrance = tmp_path / "cgroup.procs"
 
-    said = device.run(wanted, entrance=entrance, limits=[(resource.RLIMIT_CPU, 77), (resource.RLIMIT_CORE, 0)]).said
+    said = device.run(
+        wanted, entrance=entrance, limits=[(resource.RLIMIT_CPU, 77), (resource.RLIMIT_CORE, 0)], nicer_by=3
+    ).said
 
     assert entrance.read_text(encoding="utf-8") == "0"
-    assert said["limits"]["RLIMIT_CPU"] == [77, 77]
+    assert said["limits"]["RLIMIT_CPU"] == [77, 82]
+    assert said["nice"] == os.nice(0) + 3
     assert said["limits"]["RLIMIT_CORE"] == [0, 0]
 
 
