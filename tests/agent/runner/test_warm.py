@@ -153,6 +153,7 @@ ENDS = [
 def test_a_module_ends_as_in_a_fresh_python(recorded: list[Wanted], device: Device, how: str):
     wanted = ending(recorded, how)
     path = Path(json.loads(wanted.call.params)["ANSIBLE_MODULE_ARGS"]["path"])
+    path.unlink(missing_ok=True)
     left: list[str] = []
 
     def before() -> None:
