@@ -19,6 +19,7 @@ from annexfleet_controller.cli import (
     rules,
     serve,
     simulate,
+    ssh,
     troubles,
 )
 from annexfleet_controller.errors import AnnexfleetError, SettingsWrong
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, data, doctor, simulate):
+    for room in (serve, people, places, devices, troubles, rules, ssh, data, doctor, simulate):
         room.add(commands)
     return parser
 
