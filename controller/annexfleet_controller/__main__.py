@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annexfleet_controller import settings
 from annexfleet_controller.cli import (
+    auditing,
     data,
     devices,
     doctor,
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, ssh, data, doctor, simulate):
+    for room in (serve, people, places, devices, troubles, rules, auditing, ssh, data, doctor, simulate):
         room.add(commands)
     return parser
 
