@@ -14,7 +14,8 @@ log = logging.getLogger(__name__)
 _MOUNTS = Path("/proc/self/mounts")
 _OWN = Path("/proc/self/cgroup")
 _LEAF = "annexfleet-runner"
-_WANTED = ("memory", "pids")
+_WANTED = ("cpu", "memory", "pids")
+_PERIOD_US = 100_000
 
 
 class Group:
@@ -28,10 +29,12 @@ class Group:
         """A process that writes 0 into this file belongs to the group, and all that it starts."""
         return self._path / "cgroup.procs"
 
-    def limit(self, *, memory_bytes: int, processes: int) -> bool:
-        """Whether the memory is limited from now on."""
+    def limit(self, *, memory_bytes: int, cpu_ratio: float, processes: int) -> bool:
+        """Whether the memory is limited from now on.  `cpu_ratio` is of one processor."""
         with suppress(OSError):
             (self._path / "pids.max").write_text(str(processes))
+        with suppress(OSError):
+            (self._path / "cpu.max").write_text(f"{max(1000, int(cpu_ratio * _PERIOD_US))} {_PERIOD_US}")
         try:
             (self._path / "memory.max").write_text(str(memory_bytes))
         except OSError:

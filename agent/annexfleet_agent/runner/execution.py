@@ -1,24 +1,19 @@
-"""A program in a session of its own, with limits, whose output goes out as fast as the other side takes it.
+"""One piece of work whose output goes out as fast as the other side takes it, and no longer than it may take.
 
-The end of the first process is the end of the work: what it left behind in the background (a job that Ansible
-polls for, a service) goes on, though it may hold the pipes.  To cancel ends everybody.
+The end of its first process is the end of the work: what it left behind in the background (a job that Ansible will ask
+for, a service) goes on, though it may hold the pipes.  To cancel ends everybody.
 """
 
 import os
-import resource
-import signal
-import subprocess
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import IO, Literal
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from annexfleet_agent.loop import Loop, Timer
 from annexfleet_agent.protocol.channel import DATA_BYTES
-from annexfleet_agent.runner.cgroup import Group, Groups
-from annexfleet_agent.runner.family import Work
+from annexfleet_agent.runner.process import Limits
 
 Stream = Literal["output", "errors"]
 
@@ -26,72 +21,60 @@ AFTER_EXIT_S = 0.3
 """So long a pipe may stay open after the end of the process that was waited for."""
 _AFTER_KILL_S = 5.0
 _POLL_S = 0.05
-_CPU_GRACE_S = 5
-"""Of processor time between the signal that may be caught and the one that may not."""
 _PIPE_BYTES = 64 * 1024
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    seconds: float
-    output_bytes: int
-    memory_bytes: int
-    """Of the whole group where there are control groups, else of each process's address space."""
-    cpu_seconds: int
-    """Of each process."""
-    processes: int = 4096
+class Started(Protocol):
+    """What runs."""
+
+    @property
+    def stdin(self) -> int:
+        """Its standard input, not to block; -1 if it is closed or it has none."""
+
+    def fileno(self) -> int:
+        """Readable when it has ended; -1 if it has to be asked."""
+
+    def exit_code(self) -> int | None: ...
+    def kill(self) -> None: ...
+    def close_stdin(self) -> None: ...
+    def error(self) -> str:
+        """Which limit it died of; empty if of none."""
+
+    def close(self) -> None: ...
 
 
 class Ended(Struct, frozen=True):
-    """`error` as in `protocol.envelope.Result`; empty: the program ended by itself, with this code.  A code below 0 is
-    the signal that killed it."""
+    """`error` as in `protocol.envelope.Result`; empty: it ended by itself, with this code.  A code below 0 is the
+    signal that killed it."""
 
     exit_code: int = 0
     error: str = ""
     detail: str = ""
 
 
-def environment() -> dict[str, str]:
-    """What every program gets, and nothing else."""
-    import pwd  # noqa: PLC0415  # there is none on Windows
-
-    try:
-        entry = pwd.getpwuid(os.geteuid())
-        name, home = entry.pw_name, entry.pw_dir
-    except KeyError:
-        name, home = str(os.geteuid()), "/"
-    return {"PATH": _PATH, "HOME": home, "USER": name, "LOGNAME": name, "SHELL": "/bin/sh", "LANG": "C.UTF-8"}
-
-
 class Execution:
-    """One program."""
+    """Something that runs."""
 
     def __init__(
         self,
         loop: Loop,
-        argv: Sequence[str],
+        start: Callable[[int, int], Started],
         *,
         limits: Limits,
-        groups: Groups,
-        name: str,
         heard: Callable[[Stream, bytes], object],
         may_hear: Callable[[], bool],
         fed: Callable[[], object],
         ended: Callable[[Ended], object],
-        spared: Sequence[int] = (),
-        extra_environment: dict[str, str] | None = None,
     ) -> None:
-        """Start it.  `heard` gets what it writes, only while `may_hear`; `fed` is called for each `feed` that was
-        written to its standard input, or is not wanted any more.
+        """`start` is given the descriptors for output and errors.  `heard` gets what is written to them, only while
+        `may_hear`; `fed` is called for each `feed` that was written to its standard input, or is not wanted any more.
+        `ended` is called once, last, and from the loop.
 
-        Raises OSError if the program cannot be started.
+        Raises what `start` raises.
         """
         self._loop = loop
         self._limits = limits
-        self._groups = groups
         self._heard, self._may_hear, self._fed, self._ended = heard, may_hear, fed, ended
-        self._group = groups.make(name)
-        self._work = None if self._group else Work(spared)
         self._input: deque[memoryview] = deque()
         self._input_over = False
         self._output_bytes = 0
@@ -100,35 +83,36 @@ class Execution:
         self._exit_code: int | None = None
         self._fate: Ended | None = None
         self._over = False
-        home = environment() | (extra_environment or {})
-        try:
-            self._process = subprocess.Popen(  # noqa: S603  # to run what was signed is its purpose
-                list(argv),
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                env=home, cwd=home["HOME"] if os.path.isdir(home["HOME"]) else "/",  # noqa: PTH112
-                start_new_session=True, close_fds=True, preexec_fn=self._before_it_starts(),
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError) as error:
-            if self._group is not None:
-                groups.let_go(self._group)
-            raise error if isinstance(error, OSError) else OSError(str(error)) from error
-        if self._work is not None:
-            self._work.began(self._process.pid)
-        self._pipes: dict[int, tuple[Stream, IO[bytes]]] = {}
-        for stream, pipe in (("output", self._process.stdout), ("errors", self._process.stderr)):
-            assert pipe is not None
-            self._pipes[pipe.fileno()] = (stream, pipe)  # type: ignore[assignment]
-        for descriptor in (*self._pipes, self._stdin):
-            os.set_blocking(descriptor, False)
+        self._pipes: dict[int, Stream] = {}
+        self._started = self._start(start)
         self._timers: list[Timer] = [loop.after(limits.seconds, lambda: self.kill("timed_out"))]
-        self._watch_end()
+        self._end_seen = self._started.fileno()
+        if self._end_seen >= 0:
+            loop.watch(self._end_seen, read=self._look)
+        else:
+            self._poll()
         self.go_on()
 
-    # -- for who asked for it
+    def _start(self, start: Callable[[int, int], Started]) -> Started:
+        read_output, write_output = os.pipe()
+        read_errors, write_errors = os.pipe()
+        try:
+            started = start(write_output, write_errors)
+            if started.stdin >= 0:
+                os.set_blocking(started.stdin, False)
+        except BaseException:
+            os.close(read_output)
+            os.close(read_errors)
+            raise
+        finally:
+            os.close(write_output)
+            os.close(write_errors)
+        self._pipes = {read_output: "output", read_errors: "errors"}
+        for descriptor in self._pipes:
+            os.set_blocking(descriptor, False)
+        return started
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+    # -- for who asked for it
 
     def feed(self, data: bytes, *, last: bool) -> None:
         """More for its standard input; `last` closes it."""
@@ -143,114 +127,67 @@ class Execution:
         """There may be room for output again."""
         if self._over:
             return
-        wanted = self._may_hear()
-        for descriptor in self._pipes:
-            if wanted:
-                self._loop.watch(descriptor, read=lambda descriptor=descriptor: self._read(descriptor))  # type: ignore[misc]
-            else:
+        if not self._may_hear():
+            for descriptor in self._pipes:
                 self._loop.unwatch(descriptor)
-        if wanted and self._left:
-            for descriptor in list(self._pipes):
+            return
+        for descriptor in list(self._pipes):
+            if self._left:
                 self._read(descriptor)
+            else:
+                self._loop.watch(descriptor, read=lambda descriptor=descriptor: self._read(descriptor))  # type: ignore[misc]
 
     def kill(self, error: str, detail: str = "") -> None:
         """End everybody that this started; `ended` is told this error."""
         if self._over or self._fate is not None:
             return
         self._fate = Ended(error=error, detail=detail)
-        if self._group is not None:
-            self._group.kill()
-        elif self._work is not None:
-            self._work.kill()
-        if self._exit_code is None:
-            with suppress(OSError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            # A process that the kernel cannot kill (a dead disk) must not hold the runner.
-            self._timers.append(self._loop.after(_AFTER_KILL_S, self._finish))
-        else:
+        self._started.kill()
+        if self._exit_code is not None:
             self._finish()
-
-    # -- starting
-
-    def _before_it_starts(self) -> Callable[[], None]:
-        """What the child does between fork and exec; prepared here, for it should do little."""
-        limits, group = self._limits, self._group
-        limited = group is not None and group.limit(memory_bytes=limits.memory_bytes, processes=limits.processes)
-        entrance = str(group.entrance) if group is not None else ""
-
-        def prepare() -> None:
-            if entrance:
-                descriptor = os.open(entrance, os.O_WRONLY)
-                os.write(descriptor, b"0")
-                os.close(descriptor)
-            _lower(resource.RLIMIT_CPU, limits.cpu_seconds, grace=_CPU_GRACE_S)
-            _lower(resource.RLIMIT_CORE, 0)
-            if not limited:
-                _lower(resource.RLIMIT_AS, limits.memory_bytes)
-
-        return prepare
-
-    def _watch_end(self) -> None:
-        try:
-            self._end_seen = os.pidfd_open(self._process.pid)
-        except (AttributeError, OSError):  # a kernel before 5.3
-            self._end_seen = -1
-            self._poll()
-            return
-        self._loop.watch(self._end_seen, read=self._exited)
-
-    def _poll(self) -> None:
-        if not self._over and not self._exited():
-            self._timers.append(self._loop.after(_POLL_S, self._poll))
+        else:
+            # What the kernel cannot end (it waits for a dead disk) must not hold the runner.
+            self._timers.append(self._loop.after(_AFTER_KILL_S, self._finish))
 
     # -- its pipes
 
-    @property
-    def _stdin(self) -> int:
-        assert self._process.stdin is not None
-        return -1 if self._process.stdin.closed else self._process.stdin.fileno()
-
     def _write(self) -> None:
-        while self._input and self._stdin >= 0:
+        descriptor = self._started.stdin
+        while self._input and descriptor >= 0:
             try:
-                written = os.write(self._stdin, self._input[0])
+                written = os.write(descriptor, self._input[0])
             except BlockingIOError:
-                self._loop.watch(self._stdin, write=self._write)
+                self._loop.watch(descriptor, write=self._write)
                 return
             except OSError:  # it does not want any more
-                self._close_input()
+                self._close_stdin()
                 break
             self._input[0] = self._input[0][written:]
             if not self._input[0]:
                 self._input.popleft()
                 self._fed()
-        while self._input and self._stdin < 0:
+        if self._input_over and not self._input:
+            self._close_stdin()
+        elif self._started.stdin >= 0:
+            self._loop.unwatch(descriptor)
+        while self._input and self._started.stdin < 0:
             self._input.popleft()
             self._fed()
-        if self._stdin >= 0:
-            self._loop.unwatch(self._stdin)
-            if self._input_over:
-                self._close_input()
 
-    def _close_input(self) -> None:
-        if self._stdin >= 0:
-            self._loop.unwatch(self._stdin)
-            assert self._process.stdin is not None
-            with suppress(OSError):
-                self._process.stdin.close()
+    def _close_stdin(self) -> None:
+        if self._started.stdin >= 0:
+            self._loop.unwatch(self._started.stdin)
+            self._started.close_stdin()
 
     def _read(self, descriptor: int) -> None:
         """What lies in the pipe, while the other side takes it."""
-        stream, _ = self._pipes[descriptor]
         while not self._over and descriptor in self._pipes and self._may_hear():
             try:
                 data = os.read(descriptor, min(DATA_BYTES, self._left.get(descriptor, DATA_BYTES)))
             except BlockingIOError:
-                if descriptor in self._left:  # after the end: what comes now is not of the process that ended
+                if descriptor in self._left:  # what may come now is not of the process that ended
                     self._close(descriptor)
                 return
-            except OSError:
-                data = b""
             if not data:
                 self._close(descriptor)
                 return
@@ -258,42 +195,39 @@ class Execution:
             if self._output_bytes > self._limits.output_bytes:
                 self.kill("output_too_big", f"more than {self._limits.output_bytes} bytes")
                 return
-            if descriptor in self._left:
-                self._left[descriptor] -= len(data)
-            self._heard(stream, data)
+            self._heard(self._pipes[descriptor], data)
             if descriptor not in self._left:
                 return  # the other pipe's turn
+            self._left[descriptor] -= len(data)
             if self._left[descriptor] <= 0:
                 self._close(descriptor)
         if not self._over and descriptor in self._pipes:
             self._loop.unwatch(descriptor)
 
     def _close(self, descriptor: int) -> None:
-        _, pipe = self._pipes.pop(descriptor)
         self._loop.unwatch(descriptor)
-        pipe.close()
+        del self._pipes[descriptor]
+        os.close(descriptor)
         self._finish_if_done()
 
     # -- its end
 
-    def _exited(self) -> bool:
-        code = self._process.poll()
-        if code is None:
-            return False
-        self._forget_end()
-        if self._exit_code is None:
-            self._exit_code = code
-            self._close_input()
-            self._write()
-            self._timers.append(self._loop.after(AFTER_EXIT_S, self._empty_pipes))
-            self._finish_if_done()
-        return True
+    def _poll(self) -> None:
+        if not self._over:
+            self._look()
+            if self._exit_code is None:
+                self._timers.append(self._loop.after(_POLL_S, self._poll))
 
-    def _forget_end(self) -> None:
-        if self._end_seen >= 0:
-            self._loop.unwatch(self._end_seen)
-            os.close(self._end_seen)
-            self._end_seen = -1
+    def _look(self) -> None:
+        code = self._started.exit_code()
+        if code is None or self._exit_code is not None:
+            return
+        self._exit_code = code
+        self._forget_end()
+        self._close_stdin()
+        self._write()
+        self._timers.append(self._loop.after(AFTER_EXIT_S, self._empty_pipes))
+        self._finish_if_done()
 
     def _empty_pipes(self) -> None:
         """Somebody else holds them: take what lies in them now, it may be the process's own."""
@@ -303,7 +237,12 @@ class Execution:
 
     def _finish_if_done(self) -> None:
         if self._exit_code is not None and (not self._pipes or self._fate is not None):
-            self._finish()
+            self._loop.soon(self._finish)
+
+    def _forget_end(self) -> None:
+        if self._end_seen >= 0:
+            self._loop.unwatch(self._end_seen)
+            self._end_seen = -1
 
     def _finish(self) -> None:
         if self._over:
@@ -312,30 +251,18 @@ class Execution:
         for timer in self._timers:
             timer.cancel()
         self._forget_end()
-        self._close_input()
+        self._close_stdin()
         self._write()
-        for descriptor, (_, pipe) in self._pipes.items():
+        for descriptor in self._pipes:
             self._loop.unwatch(descriptor)
-            pipe.close()
+            os.close(descriptor)
         self._pipes.clear()
-        self._ended(self._verdict())
-        if self._group is not None:
-            self._groups.let_go(self._group)
+        verdict = self._verdict()
+        self._started.close()
+        self._ended(verdict)
 
     def _verdict(self) -> Ended:
         if self._fate is not None:
             return self._fate
-        if self._exit_code is None:
-            return Ended(error="unknown", detail="it could not be ended")
-        if self._group is not None and self._exit_code < 0 and self._group.was_out_of_memory():
-            return Ended(self._exit_code, "memory", f"more than {self._limits.memory_bytes} bytes")
-        if self._exit_code == -signal.SIGXCPU:
-            return Ended(self._exit_code, "timed_out", f"more than {self._limits.cpu_seconds} s of processor time")
-        return Ended(self._exit_code)
-
-
-def _lower(what: int, to: int, *, grace: int = 0) -> None:
-    """Set a limit, and the hard one by `grace` above; neither is ever raised: this process may itself be limited."""
-    _, hard = resource.getrlimit(what)
-    most = to + grace if hard == resource.RLIM_INFINITY else min(to + grace, hard)
-    resource.setrlimit(what, (min(to, most), most))
+        assert self._exit_code is not None
+        return Ended(self._exit_code, self._started.error())
