@@ -130,10 +130,10 @@ def pair(directory: Path, slot: str) -> Pair:
 def owes_exchange_key(known: Identity, runner_directory: Path, *, is_own: bool) -> bool:
     """Whether the controller must be told a key of the runner's: it knows none, or another than lies there now.
 
-    `is_own`: a missing one would be made by the renewal; for a runner of root's it is root's to make.
+    `is_own`: a missing one is made by the renewal; for a runner of root's it is root's to make.
     """
     try:
         lies_there = (runner_directory / EXCHANGE_PUBLIC).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        return is_own and not known.exchange_key
+        return is_own
     return lies_there != known.exchange_key

@@ -16,15 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.hashes import SHA256
 from msgspec import Struct
 
 from annexfleet_agent.identity import EXCHANGE_PUBLIC
-from annexfleet_agent.protocol.envelope import KEY_BYTES, KEY_SET_PURPOSE, KeySet, Malformed, Signed, parse
+from annexfleet_agent.protocol.envelope import KEY_BYTES, KeySet, Signed, parse
+from annexfleet_agent.protocol.sealing import KeySetWrong, verified_keys
+
+__all__ = ["KeySetWrong", "KeysUnusable", "Trust", "adopt", "ensure", "load", "remember", "told", "trust"]
 
 EXCHANGE_KEY = "exchange.key"
 TRUST = "trust.json"
@@ -33,10 +32,6 @@ _OF_OTHERS_WRITE = 0o022
 
 class KeysUnusable(Exception):
     """A file is missing, cannot be read, or could have been written by somebody else; the message is for a person."""
-
-
-class KeySetWrong(ValueError):
-    """A key set that the root did not sign, that cannot be read, or that is not newer than the one in force."""
 
 
 class Trust(Struct, frozen=True, kw_only=True):
@@ -109,7 +104,7 @@ def trust(directory: Path) -> Trust:
         _demand_safe(directory)
         found = msgspec.json.decode(file.read_bytes(), type=Trust)
         if found.signed is not None:
-            verified(found.root, found.signed)
+            verified_keys(found.root, found.signed)
     except OSError as error:
         raise KeysUnusable(f"{file}: {error.strerror}") from error
     except (msgspec.DecodeError, KeySetWrong) as error:
@@ -125,7 +120,7 @@ def adopt(directory: Path, signed: Signed) -> KeySet:
     """
     with _locked(directory):
         current = trust(directory)
-        keys = verified(current.root, signed)
+        keys = verified_keys(current.root, signed)
         if keys.version <= current.keys_version:
             raise KeySetWrong(f"version {keys.version}, while {current.keys_version} is in force")
         _write_trust(directory, msgspec.structs.replace(current, signed=signed))
@@ -139,7 +134,7 @@ def remember(directory: Path, *, device_id: str, root: str, signed: Signed | Non
     """
     _directory(directory, seen_by_all=seen_by_all)
     if signed is not None:
-        verified(root, signed)
+        verified_keys(root, signed)
     new = Trust(device_id=device_id, root=root, signed=signed)
     with _locked(directory):
         try:
@@ -151,26 +146,6 @@ def remember(directory: Path, *, device_id: str, root: str, signed: Signed | Non
         if new != current:
             _write_trust(directory, new, mode=0o644 if seen_by_all else 0o600)
     return new
-
-
-def verified(root: str, signed: Signed) -> KeySet:
-    """The key set, if this root (PEM) signed it.  Raises KeySetWrong."""
-    try:
-        key = x509.load_pem_x509_certificate(root.encode()).public_key()
-    except ValueError as error:
-        raise KeySetWrong(f"the root cannot be read: {error}") from None
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise KeySetWrong("the root has a key of another kind")
-    try:
-        key.verify(signed.proof, KEY_SET_PURPOSE + signed.body, ec.ECDSA(SHA256()))
-        keys = parse(signed.body, KeySet)
-    except InvalidSignature:
-        raise KeySetWrong("the root did not sign it") from None
-    except Malformed as error:
-        raise KeySetWrong(str(error)) from None
-    if any(len(one.public) != KEY_BYTES for one in keys.keys) or len({one.id for one in keys.keys}) < len(keys.keys):
-        raise KeySetWrong("it names a key twice, or one that is none")
-    return keys
 
 
 def _directory(path: Path, *, seen_by_all: bool) -> None:
