@@ -18,6 +18,7 @@ from annexfleet_controller.cli import (
     places,
     rules,
     serve,
+    signing,
     simulate,
     troubles,
 )
@@ -71,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, data, doctor, simulate):
+    for room in (serve, people, places, devices, troubles, rules, data, signing, doctor, simulate):
         room.add(commands)
     return parser
 

@@ -1,0 +1,303 @@
+"""What a request of a session does: run a program, run a module, put a file, fetch one.
+
+A job takes what comes in as it can use it, sends no faster than the other side takes it, and ends with one result.
+"""
+
+import os
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct
+
+from annexfleet_agent.loop import Loop
+from annexfleet_agent.protocol.channel import DATA_BYTES, Kind
+from annexfleet_agent.protocol.envelope import Module, Request, Result
+from annexfleet_agent.runner.cgroup import Groups
+from annexfleet_agent.runner.execution import Ended, Execution, Started, Stream
+from annexfleet_agent.runner.files import Fetch, FileFailed, Put
+from annexfleet_agent.runner.modules import ModuleBad, ModuleCache
+from annexfleet_agent.runner.process import Limits, Process
+from annexfleet_agent.runner.warmth import Warm
+
+_MOST_MISSING_BYTES = 64_000_000
+"""Of a module's files, unpacked."""
+_LENGTH_BYTES = 4
+
+
+class Place(Protocol):
+    """What a job sees of its session."""
+
+    def say(self, kind: Kind, data: bytes, *, last: bool = True) -> None: ...
+    def may_say(self) -> bool:
+        """Whether there is room for more output."""
+
+    def consumed(self) -> None:
+        """One part of the input was used."""
+
+    def done(self, result: Result) -> None: ...
+
+
+class Tools(Struct, frozen=True):
+    """What all jobs of a runner share."""
+
+    loop: Loop
+    groups: Groups
+    cache: ModuleCache
+    warm: Warm
+
+
+class Job:
+    """One request.  `start` comes first, `done` of its place is told once."""
+
+    def __init__(self, tools: Tools, place: Place, limits: Limits) -> None:
+        self.tools, self.place, self.limits = tools, place, limits
+        self._is_done = False
+
+    def start(self) -> None:
+        """Begin.  Raises nothing: what goes wrong is told to the place."""
+        raise NotImplementedError
+
+    def feed(self, data: bytes, *, last: bool) -> None:
+        """A part of the input.  One that does not want any lets it go."""
+        self.place.consumed()
+
+    def go_on(self) -> None:
+        """There may be room for output again."""
+
+    def cancel(self, error: str, detail: str = "") -> None:
+        """End it, with this error."""
+        self.finish(Result(error=error, detail=detail))
+
+    def lose_input(self) -> None:
+        """Nobody is there any more to send input."""
+
+    def finish(self, result: Result) -> None:
+        if not self._is_done:
+            self._is_done = True
+            self.place.done(result)
+
+
+class Execute(Job):
+    """A program; what comes in is its standard input."""
+
+    def __init__(
+        self, tools: Tools, place: Place, limits: Limits, argv: Sequence[str], *, name: str, extra: dict[str, str]
+    ) -> None:
+        super().__init__(tools, place, limits)
+        self._argv, self._name, self._extra = argv, name, extra
+        self._execution: Execution | None = None
+
+    def start(self) -> None:
+        if not self._argv or any("\0" in word for word in self._argv):
+            self.finish(Result(error="malformed", detail="no program"))
+            return
+        self.begin(
+            lambda output, errors: Process(
+                self._argv, output, errors, limits=self.limits, groups=self.tools.groups, name=self._name,
+                spared=self.tools.warm.pids, extra=self._extra,
+            )
+        )  # fmt: skip
+
+    def begin(self, start: Callable[[int, int], Started]) -> None:
+        try:
+            self._execution = Execution(
+                self.tools.loop,
+                start,
+                limits=self.limits,
+                heard=self._heard,
+                may_hear=self.place.may_say,
+                fed=self.place.consumed,
+                ended=self._ended,
+            )
+        except OSError as error:
+            of = FileFailed.of(error, self._argv[0] if self._argv else "")
+            self.finish(Result(error=of.error, detail=of.detail))
+
+    def feed(self, data: bytes, *, last: bool) -> None:
+        if self._execution is None or self._is_done:
+            self.place.consumed()
+        else:
+            self._execution.feed(data, last=last)
+
+    def go_on(self) -> None:
+        if self._execution is not None:
+            self._execution.go_on()
+
+    def cancel(self, error: str, detail: str = "") -> None:
+        if self._execution is None:
+            super().cancel(error, detail)
+        else:
+            self._execution.kill(error, detail)
+
+    def lose_input(self) -> None:
+        if self._execution is not None:
+            self._execution.feed(b"", last=True)
+
+    def _heard(self, stream: Stream, data: bytes) -> None:
+        self.place.say(stream, data, last=False)
+
+    def _ended(self, ended: Ended) -> None:
+        self.finish(self.result(ended))
+
+    def result(self, ended: Ended) -> Result:
+        return Result(exit_code=ended.exit_code, error=ended.error, detail=ended.detail)
+
+
+class RunModule(Execute):
+    """A module; what comes in are the files of it that are missing here."""
+
+    def __init__(self, tools: Tools, place: Place, limits: Limits, module: Module) -> None:
+        super().__init__(tools, place, limits, [module.interpreter], name="", extra={})
+        self._module = module
+        self._missing: list[str] = []
+        self._unpack = zlib.decompressobj()
+        self._unpacked = bytearray()
+
+    def start(self) -> None:
+        try:
+            self._missing = self.tools.cache.missing(self._module)
+        except (ModuleBad, OSError) as error:
+            self.finish(_failed(error))
+            return
+        if self._missing:
+            listed = msgspec.json.encode(self._missing)
+            for at in range(0, len(listed), DATA_BYTES):
+                self.place.say("missing", listed[at : at + DATA_BYTES], last=at + DATA_BYTES >= len(listed))
+        else:
+            self._run()
+
+    def feed(self, data: bytes, *, last: bool) -> None:
+        self.place.consumed()
+        if self._is_done or self._execution is not None:
+            return
+        try:
+            self._unpacked += self._unpack.decompress(data, _MOST_MISSING_BYTES - len(self._unpacked))
+            if self._unpack.unconsumed_tail:
+                raise ModuleBad("the module's files are too big")
+            if last:
+                self._take_in()
+                self._run()
+        except (ModuleBad, OSError, zlib.error) as error:
+            self.finish(_failed(error))
+
+    def lose_input(self) -> None:
+        if self._execution is None:
+            self.finish(Result(error="cancelled"))
+
+    def _take_in(self) -> None:
+        """The files, in the order in which they were asked for: each is its length and its content."""
+        if not self._unpack.eof:
+            raise ModuleBad("the module's files end too early")
+        rest = memoryview(self._unpacked)
+        for sha256 in self._missing:
+            length = int.from_bytes(rest[:_LENGTH_BYTES], "big")
+            content = bytes(rest[_LENGTH_BYTES : _LENGTH_BYTES + length])
+            if len(content) != length or len(rest) < _LENGTH_BYTES:
+                raise ModuleBad("the module's files end too early")
+            self.tools.cache.add(sha256, content)
+            rest = rest[_LENGTH_BYTES + length :]
+        rest.release()
+        self._unpacked = bytearray()
+
+    def _run(self) -> None:
+        try:
+            archive = self.tools.cache.archive(self._module)
+        except (ModuleBad, OSError) as error:
+            self.finish(_failed(error))
+            return
+        self.begin(lambda output, errors: self.tools.warm.start(self._module, archive, output, errors, self.limits))
+
+
+class PutFile(Job):
+    """What comes in is the content."""
+
+    def __init__(self, tools: Tools, place: Place, limits: Limits, request: Request) -> None:
+        super().__init__(tools, place, limits)
+        self._request = request
+        self._put: Put | None = None
+
+    def start(self) -> None:
+        request = self._request
+        try:
+            self._put = Put(request.path, size_bytes=request.size_bytes, sha256=request.sha256)
+        except FileFailed as error:
+            self.finish(_failed(error))
+
+    def feed(self, data: bytes, *, last: bool) -> None:
+        self.place.consumed()
+        if self._put is None or self._is_done:
+            return
+        try:
+            self._put.write(data)
+            if last:
+                self.finish(Result(sha256=self._put.finish()))
+        except FileFailed as error:
+            self.finish(_failed(error))
+
+    def cancel(self, error: str, detail: str = "") -> None:
+        if self._put is not None and not self._is_done:
+            self._put.abandon()
+        super().cancel(error, detail)
+
+    def lose_input(self) -> None:
+        self.cancel("cancelled")
+
+
+class FetchFile(Job):
+    """The content goes out."""
+
+    def __init__(self, tools: Tools, place: Place, limits: Limits, request: Request) -> None:
+        super().__init__(tools, place, limits)
+        self._path = request.path
+        self._fetch: Fetch | None = None
+
+    def start(self) -> None:
+        try:
+            self._fetch = Fetch(self._path)
+        except FileFailed as error:
+            self.finish(_failed(error))
+        self.go_on()
+
+    def go_on(self) -> None:
+        while self._fetch is not None and not self._is_done and self.place.may_say():
+            try:
+                data = self._fetch.read()
+            except FileFailed as error:
+                self.finish(_failed(error))
+                return
+            if data:
+                self.place.say("output", data, last=False)
+            else:
+                self._fetch.close()
+                self.finish(Result(sha256=self._fetch.sha256))
+
+    def cancel(self, error: str, detail: str = "") -> None:
+        if self._fetch is not None:
+            self._fetch.close()
+        super().cancel(error, detail)
+
+    def lose_input(self) -> None:
+        self.cancel("cancelled")
+
+
+def of_request(tools: Tools, place: Place, request: Request, limits: Limits, *, name: str) -> Job:
+    """The job that does what is asked.  Raises ValueError if it cannot be meant."""
+    if request.op == "exec":
+        return Execute(tools, place, limits, request.argv, name=name, extra={})
+    if request.op == "put":
+        return PutFile(tools, place, limits, request)
+    if request.op == "fetch":
+        return FetchFile(tools, place, limits, request)
+    if request.module is None:
+        raise ValueError("a module is missing")
+    return RunModule(tools, place, limits, request.module)
+
+
+def _failed(error: Exception) -> Result:
+    if isinstance(error, FileFailed):
+        return Result(error=error.error, detail=error.detail[:500])
+    if isinstance(error, OSError):
+        return _failed(FileFailed.of(error, os.fsdecode(error.filename or "")))
+    return Result(error="malformed", detail=str(error)[:500])
