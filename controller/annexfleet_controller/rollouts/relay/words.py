@@ -23,6 +23,7 @@ BUSY = (
 SIGNER_AWAY = "the signer does not answer, so nothing may be sent: is `annexfleet serve` (or `annexfleet signer`) running?"
 BROKER_AWAY = "this controller has no connection to the broker: is `annexfleet serve` running?"
 CANCELLED = "the run was cancelled"
+RUN_OVER = "the run is not running (any more)"
 ENDING = "the relay is being stopped"
 FOREIGN = "the device does not belong to this run"
 HOST_ENDED = "the run has ended on this device already"
