@@ -7,7 +7,7 @@ devices one by one as they are used, and claims each as any run does.
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import CursorResult, Select, delete, select, update
+from sqlalchemy import CursorResult, Row, Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store import bulk, pulses
@@ -138,7 +138,7 @@ def note_seen(db: Session, run_ids: list[int], *, now: datetime) -> None:
     db.execute(update(RunRow).where(RunRow.id.in_(run_ids)).values(seen_at=now))
 
 
-def _hosts() -> Select[str, int, str, str, bool, datetime]:
+def _hosts() -> Select[str, int, str, str, bool, datetime | None]:
     return (
         select(
             Device.id, Device.number, RunHostRow.annex_id, RunHostRow.state, DeviceState.connected, Device.revoked_at
@@ -149,6 +149,6 @@ def _hosts() -> Select[str, int, str, str, bool, datetime]:
     )
 
 
-def _host(row: "object") -> HostNow:
-    id_, number, annex_id, state, connected, revoked_at = row  # type: ignore[misc]
+def _host(row: Row[str, int, str, str, bool, datetime | None]) -> HostNow:
+    id_, number, annex_id, state, connected, revoked_at = row
     return HostNow(id_, number, annex_id, state, bool(connected), revoked_at is not None)

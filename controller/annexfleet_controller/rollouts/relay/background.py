@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,5 @@ class Background:
             self._answers.append(failed)
         else:
             self._answers.append(lambda: answered(answer))
-        try:
+        with suppress(BlockingIOError):  # then it is readable already
             os.write(self._write, b"\0")
-        except BlockingIOError:
-            pass  # it is readable already

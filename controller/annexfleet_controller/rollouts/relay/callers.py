@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from annexfleet_controller.rollouts.relay import framing
-from annexfleet_controller.rollouts.relay.errand import Errand
+from annexfleet_controller.rollouts.relay.errand import INPUT_KEPT_BYTES, Errand
 from annexfleet_controller.rollouts.relay.framing import Asked, Gatherer, PluginWrong, Verdict
 
 _PEER = struct.Struct("3i")
@@ -26,7 +26,7 @@ class Caller:
     def __init__(
         self, connection: socket.socket, *, asks: Callable[["Caller", Asked], object], fed: Callable[[], object]
     ) -> None:
-        """`asks` is told each request, `fed` that more input came.  Raises PermissionError for a peer of another user."""
+        """`asks` is told each request, `fed` that more input came.  Raises PermissionError for another user."""
         connection.setblocking(False)
         self.socket = connection
         self.pid, self.uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
@@ -38,6 +38,7 @@ class Caller:
         self._gatherer = Gatherer()
         self._early: deque[framing.Piece] = deque()
         """Input that came before the errand was made."""
+        self._early_bytes = 0
         self._drops_input = False
         self._asking = False
         self._out: deque[tuple[memoryview, Callable[[], None] | None]] = deque()
@@ -45,6 +46,8 @@ class Caller:
 
     @property
     def wants_read(self) -> bool:
+        if self._asking and self.errand is None:
+            return self._early_bytes < INPUT_KEPT_BYTES
         return self.errand is None or self.errand.is_over or self.errand.wants_input
 
     @property
@@ -81,13 +84,14 @@ class Caller:
         if piece.kind == b"R":
             if self._asking:
                 raise PluginWrong("a request before the one before it ended")
-            self._asking, self._drops_input = True, False
+            self._asking, self._drops_input, self._early_bytes = True, False, 0
             self.errand = None
             self._asks(self, framing.asked(piece.data))
         elif self._drops_input or not self._asking:
             pass  # of a request that ended before it was sent whole
         elif self.errand is None:
             self._early.append(piece)
+            self._early_bytes += len(piece.data)
         else:
             self.errand.feed(piece.data, last=piece.last)
             self._fed()
@@ -95,9 +99,7 @@ class Caller:
     # -- what the device says
 
     def give(self, kind: str, data: bytes, consumed: Callable[[], None]) -> None:
-        if self.is_closed:
-            consumed()
-        elif not data:
+        if self.is_closed or not data:
             consumed()
         else:
             self._out.append((memoryview(framing.piece(_KIND[kind], data, last=False)), consumed))
@@ -140,7 +142,9 @@ class Caller:
 def parent_of(pid: int) -> int:
     """The process that started it; 0 if it has ended (a zombie counts as ended)."""
     try:
-        state, parent = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
+        state, parent = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
+        )
     except (OSError, ValueError):
         return 0
     return 0 if state in "ZX" else int(parent)

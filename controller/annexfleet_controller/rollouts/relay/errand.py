@@ -18,7 +18,7 @@ INPUT_KEPT_BYTES = 512 * 1024
 
 Consumed = Callable[[], None]
 Files = Callable[[list[str]], bytes]
-"""The files with these digests as they travel (`protocol.requests.deflated_files`); raises KeyError for a foreign one."""
+"""The files with these digests as they travel (`modules.pack`); raises KeyError for a foreign one."""
 
 
 class Outlet(Protocol):

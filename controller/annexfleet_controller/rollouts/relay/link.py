@@ -7,6 +7,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from paho.mqtt.client import Client, ConnectFlags, MQTTMessage, MQTTv311
@@ -50,11 +51,10 @@ class Link:
         self._client.on_connect = self._connected
         self._client.on_message = self._heard
 
-    @property
-    def socket(self) -> socket.socket | None:
-        """To be waited for; another one after each reconnect."""
-        found: socket.socket | None = self._client.socket()
-        return found
+    def fileno(self) -> int:
+        """To be waited for; -1 while there is no connection, another one after each reconnect."""
+        connection = self._client.socket()
+        return -1 if connection is None else connection.fileno()
 
     @property
     def wants_write(self) -> bool:
@@ -78,7 +78,7 @@ class Link:
 
     def tick(self, now: float) -> None:
         """Often: connects where there is no connection, and sees whether the broker still answers."""
-        if self.socket is None:
+        if self.fileno() < 0:
             self.is_up = False
             if now >= self._retry_at:
                 self._connect(now)
@@ -91,7 +91,7 @@ class Link:
         for _ in range(_MOST_READ):
             had = len(self._messages)
             self._client.loop_read()
-            if self.socket is None or len(self._messages) == had:
+            if self.fileno() < 0 or len(self._messages) == had:
                 break
         came, self._messages = self._messages, []
         return came
@@ -100,7 +100,7 @@ class Link:
         self._client.loop_write()
 
     def close(self) -> None:
-        if self.socket is not None:
+        if self.fileno() >= 0:
             self._client.disconnect()
             self._client.loop_write()
             self._client.loop_misc()
@@ -133,7 +133,5 @@ class Link:
         log.info("connected to the broker")
 
     def _heard(self, _client: Client, _data: object, message: MQTTMessage) -> None:
-        try:
+        with suppress(UnicodeDecodeError):  # of no topic of ours
             self._messages.append((message.topic, bytes(message.payload)))
-        except UnicodeDecodeError:
-            pass  # no topic of ours

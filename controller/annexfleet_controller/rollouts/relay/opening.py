@@ -4,8 +4,7 @@
        ^                                          |
        +---- pausing <---- busy, not ready <------+
 
-A knock that is lost is repeated only when the line was away (its own, or the device's): each one makes the runner forget
-nothing, and each has a session name of its own.
+A knock that may be lost is repeated when the line was away (ours, or the device's); each names a session of its own.
 """
 
 import secrets
@@ -39,9 +38,10 @@ class Leave(Struct, frozen=True):
 
 
 class NotSigned(Struct, frozen=True):
-    """Why it gave none, in words."""
+    """Why it gave none: in words, and the signer's code."""
 
     why: str
+    reason: str = ""
 
 
 State = Literal["knocking", "asking", "sent", "pausing", "failed"]
@@ -97,6 +97,7 @@ class Opening:
         if self.state != "asking" or challenge != self.challenge:
             return
         if isinstance(answer, NotSigned):
+            self.reason = answer.reason
             self._fail(answer.why)
             return
         self.leave = answer
@@ -127,6 +128,7 @@ class Opening:
             self.reason = "unanswered"
             self._fail(words.NO_CHALLENGE.format(seconds=CHALLENGE_WITHIN_S))
         elif self.state == "asking" and now - self._since >= LEAVE_WITHIN_S:
+            self.reason = "signer_away"
             self._fail(words.SIGNER_AWAY)
         elif self.state == "pausing" and now - self._since >= self._pause_s:
             self._pause_s = min(2 * self._pause_s, _BUSY_AGAIN_S[1])

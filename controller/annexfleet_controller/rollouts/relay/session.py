@@ -1,8 +1,8 @@
 """One session with one device's runner, and one errand after another in it; thinks only.
 
-It is opened when there is something to do, confirmed by a ping before anything is asked (so nothing is ever asked of a
-runner that may not have heard the envelope, and nothing need be repeated), kept while the run lasts, and opened anew when
-the device was restarted or its runner ended.
+It is opened when there is something to do, and confirmed by the runner before anything is asked: so no request goes to
+one that may not have heard the envelope, and none is ever repeated.  It is kept while the run lasts, and opened anew
+when the device was restarted or its runner ended.
 
 Told everything: packets, the signer's answers, what is known of the device's connection, and the time (monotonic).
 """
@@ -87,7 +87,7 @@ class Session:
             errand.unreachable(words.OFFLINE)
             return
         self._waiting.append(errand)
-        self._go_on(now)
+        self.go_on(now)
 
     def cancel(self, errand: Errand, now: float) -> None:
         """Nobody wants this any more: what runs of it is ended on the device."""
@@ -128,7 +128,7 @@ class Session:
                 self._opening.hear_challenge(body, now)
             elif isinstance(body, Refusal):
                 self._hear_refusal(body, now)
-        self._go_on(now)
+        self.go_on(now)
 
     def answered(self, challenge: Challenge, answer: Leave | NotSigned, now: float) -> None:
         """The signer's answer."""
@@ -137,7 +137,7 @@ class Session:
         self._opening.answered(challenge, answer, now)
         if self._opening.state == "sent" and self._channel is None:
             self._begin_channel(self._opening, now)
-        self._go_on(now)
+        self.go_on(now)
 
     def said_hello(self, boot_id: str, now: float) -> None:
         """The device is there (again)."""
@@ -151,7 +151,7 @@ class Session:
             self._channel.resume(now)
         if self._opening is not None:
             self._opening.line_is_back(now)
-        self._go_on(now)
+        self.go_on(now)
 
     def said_goodbye(self, now: float) -> None:
         """The device is away.  In mid-task that may be a short cut; before it there is nothing to wait for."""
@@ -166,7 +166,7 @@ class Session:
         if self._channel is not None:
             self._channel.tick(now)
             self._watch(self._channel, now)
-        self._go_on(now)
+        self.go_on(now)
 
     # -- within
 
@@ -217,8 +217,8 @@ class Session:
             self._begin(self._waiting.popleft(), now)
         self._put(Part("ping", 0), now)
 
-    def _go_on(self, now: float) -> None:
-        """Whatever can be begun or sent now."""
+    def go_on(self, now: float) -> None:
+        """Begin and send what can be begun and sent now: there is room, or there is input."""
         if self._opening is not None and self._opening.state == "failed":
             why, self._opening = self._opening.why, None
             self._drop_channel()
@@ -241,7 +241,7 @@ class Session:
             parts = errand.begin(self._numbers)
         except RequestTooBig:
             errand.unreachable(words.TOO_BIG)
-            self._go_on(now)
+            self.go_on(now)
             return
         self._active, self._cancelled_at = errand, None
         for part in parts:

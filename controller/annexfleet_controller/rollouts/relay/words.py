@@ -20,7 +20,9 @@ BUSY = (
     "the device was busy for {seconds:.0f} s with what an earlier run began there. "
     "Wait until that has ended, or restart its runner"
 )
-SIGNER_AWAY = "the signer does not answer, so nothing may be sent: is `annexfleet serve` (or `annexfleet signer`) running?"
+SIGNER_AWAY = (
+    "the signer does not answer, so nothing may be sent: is `annexfleet serve` (or `annexfleet signer`) running?"
+)
 BROKER_AWAY = "this controller has no connection to the broker: is `annexfleet serve` running?"
 CANCELLED = "the run was cancelled"
 RUN_OVER = "the run is not running (any more)"
@@ -34,13 +36,13 @@ DATABASE = "the controller's database cannot be asked now"
 TOO_BIG = "the task's parameters are too big for a device; put them into a file"
 
 _REFUSED = {
-    "not_allowed": "this device's installation takes no Ansible runs: `[runner] allow` in its agent.toml says what it takes",
+    "not_allowed": "this device's installation takes no such orders: `[runner]` in its agent.toml says what it takes",
     "not_ready": "the device's runner has no identity or no key yet; renew its certificate (`annexfleet-agent renew`)",
-    "keys_wrong": "the device refuses this controller's signing keys: they are older than those it knows, or of another root",
-    "unknown_key": "the device does not know the key that signed: its key set is newer; `annexfleet keys` says which is in force",
+    "keys_wrong": "the device refuses this controller's keys, which are older than those it knows, or of another root",
+    "unknown_key": "the device does not know the key that signed: `annexfleet keys show` says which one is in force",
     "expired": "the device found the envelope too old: the way to it, or the controller, is too slow",
     "stale_boot": "the device was restarted while the session was being opened. Run again",
-    "replayed": "the device had heard a newer envelope before; something else spoke with it at the same time. Run again",
+    "replayed": "the device had heard a newer envelope before: something else spoke with it just then. Run again",
 }
 _SIGNER = {
     "device_unknown": UNKNOWN,
