@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from annexfleet_agent import collectors, identity, lean
-from annexfleet_agent.chance import new_id
+from annexfleet_agent.boot import boot_id
 from annexfleet_agent.collectors import agent as agent_collector
 from annexfleet_agent.collectors import inventory
 from annexfleet_agent.collectors.report import Collector
@@ -165,11 +165,3 @@ def renew_in_child(settings_path: Path | None) -> None:
         code = os.spawnv(os.P_WAIT, sys.executable, arguments)  # type: ignore[attr-defined, unused-ignore]  # noqa: S606
     if code != 0:
         raise RenewalFailed(f"annexfleet-agent renew ended with {code}")
-
-
-def boot_id() -> str:
-    """The same until the machine starts again; where the system has none, until the agent does."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", "")[:12]
-    except OSError:
-        return new_id(6)
