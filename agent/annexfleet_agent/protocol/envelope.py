@@ -193,6 +193,8 @@ class Module(_Part, frozen=True, kw_only=True):
     rlimit_nofile: int = 0
     interpreter: Annotated[str, Meta(max_length=200)] = "/usr/bin/python3"
     environment: dict[str, str] = {}
+    as_root: bool = False
+    """The task asks for root (`become`): a runner that is not root has to ask sudo for it."""
 
 
 class Request(_Part, frozen=True, kw_only=True):
