@@ -35,10 +35,9 @@ class Act(Execute):
         watch: Callable[[float], object],
     ) -> None:
         """`kept` hears of the receipt when it is on disk; `watch` is told for how many seconds."""
-        super().__init__(tools, place, limits, (), name="", extra={})
+        super().__init__(tools, place, limits, (), name=f"annexfleet-command-{os.getpid()}-{id(self):x}", extra={})
         self._command_id, self._command, self._parameters = command_id, name, parameters
         self._where, self._ledger, self._kept, self._watch = where, ledger, kept, watch
-        self._group = f"annexfleet-command-{os.getpid()}-{id(self):x}"
 
     def start(self) -> None:
         try:
@@ -52,14 +51,9 @@ class Act(Execute):
 
     def _do(self, made: Plan) -> None:
         if made.argv:
-            limits = msgspec.structs.replace(self.limits, seconds=min(self.limits.seconds, made.timeout_s))
-            self.limits = limits
-            self.begin(
-                lambda output, errors: Process(
-                    made.argv, output, errors, limits=limits, groups=self.tools.groups, name=self._group,
-                    spared=self.tools.warm.pids, extra={**made.extra, "PATH": self._where.search},
-                )
-            )  # fmt: skip
+            self.limits = msgspec.structs.replace(self.limits, seconds=min(self.limits.seconds, made.timeout_s))
+            extra = {**made.extra, "PATH": self._where.search}
+            self.begin(lambda output, errors: Process(made.argv, output, errors, fence=self.fence(), extra=extra))
             return
         if made.watch_s is not None:
             self._watch(made.watch_s)

@@ -14,6 +14,7 @@ import tarfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import psutil
@@ -27,8 +28,9 @@ _PROGRAM_S = 20.0
 _COLLECTORS_S = 180.0
 _PROCESSES = 40
 _CREDENTIALS = re.compile(rb"(://)[^/@\s]+@")
+_UNITS = ("--unit=annexfleet-agent", "--unit=annexfleet-runner")
 _PROGRAMS: tuple[tuple[str, Sequence[str]], ...] = (
-    ("agent-log.txt", ("journalctl", "--unit=annexfleet-agent", "--unit=annexfleet-runner", "--lines=1000", "--no-pager", "--output=short-iso")),
+    ("agent-log.txt", ("journalctl", *_UNITS, "--lines=1000", "--no-pager", "--output=short-iso")),
     ("boots.txt", ("journalctl", "--list-boots", "--no-pager")),
     ("failed-units.txt", ("systemctl", "list-units", "--failed", "--no-pager", "--plain")),
     ("printers.txt", ("lpstat", "-r", "-d", "-p", "-v", "-a")),
@@ -54,13 +56,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def pack(settings: settings_.Settings, path: Path | None, to: io.BufferedIOBase, *, now: float) -> None:
+def pack(settings: settings_.Settings, path: Path | None, to: IO[bytes], *, now: float) -> None:
     """Write the archive.  What cannot be had is a file that says why."""
     entries: list[tuple[str, Callable[[], bytes]]] = [
         ("status.json", lambda: _status(settings)),
         ("readings.json", lambda: _readings(path)),
         ("processes.txt", _processes),
-        *((name, lambda argv=argv: _output(argv, _PROGRAM_S)) for name, argv in _PROGRAMS),  # type: ignore[misc]
+        *((name, lambda argv=argv: _output(argv, _PROGRAM_S)) for name, argv in _PROGRAMS),
     ]
     with tarfile.open(fileobj=to, mode="w|gz") as archive:
         for name, take in entries:
@@ -101,7 +103,9 @@ def _processes() -> bytes:
         if memory is not None and cpu is not None:
             found.append((memory.rss, cpu.user + cpu.system, process.info["pid"], process.info["name"]))
     lines = [f"{'MiB':>8} {'cpu s':>9} {'pid':>8} name"]
-    lines += [f"{rss / 2**20:8.1f} {cpu:9.1f} {pid:8} {name}" for rss, cpu, pid, name in sorted(found)[: -_PROCESSES - 1 : -1]]
+    lines += [
+        f"{rss / 2**20:8.1f} {cpu:9.1f} {pid:8} {name}" for rss, cpu, pid, name in sorted(found)[: -_PROCESSES - 1 : -1]
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 

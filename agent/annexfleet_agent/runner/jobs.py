@@ -3,8 +3,10 @@
 A job takes what comes in as it can use it, sends no faster than the other side takes it, and ends with one result.
 """
 
+import logging
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from msgspec import Struct
@@ -17,8 +19,12 @@ from annexfleet_agent.runner.cgroup import Groups
 from annexfleet_agent.runner.execution import Ended, Execution, Started, Stream
 from annexfleet_agent.runner.files import Fetch, FileFailed, Put
 from annexfleet_agent.runner.modules import ModuleCache, ModuleIncomplete, ModuleWrong
-from annexfleet_agent.runner.process import Limits, Process
-from annexfleet_agent.runner.warmth import Warm
+from annexfleet_agent.runner.process import Fence, Limits, Process
+from annexfleet_agent.runner.warm_run import NEVER_STARTED, WarmRun
+from annexfleet_agent.runner.warmth import Cold, Warm, plain
+
+log = logging.getLogger(__name__)
+
 
 class Place(Protocol):
     """What a job sees of its session."""
@@ -71,6 +77,11 @@ class Job:
     def lose_input(self) -> None:
         """Nobody is there any more to send input."""
 
+    @property
+    def pids(self) -> list[int]:
+        """Of processes for whom it waits itself."""
+        return []
+
     def finish(self, result: Result) -> None:
         if not self._is_done:
             self._is_done = True
@@ -91,12 +102,14 @@ class Execute(Job):
         if not self._argv or any("\0" in word for word in self._argv):
             self.finish(Result(error="malformed", detail="no program"))
             return
-        self.begin(
-            lambda output, errors: Process(
-                self._argv, output, errors, limits=self.limits, groups=self.tools.groups, name=self._name,
-                spared=self.tools.warm.pids, extra=self._extra,
-            )
-        )  # fmt: skip
+        self.begin(lambda output, errors: Process(self._argv, output, errors, fence=self.fence(), extra=self._extra))
+
+    @property
+    def pids(self) -> list[int]:
+        return [] if self._execution is None else self._execution.pids
+
+    def fence(self) -> Fence:
+        return Fence(self.limits, self.tools.groups, self._name, lambda: self.tools.warm.pids)
 
     def begin(self, start: Callable[[int, int], Started]) -> None:
         try:
@@ -106,12 +119,16 @@ class Execute(Job):
                 limits=self.limits,
                 heard=self._heard,
                 may_hear=self.place.may_say,
-                fed=self.place.consumed,
-                ended=self._ended,
+                fed=self.fed,
+                ended=self.ended,
             )
         except OSError as error:
             of = FileFailed.of(error, self._argv[0] if self._argv else "")
             self.finish(self.failed(Result(error=of.error, detail=of.detail)))
+
+    def fed(self) -> None:
+        """One part of its standard input was written."""
+        self.place.consumed()
 
     def failed(self, result: Result) -> Result:
         """The answer if it could not even be started."""
@@ -140,7 +157,7 @@ class Execute(Job):
     def _heard(self, stream: Stream, data: bytes) -> None:
         self.place.say(Part(stream, self.place.number, data, last=False))
 
-    def _ended(self, ended: Ended) -> None:
+    def ended(self, ended: Ended) -> None:
         self.finish(self.result(ended))
 
     def result(self, ended: Ended) -> Result:
@@ -150,11 +167,12 @@ class Execute(Job):
 class RunModule(Execute):
     """A module; what comes in are the files of it that are missing here."""
 
-    def __init__(self, tools: Tools, place: Place, limits: Limits, module: Module) -> None:
-        super().__init__(tools, place, limits, [module.interpreter], name="", extra={})
+    def __init__(self, tools: Tools, place: Place, limits: Limits, module: Module, *, name: str) -> None:
+        super().__init__(tools, place, limits, [module.interpreter], name=name, extra=module.environment)
         self._module = module
         self._missing: list[str] = []
         self._files = FilesGathering(0)
+        self._is_cold = False
 
     def start(self) -> None:
         try:
@@ -192,7 +210,34 @@ class RunModule(Execute):
         except (ModuleWrong, ModuleIncomplete, OSError) as error:
             self.finish(_failed(error))
             return
-        self.begin(lambda output, errors: self.tools.warm.start(self._module, archive, output, errors, self.limits))
+        try:
+            self.begin(
+                lambda output, errors: WarmRun(
+                    self.tools.warm, self._module, archive, output, errors, fence=self.fence()
+                )
+            )
+        except Cold as error:
+            log.info("a module runs in a Python of its own module=%s reason=%s", self._module.fqn, error)
+            self._run_cold(archive)
+
+    def _run_cold(self, archive: Path) -> None:
+        argv, text = plain(self._module, archive)
+        self._is_cold = True
+        self.begin(lambda output, errors: Process(argv, output, errors, fence=self.fence(), extra=self._extra))
+        if self._execution is not None:
+            self._execution.feed(text, last=True)
+
+    def fed(self) -> None:
+        """What it reads is not what came in."""
+
+    def ended(self, ended: Ended) -> None:
+        if ended.error == NEVER_STARTED and not self._is_cold:
+            try:
+                self._run_cold(self.tools.cache.archive(self._module))
+            except (ModuleWrong, ModuleIncomplete, OSError) as error:
+                self.finish(_failed(error))
+        else:
+            super().ended(ended)
 
 
 class PutFile(Job):
@@ -277,7 +322,7 @@ def of_request(tools: Tools, place: Place, request: Request, limits: Limits, *, 
         return FetchFile(tools, place, limits, request)
     if request.module is None:
         raise ValueError("a module is missing")
-    return RunModule(tools, place, limits, request.module)
+    return RunModule(tools, place, limits, request.module, name=name)
 
 
 def _failed(error: Exception) -> Result:

@@ -69,7 +69,7 @@ class Runner:
             loop=loop,
             groups=cgroup.found(),
             cache=ModuleCache(directory / "modules"),
-            warm=Warm(loop, directory / "warm"),
+            warm=Warm(directory / "warm", environment=environment()),
         )
         self._sessions: dict[str, Session] = {}
         self._channels: dict[str, str] = {}
@@ -85,6 +85,7 @@ class Runner:
         for session in list(self._sessions.values()):
             session.close("cancelled")
         self._gate.flush()
+        self._link.say(framing.ENDS)
         self._link.close(path=path)
         self._tools.warm.close()
         self._ledger.close()
@@ -198,9 +199,7 @@ class Runner:
         )
         self._sessions[session.id] = session
         if envelope.action == "command":
-            session.begin(
-                COMMAND_NUMBER, lambda place: self._act(place, accepted, limits), arguments.request_timeout_s
-            )
+            session.begin(COMMAND_NUMBER, lambda place: self._act(place, accepted, limits), arguments.request_timeout_s)
 
     def _act(self, place: Place, accepted: Accepted, limits: Limits) -> Job:
         envelope, arguments = accepted.envelope, accepted.arguments
@@ -246,7 +245,8 @@ class Runner:
             session.tick()
         if self._ticks % _REAP_EVERY == 0:
             running = self._turns.running
-            family.reap([*self._tools.warm.pids, *(running.pids if running else ())])
+            self._tools.warm.tidy()
+            family.reap([*self._tools.warm.pids, *(running.pids if running is not None else ())])
         if self._is_idle():
             log.info("nobody wants anything any more")
             self._loop.stop()

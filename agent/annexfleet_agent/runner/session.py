@@ -100,6 +100,11 @@ class Entry:
         if self._began:
             self._job.lose_input()
 
+    @property
+    def pids(self) -> list[int]:
+        """Of processes for whom the job waits itself."""
+        return self._job.pids
+
     # -- for the job
 
     def say(self, part: Part) -> None:
@@ -194,10 +199,7 @@ class Session:
     def _request(self, part: Part) -> None:
         number = part.request
         try:
-            if self._opening.action != "run" or self._is_closing or number in self._entries or number < 1:
-                raise Malformed("no request can be made here")
-            if len(self._entries) + len(self._gathering) > MOST_WAITING:
-                raise Malformed("too many requests wait")
+            self._check(number)
             gathering = self._gathering.setdefault(number, RequestGathering())
             request = gathering.add(part)
             if request is None:
@@ -207,6 +209,13 @@ class Session:
         except (Malformed, ValueError) as error:
             self._gathering.pop(number, None)
             self._answer(number, Result(error="malformed", detail=str(error)[:500]))
+
+    def _check(self, number: int) -> None:
+        """Raises Malformed if no request of this number can be taken."""
+        if self._opening.action != "run" or self._is_closing or number in self._entries or number < 1:
+            raise Malformed("no request can be made here")
+        if number not in self._gathering and len(self._entries) + len(self._gathering) >= MOST_WAITING:
+            raise Malformed("too many requests wait")
 
     def _job(self, place: Place, request: Request) -> Job:
         limits = msgspec.structs.replace(
