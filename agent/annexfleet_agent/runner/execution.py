@@ -31,8 +31,12 @@ class Started(Protocol):
     def stdin(self) -> int:
         """Its standard input, not to block; -1 if it is closed or it has none."""
 
+    @property
+    def pids(self) -> list[int]:
+        """Of children of this process for whom it waits itself."""
+
     def fileno(self) -> int:
-        """Readable when it has ended; -1 if it has to be asked."""
+        """Readable when there is news of it; -1 if it has to be asked."""
 
     def exit_code(self) -> int | None: ...
     def kill(self) -> None: ...
@@ -113,6 +117,11 @@ class Execution:
         return started
 
     # -- for who asked for it
+
+    @property
+    def pids(self) -> list[int]:
+        """Of children of this process for whom it waits itself."""
+        return self._started.pids
 
     def feed(self, data: bytes, *, last: bool) -> None:
         """More for its standard input; `last` closes it."""

@@ -7,7 +7,7 @@ its parent becomes a child of the runner, so nobody gets out of sight.
 import ctypes
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Process(Struct, frozen=True):
 def become_subreaper() -> bool:
     """Whether orphans come to this process from now on."""
     with suppress(OSError, AttributeError):
-        return ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
     return False
 
 
@@ -80,13 +80,12 @@ class Work:
     background job that an earlier piece of work was meant to leave) is not touched, nor what descends from it.
     """
 
-    def __init__(self, spared: Iterable[int] = ()) -> None:
-        """Before the first process starts.  `spared`: children of this process that are none of the work."""
+    def __init__(self, kept: Callable[[], Iterable[int]] = tuple) -> None:
+        """Before the first process starts.  `kept` tells children of this process that stay, whatever is killed."""
+        self._kept = kept
         processes = table()
-        self._spared = {
-            (pid, processes[pid].started)
-            for pid in descendants(processes, [*spared, *(one.pid for one in children(processes, os.getpid()))])
-        }
+        before = (one.pid for one in children(processes, os.getpid()) if one.pid not in set(kept()))
+        self._before = {(pid, processes[pid].started) for pid in descendants(processes, before)}
         self._session = 0
 
     def began(self, pid: int) -> None:
@@ -96,11 +95,12 @@ class Work:
     def members(self) -> set[int]:
         """Who lives of it."""
         processes = table()
-        spared = {pid for pid, started in self._spared if pid in processes and processes[pid].started == started}
-        roots = {one.pid for one in children(processes, os.getpid())} - spared
+        kept = {*self._kept(), os.getpid()}
+        before = {pid for pid, started in self._before if pid in processes and processes[pid].started == started}
+        roots = {one.pid for one in children(processes, os.getpid())} - before - kept
         roots |= {one.pid for one in processes.values() if one.session == self._session and self._session}
-        found = descendants(processes, roots) - descendants(processes, spared)
-        return {pid for pid in found if processes[pid].state != "Z"} - {os.getpid()}
+        found = descendants(processes, roots) - descendants(processes, before) - kept
+        return {pid for pid in found if processes[pid].state != "Z"}
 
     def kill(self) -> bool:
         """End everybody; whether nobody is left."""

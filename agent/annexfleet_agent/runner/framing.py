@@ -9,14 +9,15 @@ and a body.  The resident imports this, so it stays light.
                        R Told              what became of a command, for the outbox
                        W seconds           watch this device
                        S Refused           which envelopes were refused
+                       B                   it ends, and nobody waits for anything
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from annexfleet_agent.protocol.messages import Code, Receipt
+from annexfleet_agent.protocol.messages import Code
 
 PACKET = b"P"
 LINK_UP = b"U"
@@ -25,6 +26,7 @@ KEPT = b"K"
 RECEIPT = b"R"
 WATCH = b"W"
 REFUSED = b"S"
+ENDS = b"B"
 
 MAX_BYTES = 66 * 1024
 """Of one message: the wire's 64 KiB and what stands before it."""
@@ -36,7 +38,7 @@ class Told(Struct, frozen=True):
     """What became of a command."""
 
     command_id: Code
-    outcome: str
+    outcome: Literal["done", "refused", "failed", "unknown"]
     detail: Code = ""
     at: float = 0.0
 
@@ -69,7 +71,3 @@ def told(message: bytes) -> Told:
 def refused(message: bytes) -> Refused:
     """Raises msgspec.DecodeError."""
     return msgspec.json.decode(message[1:], type=Refused)
-
-
-def is_outcome(outcome: str) -> bool:
-    return outcome in Receipt.__annotations__["outcome"].__args__

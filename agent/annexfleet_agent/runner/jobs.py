@@ -3,33 +3,37 @@
 A job takes what comes in as it can use it, sends no faster than the other side takes it, and ends with one result.
 """
 
+import logging
 import os
-import zlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
 from annexfleet_agent.loop import Loop
-from annexfleet_agent.protocol.channel import DATA_BYTES, Kind
-from annexfleet_agent.protocol.envelope import Module, Request, Result
+from annexfleet_agent.protocol.channel import Part
+from annexfleet_agent.protocol.envelope import Malformed, Module, Request, Result
+from annexfleet_agent.protocol.requests import FilesGathering, missing_parts
 from annexfleet_agent.runner.cgroup import Groups
 from annexfleet_agent.runner.execution import Ended, Execution, Started, Stream
 from annexfleet_agent.runner.files import Fetch, FileFailed, Put
-from annexfleet_agent.runner.modules import ModuleBad, ModuleCache
-from annexfleet_agent.runner.process import Limits, Process
-from annexfleet_agent.runner.warmth import Warm
+from annexfleet_agent.runner.modules import ModuleCache, ModuleIncomplete, ModuleWrong
+from annexfleet_agent.runner.process import Fence, Limits, Process
+from annexfleet_agent.runner.warm_run import NEVER_STARTED, WarmRun
+from annexfleet_agent.runner.warmth import Cold, Warm, plain
 
-_MOST_MISSING_BYTES = 64_000_000
-"""Of a module's files, unpacked."""
-_LENGTH_BYTES = 4
+log = logging.getLogger(__name__)
 
 
 class Place(Protocol):
     """What a job sees of its session."""
 
-    def say(self, kind: Kind, data: bytes, *, last: bool = True) -> None: ...
+    @property
+    def number(self) -> int:
+        """Of the request, within the session."""
+
+    def say(self, part: Part) -> None: ...
     def may_say(self) -> bool:
         """Whether there is room for more output."""
 
@@ -59,7 +63,7 @@ class Job:
         """Begin.  Raises nothing: what goes wrong is told to the place."""
         raise NotImplementedError
 
-    def feed(self, data: bytes, *, last: bool) -> None:
+    def feed(self, part: Part) -> None:
         """A part of the input.  One that does not want any lets it go."""
         self.place.consumed()
 
@@ -72,6 +76,11 @@ class Job:
 
     def lose_input(self) -> None:
         """Nobody is there any more to send input."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Of processes for whom it waits itself."""
+        return []
 
     def finish(self, result: Result) -> None:
         if not self._is_done:
@@ -93,12 +102,14 @@ class Execute(Job):
         if not self._argv or any("\0" in word for word in self._argv):
             self.finish(Result(error="malformed", detail="no program"))
             return
-        self.begin(
-            lambda output, errors: Process(
-                self._argv, output, errors, limits=self.limits, groups=self.tools.groups, name=self._name,
-                spared=self.tools.warm.pids, extra=self._extra,
-            )
-        )  # fmt: skip
+        self.begin(lambda output, errors: Process(self._argv, output, errors, fence=self.fence(), extra=self._extra))
+
+    @property
+    def pids(self) -> list[int]:
+        return [] if self._execution is None else self._execution.pids
+
+    def fence(self) -> Fence:
+        return Fence(self.limits, self.tools.groups, self._name, lambda: self.tools.warm.pids)
 
     def begin(self, start: Callable[[int, int], Started]) -> None:
         try:
@@ -108,18 +119,26 @@ class Execute(Job):
                 limits=self.limits,
                 heard=self._heard,
                 may_hear=self.place.may_say,
-                fed=self.place.consumed,
-                ended=self._ended,
+                fed=self.fed,
+                ended=self.ended,
             )
         except OSError as error:
             of = FileFailed.of(error, self._argv[0] if self._argv else "")
-            self.finish(Result(error=of.error, detail=of.detail))
+            self.finish(self.failed(Result(error=of.error, detail=of.detail)))
 
-    def feed(self, data: bytes, *, last: bool) -> None:
+    def fed(self) -> None:
+        """One part of its standard input was written."""
+        self.place.consumed()
+
+    def failed(self, result: Result) -> Result:
+        """The answer if it could not even be started."""
+        return result
+
+    def feed(self, part: Part) -> None:
         if self._execution is None or self._is_done:
             self.place.consumed()
         else:
-            self._execution.feed(data, last=last)
+            self._execution.feed(part.data, last=part.last)
 
     def go_on(self) -> None:
         if self._execution is not None:
@@ -136,9 +155,9 @@ class Execute(Job):
             self._execution.feed(b"", last=True)
 
     def _heard(self, stream: Stream, data: bytes) -> None:
-        self.place.say(stream, data, last=False)
+        self.place.say(Part(stream, self.place.number, data, last=False))
 
-    def _ended(self, ended: Ended) -> None:
+    def ended(self, ended: Ended) -> None:
         self.finish(self.result(ended))
 
     def result(self, ended: Ended) -> Result:
@@ -148,66 +167,77 @@ class Execute(Job):
 class RunModule(Execute):
     """A module; what comes in are the files of it that are missing here."""
 
-    def __init__(self, tools: Tools, place: Place, limits: Limits, module: Module) -> None:
-        super().__init__(tools, place, limits, [module.interpreter], name="", extra={})
+    def __init__(self, tools: Tools, place: Place, limits: Limits, module: Module, *, name: str) -> None:
+        super().__init__(tools, place, limits, [module.interpreter], name=name, extra=module.environment)
         self._module = module
         self._missing: list[str] = []
-        self._unpack = zlib.decompressobj()
-        self._unpacked = bytearray()
+        self._files = FilesGathering(0)
+        self._is_cold = False
 
     def start(self) -> None:
         try:
             self._missing = self.tools.cache.missing(self._module)
-        except (ModuleBad, OSError) as error:
+        except (ModuleWrong, OSError) as error:
             self.finish(_failed(error))
             return
         if self._missing:
-            listed = msgspec.json.encode(self._missing)
-            for at in range(0, len(listed), DATA_BYTES):
-                self.place.say("missing", listed[at : at + DATA_BYTES], last=at + DATA_BYTES >= len(listed))
+            self._files = FilesGathering(len(self._missing))
+            for part in missing_parts(self.place.number, self._missing):
+                self.place.say(part)
         else:
             self._run()
 
-    def feed(self, data: bytes, *, last: bool) -> None:
+    def feed(self, part: Part) -> None:
         self.place.consumed()
         if self._is_done or self._execution is not None:
             return
         try:
-            self._unpacked += self._unpack.decompress(data, _MOST_MISSING_BYTES - len(self._unpacked))
-            if self._unpack.unconsumed_tail:
-                raise ModuleBad("the module's files are too big")
-            if last:
-                self._take_in()
+            contents = self._files.add(part)
+            if contents is not None:
+                for sha256, content in zip(self._missing, contents, strict=True):
+                    self.tools.cache.add(sha256, content)
                 self._run()
-        except (ModuleBad, OSError, zlib.error) as error:
+        except (Malformed, ModuleWrong, OSError) as error:
             self.finish(_failed(error))
 
     def lose_input(self) -> None:
         if self._execution is None:
             self.finish(Result(error="cancelled"))
 
-    def _take_in(self) -> None:
-        """The files, in the order in which they were asked for: each is its length and its content."""
-        if not self._unpack.eof:
-            raise ModuleBad("the module's files end too early")
-        rest = memoryview(self._unpacked)
-        for sha256 in self._missing:
-            length = int.from_bytes(rest[:_LENGTH_BYTES], "big")
-            content = bytes(rest[_LENGTH_BYTES : _LENGTH_BYTES + length])
-            if len(content) != length or len(rest) < _LENGTH_BYTES:
-                raise ModuleBad("the module's files end too early")
-            self.tools.cache.add(sha256, content)
-            rest = rest[_LENGTH_BYTES + length :]
-        rest.release()
-        self._unpacked = bytearray()
-
     def _run(self) -> None:
         try:
             archive = self.tools.cache.archive(self._module)
-        except (ModuleBad, OSError) as error:
+        except (ModuleWrong, ModuleIncomplete, OSError) as error:
             self.finish(_failed(error))
             return
-        self.begin(lambda output, errors: self.tools.warm.start(self._module, archive, output, errors, self.limits))
+        try:
+            self.begin(
+                lambda output, errors: WarmRun(
+                    self.tools.warm, self._module, archive, output, errors, fence=self.fence()
+                )
+            )
+        except Cold as error:
+            log.info("a module runs in a Python of its own module=%s reason=%s", self._module.fqn, error)
+            self._run_cold(archive)
+
+    def _run_cold(self, archive: Path) -> None:
+        argv, text = plain(self._module, archive)
+        self._is_cold = True
+        self.begin(lambda output, errors: Process(argv, output, errors, fence=self.fence(), extra=self._extra))
+        if self._execution is not None:
+            self._execution.feed(text, last=True)
+
+    def fed(self) -> None:
+        """What it reads is not what came in."""
+
+    def ended(self, ended: Ended) -> None:
+        if ended.error == NEVER_STARTED and not self._is_cold:
+            try:
+                self._run_cold(self.tools.cache.archive(self._module))
+            except (ModuleWrong, ModuleIncomplete, OSError) as error:
+                self.finish(_failed(error))
+        else:
+            super().ended(ended)
 
 
 class PutFile(Job):
@@ -225,13 +255,13 @@ class PutFile(Job):
         except FileFailed as error:
             self.finish(_failed(error))
 
-    def feed(self, data: bytes, *, last: bool) -> None:
+    def feed(self, part: Part) -> None:
         self.place.consumed()
         if self._put is None or self._is_done:
             return
         try:
-            self._put.write(data)
-            if last:
+            self._put.write(part.data)
+            if part.last:
                 self.finish(Result(sha256=self._put.finish()))
         except FileFailed as error:
             self.finish(_failed(error))
@@ -268,7 +298,7 @@ class FetchFile(Job):
                 self.finish(_failed(error))
                 return
             if data:
-                self.place.say("output", data, last=False)
+                self.place.say(Part("output", self.place.number, data, last=False))
             else:
                 self._fetch.close()
                 self.finish(Result(sha256=self._fetch.sha256))
@@ -292,7 +322,7 @@ def of_request(tools: Tools, place: Place, request: Request, limits: Limits, *, 
         return FetchFile(tools, place, limits, request)
     if request.module is None:
         raise ValueError("a module is missing")
-    return RunModule(tools, place, limits, request.module)
+    return RunModule(tools, place, limits, request.module, name=name)
 
 
 def _failed(error: Exception) -> Result:

@@ -6,8 +6,9 @@ import os
 import resource
 import signal
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -18,6 +19,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROCESSES = 4096
 _CPU_GRACE_S = 5
 """Of processor time, between the signal that may be caught and the one that may not."""
+_LEAST_RATIO = 0.1
 _NICER_BY = 5
 """Where no control group keeps it from the people at the counter."""
 
@@ -44,29 +46,61 @@ def environment() -> dict[str, str]:
     return {"PATH": _PATH, "HOME": home, "USER": name, "LOGNAME": name, "SHELL": "/bin/sh", "LANG": "C.UTF-8"}
 
 
+class Fence:
+    """What keeps a piece of work within its limits, and finds all of it: a control group, or what /proc tells."""
+
+    def __init__(self, limits: Limits, groups: Groups, name: str, kept: Callable[[], Iterable[int]]) -> None:
+        """`name` is that of the control group; `kept` are children of this process that none of it is."""
+        self._groups = groups
+        self._group = groups.make(name)
+        self._work = None if self._group is not None else Work(kept)
+        limited = self._group is not None and self._group.limit(
+            memory_bytes=limits.memory_bytes, cpu_ratio=limits.cpu_ratio, processes=_PROCESSES
+        )
+        cpu_seconds = math.ceil(limits.seconds * max(limits.cpu_ratio, _LEAST_RATIO)) + 1
+        self.resources = [(resource.RLIMIT_CPU, cpu_seconds), (resource.RLIMIT_CORE, 0)]
+        """Limits of each process, which the first one has to set for itself."""
+        if not limited:
+            self.resources.append((resource.RLIMIT_AS, limits.memory_bytes))
+
+    @property
+    def entrance(self) -> Path | None:
+        """Where the first process has to write 0 before it does anything."""
+        return self._group.entrance if self._group is not None else None
+
+    def began(self, pid: int) -> None:
+        """The first process, which leads a session of its own."""
+        if self._work is not None:
+            self._work.began(pid)
+
+    def kill(self) -> None:
+        """End everybody."""
+        if self._group is not None:
+            self._group.kill()
+        elif self._work is not None:
+            self._work.kill()
+
+    def was_out_of_memory(self) -> bool:
+        return self._group is not None and self._group.was_out_of_memory()
+
+    def close(self) -> None:
+        """What was left in the background goes on."""
+        if self._group is not None:
+            self._groups.let_go(self._group)
+
+
 class Process:
     """A program that runs; `execution.Started`."""
 
     def __init__(
-        self,
-        argv: Sequence[str],
-        output: int,
-        errors: int,
-        *,
-        limits: Limits,
-        groups: Groups,
-        name: str,
-        spared: Sequence[int] = (),
-        extra: Mapping[str, str] | None = None,
+        self, argv: Sequence[str], output: int, errors: int, *, fence: Fence, extra: Mapping[str, str] | None = None
     ) -> None:
-        """Start it, with these descriptors as its output.  `name` is that of its control group, if it can have one;
-        `spared` are children of this process that are never taken for its own; `extra` goes into its environment.
+        """Start it, with these descriptors as its output.  `extra` goes into its environment.
 
-        Raises OSError if it cannot be started.
+        The fence is its own from now on.  Raises OSError if it cannot be started.
         """
-        self._limits, self._groups = limits, groups
-        self._group = groups.make(name)
-        self._work = None if self._group else Work(spared)
+        self._fence = fence
+        self._end = -1
         variables = environment() | dict(extra or {})
         home = variables["HOME"]
         try:
@@ -74,23 +108,20 @@ class Process:
                 list(argv),
                 stdin=subprocess.PIPE, stdout=output, stderr=errors, bufsize=0,
                 env=variables, cwd=home if os.path.isdir(home) else "/",  # noqa: PTH112
-                start_new_session=True, close_fds=True, preexec_fn=self._before_it_starts(),
+                start_new_session=True, close_fds=True, preexec_fn=_prepare(fence),  # noqa: PLW1509  # the runner has one thread
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError, ValueError) as error:
-            self.close()
+            fence.close()
             raise error if isinstance(error, OSError) else OSError(str(error)) from error
-        if self._work is not None:
-            self._work.began(self._process.pid)
+        fence.began(self._process.pid)
         assert self._process.stdin is not None
         self.stdin = self._process.stdin.fileno()
-        try:
+        with suppress(AttributeError, OSError):  # a kernel before 5.3 has none
             self._end = os.pidfd_open(self._process.pid)
-        except (AttributeError, OSError):  # a kernel before 5.3
-            self._end = -1
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
+    def pids(self) -> list[int]:
+        return [self._process.pid]
 
     def fileno(self) -> int:
         """Readable when it has ended; -1 where the kernel cannot tell so."""
@@ -102,12 +133,10 @@ class Process:
 
     def kill(self) -> None:
         """End it, and everybody whom it started."""
-        if self._group is not None:
-            self._group.kill()
-        elif self._work is not None:
-            self._work.kill()
-        with suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._fence.kill()
+        if self._process.poll() is None:
+            with suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def close_stdin(self) -> None:
         if self._process.stdin is not None:
@@ -117,40 +146,34 @@ class Process:
 
     def error(self) -> str:
         """Which limit it died of, as in `protocol.envelope.Result`; empty if of none."""
-        code = self.exit_code() or 0
-        if self._group is not None and self._group.was_out_of_memory():
+        if self._fence.was_out_of_memory():
             return "memory"
-        return "timed_out" if code == -signal.SIGXCPU else ""
+        return "timed_out" if self.exit_code() == -signal.SIGXCPU else ""
 
     def close(self) -> None:
         """Let go of what belongs to it; what it left in the background goes on."""
-        if getattr(self, "_end", -1) >= 0:
+        if self._end >= 0:
             os.close(self._end)
             self._end = -1
-        if self._group is not None:
-            self._groups.let_go(self._group)
+        self._fence.close()
 
-    def _before_it_starts(self) -> Callable[[], None]:
-        """What the child does between fork and exec; prepared here, for it should do little."""
-        limits, group = self._limits, self._group
-        memory_limited = group is not None and group.limit(
-            memory_bytes=limits.memory_bytes, cpu_ratio=limits.cpu_ratio, processes=_PROCESSES
-        )
-        entrance = str(group.entrance) if group is not None else ""
-        cpu_seconds = math.ceil(limits.seconds * max(limits.cpu_ratio, 0.1)) + 1
 
-        def prepare() -> None:
-            if entrance:
-                descriptor = os.open(entrance, os.O_WRONLY)
-                os.write(descriptor, b"0")
-                os.close(descriptor)
-            if not memory_limited:
-                os.nice(_NICER_BY)
-                _lower(resource.RLIMIT_AS, limits.memory_bytes)
-            _lower(resource.RLIMIT_CPU, cpu_seconds, grace=_CPU_GRACE_S)
-            _lower(resource.RLIMIT_CORE, 0)
+def _prepare(fence: Fence) -> Callable[[], None]:
+    """What the child does between fork and exec; looked up here, for it should do little."""
+    entrance = str(fence.entrance) if fence.entrance is not None else ""
+    resources = fence.resources
 
-        return prepare
+    def prepare() -> None:
+        if entrance:
+            descriptor = os.open(entrance, os.O_WRONLY)
+            os.write(descriptor, b"0")
+            os.close(descriptor)
+        else:
+            os.nice(_NICER_BY)
+        for what, to in resources:
+            _lower(what, to, grace=_CPU_GRACE_S if what == resource.RLIMIT_CPU else 0)
+
+    return prepare
 
 
 def _lower(what: int, to: int, *, grace: int = 0) -> None:
@@ -158,5 +181,3 @@ def _lower(what: int, to: int, *, grace: int = 0) -> None:
     _, hard = resource.getrlimit(what)
     most = to + grace if hard == resource.RLIM_INFINITY else min(to + grace, hard)
     resource.setrlimit(what, (min(to, most), most))
-
-
