@@ -24,8 +24,9 @@ BUSY_FOR_S = 600.0
 _BUSY_AGAIN_S = (1.0, 10.0)
 """First and longest pause before a busy device is asked again."""
 NOT_READY_FOR_S = 30.0
-_AGAIN = frozenset({"stale_boot", "foreign_challenge", "expired", "replayed"})
-"""Refusals that a race may cause: a restart between challenge and envelope, another session at the same time."""
+_AGAIN = frozenset({"stale_boot", "foreign_challenge", "expired", "replayed", "no_session"})
+"""Refusals that a race may cause: a restart between challenge and envelope, another session at the same time, an
+envelope that was lost."""
 MOST_ATTEMPTS = 3
 
 

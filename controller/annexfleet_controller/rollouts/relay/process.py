@@ -330,9 +330,9 @@ class Relay:
         self._of_device.setdefault(device_id, []).append(session)
         return session
 
-    def forget(self, session: Session, now: float) -> None:
-        """A session that is over."""
-        session.close(now)
+    def forget(self, session: Session, now: float, *, says_so: bool = True) -> None:
+        """A session that is over; unless `says_so`, its runner is left to finish."""
+        session.close(now, says_so=says_so)
         left = [other for other in self._of_device.get(session.device_id, ()) if other is not session]
         if left:
             self._of_device[session.device_id] = left

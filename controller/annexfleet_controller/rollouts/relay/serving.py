@@ -3,15 +3,22 @@
 import logging
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+from sqlalchemy import Engine
+
+from annexfleet_agent.protocol.envelope import Challenge
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.errors import SettingsWrong
+from annexfleet_controller.identity.signer import Request
+from annexfleet_controller.rollouts.commanding import Attachments, Commands, Sessions
 from annexfleet_controller.rollouts.relay.admission import Admission, ConsoleAdmission, RunAdmission
 from annexfleet_controller.rollouts.relay.background import Background
 from annexfleet_controller.rollouts.relay.link import Link
 from annexfleet_controller.rollouts.relay.listening import listening
 from annexfleet_controller.rollouts.relay.process import Relay
+from annexfleet_controller.rollouts.relay.session import Session
 from annexfleet_controller.rollouts.relay.signing import Asker, Sign
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import open_database
@@ -28,8 +35,24 @@ def run_socket(home: Home, run_id: int) -> Path:
     return run_directory(home, run_id) / "relay.sock"
 
 
+def attachments_directory(home: Home) -> Path:
+    """Where the files lie that commands brought."""
+    return home.path / "diagnostics"
+
+
 def console_socket(home: Home) -> Path:
     return home.path / "relay" / "console.sock"
+
+
+def _commands(home: Home, relay: Relay, background: Background, engine: Engine, clock: Clock) -> Commands:
+    def new(device_id: str, request: Callable[[Challenge], Request]) -> Session:
+        return relay.new_session(device_id, request, is_command=True)
+
+    def forget(session: Session, now: float, says_so: bool) -> None:
+        relay.forget(session, now, says_so=says_so)
+
+    lent = Sessions(new=new, forget=forget, background=background, mono=clock.mono)
+    return Commands(engine, lent, Attachments(attachments_directory(home)), clock)
 
 
 def run(
@@ -61,6 +84,8 @@ def run(
                 sign=sign or Asker(home, stop),
                 mono=clock.mono,
             )
+            if run_id is None:
+                relay.lodger = _commands(home, relay, background, engine, clock)
             log.info("the relay listens socket=%s channel=%s pid=%s", path, relay.channel, os.getpid())
             try:
                 relay.run(stop)

@@ -70,6 +70,10 @@ class Session:
         self._active: Errand | None = None
         self._cancelled_at: float | None = None
         self._numbers = 0
+        self.reason = ""
+        """Why it could not be opened: the code of the runner or the signer, `offline` or `unanswered`."""
+        self.was_sent = False
+        """Whether an envelope went out that was not refused: then a command may have been begun."""
 
     # -- for who asks
 
@@ -84,6 +88,7 @@ class Session:
     def add(self, errand: Errand, now: float) -> None:
         """Do this after what waits before it."""
         if self.is_away and self._active is None:
+            self.reason = "offline"
             errand.unreachable(words.OFFLINE)
             return
         self._waiting.append(errand)
@@ -106,9 +111,9 @@ class Session:
         if self._active is not None:
             self.cancel(self._active, now)
 
-    def close(self, now: float) -> None:
-        """Tell the runner that nothing more comes."""
-        if self._channel is not None:
+    def close(self, now: float, *, says_so: bool = True) -> None:
+        """Tell the runner that nothing more comes, which ends what runs; unless `says_so`, let it finish."""
+        if self._channel is not None and says_so:
             self._put(Part("bye", 0), now)
         self._drop()
 
@@ -157,6 +162,7 @@ class Session:
         """The device is away.  In mid-task that may be a short cut; before it there is nothing to wait for."""
         self.is_away = True
         if self._active is None:
+            self.reason = "offline"
             self._fail_waiting(words.OFFLINE)
 
     def tick(self, now: float) -> None:
@@ -201,6 +207,7 @@ class Session:
         if self._opening is not None:
             if refusal.session == self._session:
                 self._ways.refused(refusal.reason)
+                self.was_sent = False
                 self._take_back()
             self._opening.hear_refusal(refusal, now)
         elif self._channel is not None and refusal.session == self._session:
@@ -210,6 +217,7 @@ class Session:
         assert opening.leave is not None
         assert opening.challenge is not None
         self._session, self._boot_id = opening.session, opening.challenge.boot_id
+        self.was_sent = True
         keys = opening.leave.keys
         self._channel = Channel(self._session, out=Seal(keys.down), in_=Seal(keys.up), send=self._ways.send, now=now)
         self._confirmed, self._asked_at, self._pinged_at = False, now, now
@@ -220,7 +228,7 @@ class Session:
     def go_on(self, now: float) -> None:
         """Begin and send what can be begun and sent now: there is room, or there is input."""
         if self._opening is not None and self._opening.state == "failed":
-            why, self._opening = self._opening.why, None
+            why, self.reason, self._opening = self._opening.why, self._opening.reason, None
             self._drop_channel()
             self._fail_waiting(why)
         if self._waiting and self._active is None:
@@ -267,9 +275,10 @@ class Session:
                 self._opening.unconfirmed(now)
         elif self._active is not None:
             if self._cancelled_at is not None and now - self._cancelled_at >= CANCEL_WITHIN_S:
-                self._lose(words.CANCELLED, now)
+                self._put(Part("bye", 0), now)
+                self._lose(words.CANCELLED)
             elif silent_s >= SILENT_FOR_S:
-                self._lose(words.CUT.format(seconds=silent_s), now)
+                self._lose(words.CUT.format(seconds=silent_s))
             elif silent_s >= PING_AFTER_S:
                 self._ping_each(PING_AFTER_S, now)
         elif asked_s >= ANSWER_WITHIN_S:
@@ -289,11 +298,9 @@ class Session:
         except ChannelBroken:  # far too much that was never acknowledged
             self._lose(words.CUT.format(seconds=now - self._channel.heard_at))
 
-    def _lose(self, why: str, now: float | None = None) -> None:
-        """The session is over, and what was done of the task is not known."""
+    def _lose(self, why: str) -> None:
+        """The session is over, and what was done of the task is not known.  The runner is not told: it may finish."""
         errand, self._active = self._active, None
-        if now is not None and self._channel is not None:
-            self._put(Part("bye", 0), now)
         self._drop()
         if errand is not None:
             errand.unreachable(why)
