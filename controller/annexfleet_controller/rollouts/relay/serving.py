@@ -12,7 +12,7 @@ from annexfleet_agent.protocol.envelope import Challenge
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.errors import SettingsWrong
 from annexfleet_controller.identity.signer import Request
-from annexfleet_controller.rollouts.commanding import Attachments, Commands, Sessions
+from annexfleet_controller.rollouts.dispatch import Attachments, Commands, Sessions
 from annexfleet_controller.rollouts.relay.admission import Admission, ConsoleAdmission, RunAdmission
 from annexfleet_controller.rollouts.relay.background import Background
 from annexfleet_controller.rollouts.relay.link import Link
