@@ -23,8 +23,9 @@ def _relay(home: Home, args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    name = "relay" if args.run_id is None else f"relay-{args.run_id}"
-    with lock.held(home.path, name):
+    # The lock of a run's relay goes with the run's directory.
+    place = home.path if args.run_id is None else serving.run_directory(home, args.run_id)
+    with lock.held(place, "relay"):
         if args.run_id is not None:
             threading.Thread(target=_end_with_parent, args=(os.getppid(), stop), daemon=True).start()
         serving.run(home, stop, run_id=args.run_id)

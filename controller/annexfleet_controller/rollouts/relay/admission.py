@@ -12,11 +12,11 @@ from msgspec import Struct
 from sqlalchemy import Engine
 
 from annexfleet_controller.clock import SYSTEM, Clock
-from annexfleet_controller.errors import NotFound
+from annexfleet_controller.errors import RunUnknown
 from annexfleet_controller.rollouts.relay import words
 from annexfleet_controller.rollouts.relay.background import Background
 from annexfleet_controller.rollouts.relay.callers import Caller, command_line, program_of, started_at
-from annexfleet_controller.store import relaying
+from annexfleet_controller.store import audit, relaying
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.relaying import HostNow, RunNow, TakenBy
 
@@ -26,10 +26,6 @@ REFRESH_EVERY_S = 1.0
 SEEN_EVERY_S = 30.0
 CONSOLE_OUTCOME = "unknown"
 """Of a run of the console: what Ansible made of it, only Ansible has said."""
-
-
-class RunUnknown(NotFound):
-    code = "run_unknown"
 
 
 class Admitted(Struct, frozen=True):
@@ -137,14 +133,9 @@ class _Console:
 class ConsoleAdmission(Admission):
     """Of `annexfleet relay` without a run: whoever may open its socket may reach every device that is not revoked."""
 
-    def __init__(
-        self, engine: Engine, background: Background, over: Over, clock: Clock = SYSTEM, *,
-        noted: Callable[[str, int, str], object] = lambda _author, _run, _playbook: None,
-    ) -> None:  # fmt: skip
-        """`noted` is told of each run that begins, in the background: author, run, playbook.  Ends what a relay before
-        this one left behind."""
+    def __init__(self, engine: Engine, background: Background, over: Over, clock: Clock = SYSTEM) -> None:
+        """Ends what a relay before this one left behind."""
         super().__init__(engine, background, over, clock)
-        self._noted = noted
         self._consoles: dict[tuple[int, str], _Console] = {}
         self._checked_at = self._seen_at = 0.0
         with writing(engine) as db:
@@ -189,8 +180,12 @@ class ConsoleAdmission(Admission):
 
     def _begin(self, author: str, playbook: str) -> tuple[int, RunNow]:
         with writing(self._engine) as db:
-            run_id = relaying.begin_console(db, playbook=playbook, author=author, now=self._clock.now())
-        self._noted(author, run_id, playbook)
+            now = self._clock.now()
+            run_id = relaying.begin_console(db, playbook=playbook, author=author, now=now)
+            audit.add(
+                db, now=now, actor=author, via="console", act="run.console", subject=f"run:{run_id}",
+                facts={"playbook": playbook},
+            )  # fmt: skip
         log.info("a run of the console begins run=%s author=%s playbook=%s", run_id, author, playbook)
         return run_id, RunNow(relaying.CONSOLE, "running", False)
 

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 ALIVE_EVERY_S = 1.0
-END_WITHIN_S = 6.0
+END_WITHIN_S = 2.5
 """For devices to say that they ended what ran, when the relay is stopped."""
 HEARD_COUNTS_S = 10.0
 """A hello or goodbye that was heard counts for more than the database for so long: ingest may be a little behind."""
