@@ -168,10 +168,8 @@ class Bed:
 
     def is_connected(self, device: "FakeRunner | RealDevice") -> bool:
         with reading(self.engine) as db:
-            found = db.scalar(
-                select(DeviceState.connected).join(Device, Device.number == DeviceState.device_number).where(Device.id == device.device_id)
-            )  # fmt: skip
-            return bool(found)
+            of = select(DeviceState.connected).join(Device, Device.number == DeviceState.device_number)
+            return bool(db.scalar(of.where(Device.id == device.device_id)))
 
     def start_run(self, *runners: "FakeRunner | RealDevice") -> int:
         """A run that is running with these devices, and its relay."""
