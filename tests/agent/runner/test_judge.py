@@ -182,7 +182,9 @@ def test_a_field_that_cannot_be_is_malformed_even_with_a_good_signature(device, 
     assert reason(Made(device, challenge(), **other).packet, known(device)) == "malformed"
 
 
-@pytest.mark.parametrize("packet", [b"", b"E", b"E{}", b"K{}", b"E[1]", b'E{"envelope":{"body":"","proof":""}}', b"E\xff"])
+@pytest.mark.parametrize(
+    "packet", [b"", b"E", b"E{}", b"K{}", b"E[1]", b'E{"envelope":{"body":"","proof":""}}', b"E\xff"]
+)
 def test_what_is_no_envelope_is_malformed(device, packet):
     assert reason(packet, known(device)) == "malformed"
 
@@ -245,7 +247,9 @@ class TestKeys:
         other = Enrolled(tmp_path / "other")
         foreign = other.root.key_set(9, other.signer)
 
-        assert reason(Made(device, challenge(), signer=other.signer, keys_=foreign).packet, known(device)) == "keys_wrong"
+        assert (
+            reason(Made(device, challenge(), signer=other.signer, keys_=foreign).packet, known(device)) == "keys_wrong"
+        )
 
     def test_without_any_set_nobody_is_known(self, device):
         assert reason(Made(device, challenge()).packet, known(device, keys=None)) == "unknown_key"
