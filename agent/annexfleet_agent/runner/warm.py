@@ -48,15 +48,13 @@ import zipfile
 import zipimport
 from typing import Any, NoReturn
 
-IMPORTED_FIRST = (
-    "__future__", "argparse", "ast", "base64", "bz2", "codecs", "collections", "configparser", "contextlib",
-    "copy", "ctypes", "dataclasses", "datetime", "difflib", "email.utils", "enum", "errno", "fcntl",
-    "fileinput", "fnmatch", "functools", "getpass", "glob", "grp", "gzip", "hmac", "html", "http.client",
-    "http.cookiejar", "inspect", "itertools", "locale", "logging", "lzma", "math", "netrc", "operator",
-    "pathlib", "pickle", "platform", "pwd", "queue", "random", "re", "runpy", "secrets", "select", "shlex",
-    "shutil", "ssl", "stat", "string", "subprocess", "syslog", "tarfile", "tempfile", "textwrap", "typing",
-    "unicodedata", "urllib.error", "urllib.parse", "urllib.request", "uuid", "warnings",
-)  # fmt: skip
+IMPORTED_FIRST = """
+    __future__ argparse ast base64 bz2 codecs collections configparser contextlib copy ctypes dataclasses
+    datetime difflib email.utils enum errno fcntl fileinput fnmatch functools getpass glob grp gzip hmac html
+    http.client http.cookiejar inspect itertools locale logging lzma math netrc operator pathlib pickle platform
+    pwd queue random re runpy secrets select shlex shutil ssl stat string subprocess syslog tarfile tempfile
+    textwrap typing unicodedata urllib.error urllib.parse urllib.request uuid warnings
+"""
 """What the modules of ansible-core import of the standard library, and what `ansible.module_utils` does."""
 
 _STARTED = struct.Struct(">ci")
@@ -137,35 +135,30 @@ def session_of(leader: int) -> set[int]:
     return found
 
 
-def kill_session(leader: int) -> bool:
-    """End a session and all that descends from it; whether nobody of it is left."""
+def kill_session(leader: int) -> None:
+    """End a session and all that descends from it."""
+    stopped: set[int] = set()
     for _ in range(_ROUNDS):
-        living = session_of(leader)
+        living = session_of(leader) - stopped
         if not living:
-            return True
-        # Who is stopped cannot fork away while the others are being killed.
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in living:
-                try:
-                    os.kill(pid, number)
-                except OSError:
-                    continue
-    return not session_of(leader)
+            break
+        # Who is stopped cannot start others, and does not leave its children to somebody else, meanwhile.
+        _signal(living, signal.SIGSTOP)
+        stopped |= living
+    _signal(stopped, signal.SIGKILL)
+
+
+def _signal(pids: set[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
 
 
 # -- a module, in its child
 
 
-def run_as_ansible_does(  # noqa: PLR0917
-    archive: str,
-    fqn: str,
-    params: str,
-    profile: str,
-    extensions: dict,
-    rlimit_nofile: int,  # type: ignore[type-arg]
-) -> None:
+def run_as_ansible_does(archive: str, order: dict[str, Any]) -> None:
     """What AnsiballZ's wrapper of ansible-core does, but for unpacking its archive.  `warmth.plain` sends this text."""
-    import contextlib
     import os
     import resource
     import sys
@@ -177,18 +170,21 @@ def run_as_ansible_does(  # noqa: PLR0917
             os.chdir(os.path.expanduser("~"))
         except OSError:
             os.chdir("/")
-    if rlimit_nofile:
+    if order["rlimit_nofile"]:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = min(hard, rlimit_nofile) if hard != resource.RLIM_INFINITY else rlimit_nofile
+        wanted = min(hard, order["rlimit_nofile"])
         if wanted != soft:
-            with contextlib.suppress(ValueError):
-                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     sys.path = [path for path in sys.path if path not in ("", ".")]
     sys.path.insert(0, archive)
     from ansible.module_utils._internal._ansiballz import _loader  # type: ignore[import-untyped]
 
     _loader.run_module(
-        json_params=params.encode(), profile=profile, module_fqn=fqn, modlib_path=archive, extensions=extensions
+        json_params=order["params"].encode(),
+        profile=order["profile"],
+        module_fqn=order["fqn"],
+        modlib_path=archive,
+        extensions=order["extensions"],
     )
 
 
@@ -229,7 +225,7 @@ def _take_streams(stdout: int, stderr: int) -> None:
         stream = io.TextIOWrapper(
             buffered, encoding=before.encoding, errors=before.errors, newline="\n", line_buffering=descriptor == 2
         )
-        stream.mode = "r" if descriptor == 0 else "w"
+        stream.__dict__["mode"] = "r" if descriptor == 0 else "w"
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
 
@@ -251,9 +247,10 @@ def _surround(order: dict[str, Any]) -> None:
     except OSError:
         os.chdir("/")
     sys.argv = [""]
-    sys.orig_argv = [sys.executable]  # type: ignore[attr-defined]
+    if hasattr(sys, "orig_argv"):  # since 3.10
+        sys.orig_argv = [sys.executable]
     main = types.ModuleType("__main__")
-    main.__builtins__ = builtins  # type: ignore[attr-defined]
+    main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = main
 
 
@@ -267,21 +264,14 @@ def _see_anew(archive: str) -> None:
         if files is not None and (name == "ansible" or name.startswith("ansible.")):
             loader = getattr(module, "__loader__", None)
             if isinstance(loader, zipimport.zipimporter):
-                loader._files = files  # type: ignore[attr-defined]
+                loader.__dict__["_files"] = files
 
 
 def _outcome(order: dict[str, Any], archive: str) -> int:
     """The exit code: that which Python's own end would have."""
     code = 0
     try:
-        run_as_ansible_does(
-            archive,
-            order["fqn"],
-            order["params"],
-            order["profile"],
-            json.loads(order["extensions"]),
-            order["rlimit_nofile"],
-        )
+        run_as_ansible_does(archive, order)
     except SystemExit as end:
         code = _code_of(end)
     except KeyboardInterrupt:
@@ -347,7 +337,10 @@ class Warm:
                     self._events.unregister(self._runner)
 
     def _ordered(self) -> bool:
-        message, handed = _received(self._runner)
+        try:
+            message, handed = _received(self._runner)
+        except ConnectionError:  # it went without having read all that was said
+            return False
         if not message:
             return False
         if len(handed) != _HANDED:
@@ -416,8 +409,8 @@ class Warm:
         control = self._running.get(pid)
         if control is not None:
             self._forget(control)
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)  # it may not lead its session yet
+            kill_session(pid)
+            _signal({pid}, signal.SIGKILL)  # it may not have led a session yet
             kill_session(pid)
         return True
 
@@ -470,7 +463,7 @@ def main(descriptor: int, archive: str, most_modules: int, most_bytes: int) -> N
     runner = socket.socket(fileno=descriptor)
     runner.set_inheritable(False)
     watched = _watched()
-    for name in IMPORTED_FIRST:
+    for name in IMPORTED_FIRST.split():
         try:
             importlib.import_module(name)
         except ImportError:

@@ -258,7 +258,8 @@ class Warm:
         self._ready: list[_Interpreter] = []
         """The one that was used last is the last."""
         self._retired: list[_Interpreter] = []
-        self._falls = 0
+        self.falls = 0
+        """How many fell since the last that did its work."""
 
     @property
     def pids(self) -> list[int]:
@@ -285,16 +286,15 @@ class Warm:
         why = self._why_cold(module)
         if why:
             raise Cold(why)
-        order = {
-            "fqn": module.fqn, "params": module.params, "profile": module.profile, "extensions": module.extensions,
-            "rlimit_nofile": module.rlimit_nofile, "environment": self._environment | module.environment,
-            "home": self._environment.get("HOME", "/"), "entrance": str(entrance or ""), "limits": list(limits),
-        }  # fmt: skip
         try:
+            order = _order_of(module) | {
+                "environment": self._environment | module.environment, "home": self._environment.get("HOME", "/"),
+                "entrance": str(entrance or ""), "limits": list(limits),
+            }  # fmt: skip
             interpreter = self._interpreter(module)
             return interpreter.start(module, archive, order, stdout_fd, stderr_fd)
         except OSError as error:
-            self._falls += 1
+            self.falls += 1
             raise Cold(f"no warm Python: {error.strerror}") from error
 
     def tidy(self) -> None:
@@ -302,10 +302,10 @@ class Warm:
         for one in list(self._ready):
             lives = one.hear()
             if one.has_answered:
-                self._falls = 0
+                self.falls = 0
             if not lives:
-                self._falls += 1
-                log.warning("a warm Python fell falls=%s exit_code=%s", self._falls, one.process.poll())
+                self.falls += 1
+                log.warning("a warm Python fell falls=%s exit_code=%s", self.falls, one.process.poll())
             if (not lives or one.is_tired or one.is_stale()) and one.running is None:
                 self._retire(one)
         self._retired = [one for one in self._retired if not one.is_gone()]
@@ -332,7 +332,7 @@ class Warm:
             return f"another Python: {module.interpreter}"
         if any(_READ_AT_START.fullmatch(name) for name in module.environment):
             return "its environment is read when Python starts"
-        if self._falls >= MOST_FALLS:
+        if self.falls >= MOST_FALLS:
             return "warm Pythons fall"
         return ""
 
@@ -367,14 +367,20 @@ def plain(module: Module, archive: Path) -> tuple[list[str], bytes]:
     """
     import inspect  # noqa: PLC0415  # seldom wanted
 
-    function = inspect.getsource(warm.run_as_ansible_does)
-    arguments = (
-        str(archive), module.fqn, module.params, module.profile, json.loads(module.extensions), module.rlimit_nofile,
-    )  # fmt: skip
-    text = f"{function}\n\n{warm.run_as_ansible_does.__name__}(*{arguments!r})\n"
+    # Without the notes of types, which would need imports.
+    function = inspect.getsource(warm.run_as_ansible_does).replace("order: dict[str, Any]", "order")
+    text = f"{function}\n\n{warm.run_as_ansible_does.__name__}({str(archive)!r}, {_order_of(module)!r})\n"
     argv = [module.interpreter]
     if module.as_root and os.geteuid() != 0:
         # Like Ansible's own; sudo gives a fresh environment.
         variables = [f"{name}={value}" for name, value in module.environment.items()]
         argv = ["sudo", "-H", "-S", "-n", "-u", "root", "env", *variables, module.interpreter]
     return argv, text.encode("utf-8", "surrogateescape")
+
+
+def _order_of(module: Module) -> dict[str, Any]:
+    """What `warm.run_as_ansible_does` wants to know."""
+    return {
+        "fqn": module.fqn, "params": module.params, "profile": module.profile,
+        "extensions": json.loads(module.extensions), "rlimit_nofile": module.rlimit_nofile,
+    }  # fmt: skip
