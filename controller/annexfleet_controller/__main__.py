@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annexfleet_controller import settings
 from annexfleet_controller.cli import (
+    auditing,
     data,
     devices,
     doctor,
@@ -16,10 +17,12 @@ from annexfleet_controller.cli import (
     logs,
     people,
     places,
+    relaying,
     rules,
     serve,
     signing,
     simulate,
+    ssh,
     troubles,
 )
 from annexfleet_controller.errors import AnnexfleetError, SettingsWrong
@@ -72,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, data, signing, doctor, simulate):
+    for room in (
+        serve, relaying, people, places, devices, troubles, rules, auditing, ssh, data, signing, doctor, simulate,
+    ):  # fmt: skip
         room.add(commands)
     return parser
 

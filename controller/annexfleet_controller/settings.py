@@ -53,6 +53,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keep_set_aside_days: Annotated[int, Meta(ge=1)] = 30
     keep_alerts_days: Annotated[int, Meta(ge=1)] = 400
     """Alerts that cleared, incidents that were resolved, notices that were sent: so that years can be compared."""
+    keep_runs_days: Annotated[int, Meta(ge=1)] = 400
+    """Ansible runs that have ended, with what became of each device."""
+    playbooks_dir: str = ""
+    """The library of playbooks; empty: the one that came with this version."""
     deadman_url: str = ""
     """An address outside that is asked every minute, so that somebody else notices when this controller is gone."""
     keep_supply_days: Annotated[int, Meta(ge=90)] = 400
@@ -61,6 +65,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long an ordered cartridge takes to be there, with some slack."""
     supply_horizon_opening_days: Annotated[int, Meta(ge=1, le=250)] = 30
     """What is ordered and carried along is what is needed within so many."""
+    ssh_source_address: str = ""
+    """Addresses or networks, with commas, from which alone a run's SSH certificates let in; empty: from anywhere."""
     session_idle_minutes: Annotated[int, Meta(ge=1)] = 30
     session_hours: Annotated[int, Meta(ge=1)] = 10
 

@@ -20,6 +20,7 @@ from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import calendars, rules
 from annexfleet_controller.store.database import open_database
+from annexfleet_controller.work.audit import note_audit
 from annexfleet_controller.work.devices import assign_probers, notice_silence, tend_certificates
 from annexfleet_controller.work.history import fold_history, forget_old, forget_what_passed
 from annexfleet_controller.work.trouble import fill_supplies, forget_trouble, tell_outside
@@ -66,6 +67,7 @@ JOBS = (
     Job("forget_old", timedelta(hours=1), forget_old),
     Job("forget_trouble", timedelta(hours=1), forget_trouble),
     Job("fill_supplies", timedelta(hours=1), fill_supplies),
+    Job("note_audit", timedelta(hours=1), note_audit),
     Job("tell_outside", timedelta(minutes=1), tell_outside),
     Job("tend_certificates", timedelta(hours=1), tend_certificates),
     Job("forget_what_passed", timedelta(minutes=1), forget_what_passed),
