@@ -175,7 +175,7 @@ def test_a_memory_limit_ends_it():
 def test_a_cancel_reaches_who_left_group_session_and_parent(kind, tmp_path):
     mark, pids = str(tmp_path / "mark"), tmp_path / "pids"
     run = Run(kind, "/usr/bin/python3", "-c", DAEMON.format(mark=mark, pids=str(pids), then="time.sleep(300)"))
-    run.until(lambda: os.path.exists(mark) and pids.exists() and pids.read_text())
+    run.until(lambda: Path(mark).exists() and pids.exists() and pids.read_text())
     daemon = int(pids.read_text())
     assert lives(daemon)
 
@@ -238,7 +238,7 @@ def test_a_fork_bomb_is_ended_whole():
 
 def test_a_program_that_is_not_there_is_an_error_and_leaves_no_descriptors():
     loop = Loop()
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     fence = Fence(LIMITS, cgroup.Groups(None), "", tuple)
 
     with pytest.raises(FileNotFoundError):
@@ -247,7 +247,7 @@ def test_a_program_that_is_not_there_is_an_error_and_leaves_no_descriptors():
             heard=lambda *_: None, may_hear=lambda: True, fed=lambda: None, ended=lambda _ended: None,
         )  # fmt: skip
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     loop.close()
 
 
