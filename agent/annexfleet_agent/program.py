@@ -101,10 +101,15 @@ def _core(
         now = identity.load(settings.identity_dir)
         if now is None or now.device_id != found.device_id:
             raise identity.IdentityBroken("this device was enrolled anew: restart the agent")
+        owes_key = settings.runner_is_possible and identity.owes_exchange_key(
+            now, settings.runner_dir, is_own=settings.runner_is_own
+        )
         return msgspec.structs.replace(
             now,
             broker_host=settings.connection.broker_host or now.broker_host,
             broker_port=settings.connection.broker_port or now.broker_port,
+            # A renewal tells the controller the runner's key: due at once, whatever the certificate's age.
+            renew_at=0.0 if owes_key else now.renew_at,
         )
 
     def all_collectors(core: AgentCore) -> Sequence[Collector]:

@@ -190,6 +190,11 @@ class Settings(_Section, frozen=True, kw_only=True):
         return Path(self.runner.socket) if self.runner.socket else self.runner_dir / "runner.sock"
 
     @property
+    def runner_is_possible(self) -> bool:
+        """Whether this device takes commands: it is allowed to, and has the sockets and sessions that it needs."""
+        return self.runner.enabled and os.name == "posix"
+
+    @property
     def runner_is_own(self) -> bool:
         """Whether the runner's directory lies in the state directory: then it acts as the agent's own user."""
         return self.runner_dir.absolute().is_relative_to(self.state_dir.absolute())

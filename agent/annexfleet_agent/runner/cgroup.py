@@ -104,6 +104,9 @@ def found() -> Groups:
     if base is None or not os.access(base, os.W_OK):
         return Groups(None)
     _hand_on(base)
+    for left in base.glob("annexfleet-*"):  # by background jobs of an earlier runner that have ended since
+        with suppress(OSError):
+            left.rmdir()
     return Groups(base)
 
 

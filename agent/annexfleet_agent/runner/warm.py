@@ -135,20 +135,23 @@ def session_of(leader: int) -> set[int]:
     return found
 
 
-def kill_session(leader: int) -> bool:
-    """End a session and all that descends from it; whether nobody of it is left."""
+def kill_session(leader: int) -> None:
+    """End a session and all that descends from it."""
+    stopped: set[int] = set()
     for _ in range(_ROUNDS):
-        living = session_of(leader)
+        living = session_of(leader) - stopped
         if not living:
-            return True
-        # Who is stopped cannot fork away while the others are being killed.
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in living:
-                try:
-                    os.kill(pid, number)
-                except OSError:
-                    continue
-    return not session_of(leader)
+            break
+        # Who is stopped cannot start others, and does not leave its children to somebody else, meanwhile.
+        _signal(living, signal.SIGSTOP)
+        stopped |= living
+    _signal(stopped, signal.SIGKILL)
+
+
+def _signal(pids: set[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)
 
 
 # -- a module, in its child
@@ -244,7 +247,8 @@ def _surround(order: dict[str, Any]) -> None:
     except OSError:
         os.chdir("/")
     sys.argv = [""]
-    sys.orig_argv = [sys.executable]
+    if hasattr(sys, "orig_argv"):  # since 3.10
+        sys.orig_argv = [sys.executable]
     main = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = main
@@ -333,7 +337,10 @@ class Warm:
                     self._events.unregister(self._runner)
 
     def _ordered(self) -> bool:
-        message, handed = _received(self._runner)
+        try:
+            message, handed = _received(self._runner)
+        except ConnectionError:  # it went without having read all that was said
+            return False
         if not message:
             return False
         if len(handed) != _HANDED:
@@ -402,8 +409,8 @@ class Warm:
         control = self._running.get(pid)
         if control is not None:
             self._forget(control)
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)  # it may not lead its session yet
+            kill_session(pid)
+            _signal({pid}, signal.SIGKILL)  # it may not have led a session yet
             kill_session(pid)
         return True
 

@@ -258,7 +258,8 @@ class Warm:
         self._ready: list[_Interpreter] = []
         """The one that was used last is the last."""
         self._retired: list[_Interpreter] = []
-        self._falls = 0
+        self.falls = 0
+        """How many fell since the last that did its work."""
 
     @property
     def pids(self) -> list[int]:
@@ -293,7 +294,7 @@ class Warm:
             interpreter = self._interpreter(module)
             return interpreter.start(module, archive, order, stdout_fd, stderr_fd)
         except OSError as error:
-            self._falls += 1
+            self.falls += 1
             raise Cold(f"no warm Python: {error.strerror}") from error
 
     def tidy(self) -> None:
@@ -301,10 +302,10 @@ class Warm:
         for one in list(self._ready):
             lives = one.hear()
             if one.has_answered:
-                self._falls = 0
+                self.falls = 0
             if not lives:
-                self._falls += 1
-                log.warning("a warm Python fell falls=%s exit_code=%s", self._falls, one.process.poll())
+                self.falls += 1
+                log.warning("a warm Python fell falls=%s exit_code=%s", self.falls, one.process.poll())
             if (not lives or one.is_tired or one.is_stale()) and one.running is None:
                 self._retire(one)
         self._retired = [one for one in self._retired if not one.is_gone()]
@@ -331,7 +332,7 @@ class Warm:
             return f"another Python: {module.interpreter}"
         if any(_READ_AT_START.fullmatch(name) for name in module.environment):
             return "its environment is read when Python starts"
-        if self._falls >= MOST_FALLS:
+        if self.falls >= MOST_FALLS:
             return "warm Pythons fall"
         return ""
 

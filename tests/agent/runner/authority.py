@@ -88,12 +88,12 @@ class Enrolled:
 class Made:
     """An envelope as the controller's signer makes it; whatever a test wants otherwise is given."""
 
-    def __init__(self, device, challenge, *, signer=None, arguments=None, keys_=None, public=None, **other):
-        """`challenge` is what the device answered to a knock."""
+    def __init__(self, device, asked, /, *, signer=None, arguments=None, keys_=None, public=None, **other):
+        """`asked` is what the device answered to a knock."""
         signer = signer or device.signer
         ephemeral = X25519PrivateKey.generate()
         ephemeral_public = ephemeral.public_key().public_bytes_raw()
-        session = other.get("session", challenge.session)
+        session = other.get("session", asked.session)
         device_id = other.get("device_id", device.device_id)
         self.keys = session_keys(
             ephemeral, public or device.public, session=session, device_id=device_id, ephemeral=ephemeral_public
@@ -106,8 +106,8 @@ class Made:
             "action": "run",
             "command_id": "run-1",
             "session": session,
-            "boot_id": challenge.boot_id,
-            "challenge": challenge.challenge,
+            "boot_id": asked.boot_id,
+            "challenge": asked.challenge,
             "issued_at": NOW,
             "expires_at": NOW + 60,
             "ephemeral_key": ephemeral_public,
