@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annexfleet_controller import settings
 from annexfleet_controller.cli import (
+    auditing,
     data,
     devices,
     doctor,
@@ -16,7 +17,9 @@ from annexfleet_controller.cli import (
     logs,
     people,
     places,
+    relaying,
     rules,
+    runs,
     serve,
     signing,
     simulate,
@@ -73,7 +76,22 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, ssh, signing, data, doctor, simulate):
+    for room in (
+        serve,
+        people,
+        places,
+        devices,
+        troubles,
+        rules,
+        ssh,
+        signing,
+        relaying,
+        runs,
+        auditing,
+        data,
+        doctor,
+        simulate,
+    ):
         room.add(commands)
     return parser
 

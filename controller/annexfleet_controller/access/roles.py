@@ -14,6 +14,7 @@ Right = Literal[
     "edit_devices",  # tags, and how Ansible reaches a device
     "acknowledge",  # take trouble in charge, and write notes about it
     "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
+    "run_playbooks",  # change devices of one's annexes by Ansible
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
     "see_set_aside",
@@ -36,6 +37,7 @@ _FROM: dict[Right, Role] = {
     "read_inventory": "technician",
     "edit_devices": "operator",
     "plan_maintenance": "technician",
+    "run_playbooks": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",
     "see_set_aside": "operator",

@@ -143,6 +143,15 @@ LOWEST = {
     ("POST", "/incidents/{incident_id}/fixed"): "staff",
     ("GET", "/api/v1/incidents/{incident_id}/fixed"): "staff",
     ("POST", "/api/v1/incidents/{incident_id}/fixed"): "staff",
+    ("GET", "/api/v1/playbooks"): "technician",
+    ("GET", "/api/v1/runs"): "technician",
+    ("POST", "/api/v1/runs"): "technician",
+    ("GET", "/api/v1/runs/{run_id}"): "technician",
+    ("GET", "/api/v1/runs/{run_id}/hosts"): "technician",
+    ("GET", "/api/v1/runs/{run_id}/hosts/{device_id}"): "technician",
+    ("GET", "/api/v1/runs/{run_id}/diffs"): "technician",
+    ("POST", "/api/v1/runs/{run_id}/cancel"): "technician",
+    ("POST", "/api/v1/runs/{run_id}/retry"): "technician",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -215,6 +224,7 @@ BODIES = {
     ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
     ("PUT", "/api/v1/devices/{device_id}/connection"): {"json": {"connection": "ssh", "ssh_address": "10.0.0.9:22"}},
     ("PUT", "/api/v1/devices/{device_id}/tags"): {"json": {"tags": ["ring-0"]}},
+    ("POST", "/api/v1/runs"): {"json": {"playbook": "nothing", "devices": [device_id(1)]}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 QUERIES = {
@@ -227,13 +237,14 @@ NOTHING_THERE = {
     for route in LOWEST
     if any(
         f"{{{name}}}" in route[1]
-        for name in ("token_id", "contact_id", "notice_id", "alert_id", "incident_id", "maintenance_id")
+        for name in ("token_id", "contact_id", "notice_id", "alert_id", "incident_id", "maintenance_id", "run_id")
     )
 } | {
     ("DELETE", "/api/v1/calendars/holidays/{day}"),
     ("POST", "/alerts/acknowledge"),
     ("POST", "/api/v1/alerts/acknowledge"),
     ("POST", "/api/v1/alerts/withdraw"),
+    ("POST", "/api/v1/runs"),
 }
 """Those that are asked about something that is not there, with a right that would show it."""
 
@@ -250,6 +261,7 @@ NAMES = {
     "notice_id": "7",
     "order_key": "cf259a",
     "rule_id": "cpu.high",
+    "run_id": "7",
     "token_id": "nothing",
 }
 """What stands in the place of the names in a route's path."""
