@@ -14,7 +14,10 @@ Right = Literal[
     "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
+    "run_playbooks",  # Ansible, on the devices in one's sight
+    "send_commands",  # single acts from a fixed catalogue, to devices in one's sight
     "see_set_aside",
+    "see_audit",  # who did what; what was done in annexes in one's sight
     "manage_tokens",
     "create_annexes",
     "edit_rules",  # thresholds, times and audience of rules; those of the province only without confinement
@@ -34,7 +37,10 @@ _FROM: dict[Right, Role] = {
     "plan_maintenance": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",
+    "run_playbooks": "technician",
+    "send_commands": "technician",
     "see_set_aside": "operator",
+    "see_audit": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
     "edit_rules": "operator",
