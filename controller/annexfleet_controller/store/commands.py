@@ -1,0 +1,184 @@
+"""Commands to single devices: from the order to its receipt.
+
+    waiting --claim--> sent --settle--> ended        waiting --give_up--> ended (not_sent)
+            <-put_back-     --forget--> ended (unknown)
+
+Sending one again is harmless: a device acts once on an id, and answers a repeat with the receipt that it keeps.  So an
+order of which nothing was heard is sent again until it is old; then its outcome is unknown, until a receipt says more.
+"""
+
+import base64
+import json
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import CursorResult, Select, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from annexfleet_agent.protocol.commands import Value, checked
+from annexfleet_controller.store.tables.commands import CommandRow
+from annexfleet_controller.store.tables.devices import Device
+from annexfleet_controller.store.tables.readings import DeviceState
+
+GIVE_UP_AFTER = timedelta(minutes=15)
+"""A device that is away for longer is not rebooted when it comes back: whoever asked has gone home."""
+NO_ANSWER = "no_answer"
+"""The detail of an unknown outcome of which nothing was heard; a receipt that comes later replaces it."""
+
+
+class Due(NamedTuple):
+    """A command that may be sent now."""
+
+    id: str
+    device_id: str
+    device_number: int
+    name: str
+    state: str
+    sent_at: datetime | None
+
+
+def create(
+    db: Session,
+    *,
+    device_number: int,
+    name: str,
+    parameters: Mapping[str, Value],
+    author: str,
+    now: datetime,
+    give_up_after: timedelta = GIVE_UP_AFTER,
+) -> CommandRow:
+    """A new order, which the relay sends as soon as the device is there.
+
+    Raises protocol.commands.ParameterWrong.  Whether this person may, and whether the device is one that takes
+    commands, the caller looks before.
+    """
+    values = checked(name, parameters)
+    id_ = "c-" + base64.b32encode(secrets.token_bytes(15)).decode("ascii").lower()
+    row = CommandRow(
+        id=id_,
+        device_number=device_number,
+        name=name,
+        parameters=json.dumps(values, separators=(",", ":"), ensure_ascii=False),
+        author=author,
+        created_at=now,
+        give_up_at=now + give_up_after,
+        state="waiting",
+    )
+    db.add(row)
+    db.flush()
+    return row
+
+
+def find(db: Session, command_id: str) -> CommandRow | None:
+    return db.get(CommandRow, command_id)
+
+
+def of_device(db: Session, device_number: int, *, at_most: int = 50) -> list[CommandRow]:
+    """The newest first."""
+    query = select(CommandRow).where(CommandRow.device_number == device_number)
+    return list(db.scalars(query.order_by(CommandRow.created_at.desc(), CommandRow.id).limit(at_most)))
+
+
+def due(db: Session, *, now: datetime, again_before: datetime, at_most: int = 200) -> list[Due]:
+    """What may be sent to devices that are there: what waits, and what was sent before `again_before`; oldest first."""
+    again = (CommandRow.state == "sent") & (CommandRow.sent_at < again_before)
+    waits = (CommandRow.state == "waiting") & (CommandRow.give_up_at > now)
+    rows = db.execute(
+        select(CommandRow.id, Device.id, Device.number, CommandRow.name, CommandRow.state, CommandRow.sent_at)
+        .join(Device, Device.number == CommandRow.device_number)
+        .join(DeviceState, DeviceState.device_number == Device.number)
+        .where(or_(waits, again), DeviceState.connected, Device.revoked_at.is_(None))
+        .order_by(CommandRow.created_at, CommandRow.id)
+        .limit(at_most)
+    )
+    return [Due(*row) for row in rows]
+
+
+def claim(db: Session, command_id: str, *, now: datetime) -> bool:
+    """Whether it is ours to send now.  An order that was sent already keeps its first moment."""
+    taken = db.execute(
+        update(CommandRow)
+        .where(CommandRow.id == command_id, CommandRow.state == "waiting", CommandRow.give_up_at > now)
+        .values(state="sent", sent_at=now)
+    )
+    return _count(taken) == 1 or db.scalar(select(CommandRow.state).where(CommandRow.id == command_id)) == "sent"
+
+
+def put_back(db: Session, command_id: str) -> None:
+    """It was not acted on, for sure (the device was busy): it waits again."""
+    db.execute(
+        update(CommandRow)
+        .where(CommandRow.id == command_id, CommandRow.state == "sent")
+        .values(state="waiting", sent_at=None)
+    )
+
+
+def settle(
+    db: Session, command_id: str, outcome: str, *, now: datetime, device_id: str, detail: str = "", attachment: str = ""
+) -> int | None:
+    """Note how a command ended, once; the device's number, or None if there was nothing to settle.
+
+    `device_id` is who says so: a command of another device is not settled by it.
+    """
+    number = db.scalar(
+        select(Device.number)
+        .join(CommandRow, CommandRow.device_number == Device.number)
+        .where(CommandRow.id == command_id, Device.id == device_id)
+    )
+    if number is None:
+        return None
+    still = or_(CommandRow.state != "ended", (CommandRow.outcome == "unknown") & (CommandRow.detail == NO_ANSWER))
+    values = {"state": "ended", "outcome": outcome, "detail": detail[:64], "ended_at": now}
+    if attachment:
+        values["attachment"] = attachment
+    settled = db.execute(update(CommandRow).where(CommandRow.id == command_id, still).values(values))
+    if attachment and _count(settled) == 0:
+        # The receipt came by the other way and was quicker than the file.
+        db.execute(
+            update(CommandRow)
+            .where(CommandRow.id == command_id, CommandRow.attachment == "", CommandRow.outcome == outcome)
+            .values(attachment=attachment)
+        )
+        return number
+    return number if _count(settled) else None
+
+
+def give_up(db: Session, *, now: datetime) -> list[int]:
+    """End what could not be sent in time; numbers of the devices."""
+    late = (CommandRow.state == "waiting") & (CommandRow.give_up_at <= now)
+    return _end(db, select(CommandRow.id, CommandRow.device_number).where(late), "not_sent", "", now)
+
+
+def forget(db: Session, *, sent_before: datetime, now: datetime) -> list[int]:
+    """End what was sent long ago and never answered; numbers of the devices."""
+    silent = (CommandRow.state == "sent") & (CommandRow.sent_at < sent_before)
+    return _end(db, select(CommandRow.id, CommandRow.device_number).where(silent), "unknown", NO_ANSWER, now)
+
+
+def prune(db: Session, *, before: datetime) -> list[str]:
+    """Forget commands that ended before; the names of the attachments that nobody needs any more."""
+    old = (CommandRow.state == "ended") & (CommandRow.ended_at < before)
+    attachments = db.scalars(select(CommandRow.attachment).where(old, CommandRow.attachment != "")).all()
+    db.execute(delete(CommandRow).where(old))
+    return list(attachments)
+
+
+def _end(db: Session, which: Select[str, int], outcome: str, detail: str, now: datetime) -> list[int]:
+    found = db.execute(which).all()
+    numbers = set()
+    for id_, number in found:
+        ended = db.execute(
+            update(CommandRow)
+            .where(CommandRow.id == id_, CommandRow.state != "ended")
+            .values(state="ended", outcome=outcome, detail=detail, ended_at=now)
+        )
+        if _count(ended):
+            numbers.add(number)
+    return sorted(numbers)
+
+
+def _count(result: object) -> int:
+    assert isinstance(result, CursorResult)
+    return int(result.rowcount)
