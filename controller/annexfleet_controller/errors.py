@@ -256,3 +256,29 @@ class NothingToFix(Conflict):
     """The incident is over: nothing is left to be verified."""
 
     code = "nothing_to_fix"
+
+
+class RunUnknown(NotFound):
+    code = "run_unknown"
+
+
+class RunBusy(Conflict):
+    """A device belongs to another run that has not ended; in the facts `other` is that run, `device` the device."""
+
+    code = "run_busy"
+
+
+class RunOver(Conflict):
+    """A run that has ended can be neither stopped nor changed."""
+
+    code = "run_over"
+
+
+class PlaybookUnknown(NotFound):
+    code = "playbook_unknown"
+
+
+class VariableWrong(Invalid):
+    """A variable that a playbook does not take so; `field` in the facts names it, `reason` is a code that has words."""
+
+    code = "variable_wrong"

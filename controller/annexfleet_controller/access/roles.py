@@ -12,6 +12,7 @@ Right = Literal[
     "own_account",  # one's own password, language and session; open to a one-time password too
     "acknowledge",  # take trouble in charge, and write notes about it
     "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
+    "run_playbooks",  # change devices of one's annexes by Ansible
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
     "run_playbooks",  # Ansible, on the devices in one's sight
@@ -35,6 +36,7 @@ _FROM: dict[Right, Role] = {
     "own_account": "staff",
     "acknowledge": "technician",
     "plan_maintenance": "technician",
+    "run_playbooks": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",
     "run_playbooks": "technician",

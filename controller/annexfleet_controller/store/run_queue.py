@@ -1,0 +1,109 @@
+"""The queue of runs, and the life of the processes that carry them out.
+
+A run is taken by a conditional update.  `attempts` is the fencing token: each process that is started for a run gets
+the next number, and whatever it writes is written only while that is still the run's.  So a process that was given up
+for dead and is not can do no harm to the run's record, and learns with its next heartbeat that it has to stop.
+"""
+
+from datetime import datetime
+
+from msgspec import Struct
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from annexfleet_controller.store import runs
+from annexfleet_controller.store.tables.runs import RunRow
+
+
+class Heart(Struct, frozen=True):
+    """A run in the state running, as its supervisor looks at it."""
+
+    run_id: int
+    attempt: int
+    seen_at: datetime
+    is_cancelled: bool
+
+
+def take(db: Session, *, now: datetime) -> int | None:
+    """Take the run that waits longest, for its first attempt; its id, or None if none waits."""
+    waiting = select(RunRow.id).where(RunRow.state == "queued", RunRow.kind == "playbook").order_by(RunRow.id)
+    for run_id in db.scalars(waiting.limit(10)).all():
+        taken = db.execute(
+            update(RunRow)
+            .where(RunRow.id == run_id, RunRow.state == "queued")
+            .values(state="running", started_at=now, seen_at=now, attempts=1)
+            .execution_options(synchronize_session=False)
+        )
+        if taken.rowcount:  # type: ignore[attr-defined]
+            runs.tell(db, run_id, now=now)
+            return run_id
+    return None
+
+
+def is_any_queued(db: Session) -> bool:
+    """Whether `take` is worth trying; costs no write."""
+    waiting = select(RunRow.id).where(RunRow.state == "queued", RunRow.kind == "playbook")
+    return db.scalar(waiting.limit(1)) is not None
+
+
+def running(db: Session) -> list[Heart]:
+    """The runs of playbooks that are being carried out, or were when their process died."""
+    query = select(RunRow).where(RunRow.state == "running", RunRow.kind == "playbook").order_by(RunRow.id)
+    return [
+        Heart(row.id, row.attempts, row.seen_at or row.created_at, row.cancelled_at is not None)
+        for row in db.scalars(query)
+    ]
+
+
+def take_over(db: Session, heart: Heart, *, now: datetime) -> int | None:
+    """Begin the next attempt at a run whose process died; its number, or None if somebody else was quicker."""
+    taken = db.execute(
+        update(RunRow)
+        .where(
+            RunRow.id == heart.run_id, RunRow.state == "running", RunRow.attempts == heart.attempt,
+            RunRow.seen_at == heart.seen_at,
+        )
+        .values(attempts=heart.attempt + 1, seen_at=now)
+        .execution_options(synchronize_session=False)
+    )  # fmt: skip
+    return heart.attempt + 1 if taken.rowcount else None  # type: ignore[attr-defined]
+
+
+def beat(db: Session, run_id: int, attempt: int, *, now: datetime) -> bool | None:
+    """Say that the run's process lives.
+
+    True where somebody asked for the run's end, False where nobody did, None where the run is not this process's any
+    more.
+    """
+    if not _set(db, run_id, attempt, {"seen_at": now}):
+        return None
+    return db.scalar(select(RunRow.cancelled_at).where(RunRow.id == run_id)) is not None
+
+
+def is_ours(db: Session, run_id: int, attempt: int) -> bool:
+    """Whether this attempt may still write; on PostgreSQL it stays so until the transaction ends."""
+    ours = select(RunRow.id).where(RunRow.id == run_id, RunRow.state == "running", RunRow.attempts == attempt)
+    return db.scalar(ours.with_for_update()) is not None
+
+
+def finish(
+    db: Session, run_id: int, attempt: int, *, outcome: str, problem: str = "", rest: str = "unknown", now: datetime
+) -> bool:  # fmt: skip
+    """End a run; its devices that have no outcome get `rest`.  False if it is not this attempt's any more."""
+    values = {"state": "ended", "outcome": outcome, "problem": problem[:64], "ended_at": now, "seen_at": now}
+    if not _set(db, run_id, attempt, values):
+        return False
+    runs.close_hosts(db, run_id, rest, now=now)
+    runs.release(db, run_id)
+    runs.tell(db, run_id, now=now)
+    return True
+
+
+def _set(db: Session, run_id: int, attempt: int, values: dict[str, object]) -> bool:
+    changed = db.execute(
+        update(RunRow)
+        .where(RunRow.id == run_id, RunRow.state == "running", RunRow.attempts == attempt)
+        .values(values)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(changed.rowcount)  # type: ignore[attr-defined]
