@@ -15,7 +15,6 @@ Right = Literal[
     "run_playbooks",  # change devices of one's annexes by Ansible
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
-    "run_playbooks",  # Ansible, on the devices in one's sight
     "send_commands",  # single acts from a fixed catalogue, to devices in one's sight
     "see_set_aside",
     "see_audit",  # who did what; what was done in annexes in one's sight
@@ -39,7 +38,6 @@ _FROM: dict[Right, Role] = {
     "run_playbooks": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",
-    "run_playbooks": "technician",
     "send_commands": "technician",
     "see_set_aside": "operator",
     "see_audit": "operator",

@@ -1,7 +1,6 @@
 """A command to one device, as people ask for it: checked, queued for the relay, and written into the audit."""
 
 import re
-import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,21 +11,15 @@ from annexfleet_agent.protocol import commands as catalogue
 from annexfleet_agent.protocol.commands import ParameterWrong, Value
 from annexfleet_controller.errors import AttachmentUnknown, CommandWrong, TakesNoCommands, TooManyCommands
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import audit, command_reads, fleet
+from annexfleet_controller.store import audit, command_reads, commands, fleet, pulses
 from annexfleet_controller.store.command_reads import Command
 from annexfleet_controller.store.scope import Scope
 
 GIVE_UP_AFTER = timedelta(minutes=10)
 """A restart that comes an hour late, when somebody works at the counter again, does harm."""
 WAITING_AT_MOST = 10
-_BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
-_ID = re.compile(r"c-[a-z2-7]{26}")
+_ID = re.compile(r"c-[a-z2-7]{24}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
-
-
-def new_id() -> str:
-    """`c-` and 130 random bits."""
-    return "c-" + "".join(secrets.choice(_BASE32) for _ in range(26))
 
 
 def send(
@@ -47,26 +40,27 @@ def send(
     DeviceUnknown, CommandWrong, TakesNoCommands or TooManyCommands.
     """
     device = fleet.device(db, scope, device_id)
-    checked = _checked(name, parameters)
+    checked = _checked(name, parameters)  # before anything that would be a conflict
     if command_id and not _ID.fullmatch(command_id):
         raise CommandWrong("not the id of a command", field="command_id", reason="wrong_form")
     if not command_reads.takes_commands(db, device.number):
         raise TakesNoCommands(f"device {device_id} takes no commands", device=device_id)
     waiting = command_reads.waiting_count(db, device.number)
-    if command_id and command_reads.exists(db, command_id):
+    if command_id and commands.find(db, command_id) is not None:
         return command_reads.find(db, scope, command_id)
     if waiting >= WAITING_AT_MOST:
         raise TooManyCommands(f"{waiting} commands wait for device {device_id}", waiting=waiting)
-    command_id = command_id or new_id()
-    command_reads.put(
-        db, command_id, device.number, name, checked, author=by, now=now, give_up_after=GIVE_UP_AFTER
+    made = commands.create(
+        db, device_number=device.number, name=name, parameters=checked, author=by, now=now,
+        give_up_after=GIVE_UP_AFTER, id_=command_id,
     )  # fmt: skip
-    facts: dict[str, audit.Fact] = {"command": name, "id": command_id, **checked}
+    pulses.add(db, {device.number: "k"}, now=now, origin="commands")
+    facts: dict[str, audit.Fact] = {"command": name, "id": made.id, **checked}
     audit.add(
         db, now=now, actor=by, via=via, act="command.send", subject=f"device:{device_id}", annex_id=device.annex_id,
         facts=facts,
     )  # fmt: skip
-    return command_reads.find(db, scope, command_id)
+    return command_reads.find(db, scope, made.id)
 
 
 def attachment(home: Home, command: Command) -> Path:

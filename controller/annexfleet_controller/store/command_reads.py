@@ -1,7 +1,7 @@
-"""Commands to devices as people look at them, and new ones for the relay to send."""
+"""Commands to devices as people look at them; their life is in `commands`."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from msgspec import Struct
 from sqlalchemy import Select, func, select
@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol.commands import Value
 from annexfleet_controller.errors import CommandUnknown
-from annexfleet_controller.store import pulses
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.commands import CommandRow
 from annexfleet_controller.store.tables.devices import Device
@@ -52,28 +51,6 @@ def waiting_count(db: Session, device_number: int) -> int:
     return db.scalar(query) or 0
 
 
-def put(
-    db: Session,
-    command_id: str,
-    device_number: int,
-    name: str,
-    parameters: dict[str, Value],
-    *,
-    author: str,
-    now: datetime,
-    give_up_after: timedelta,
-) -> None:
-    """Queue a command, whose parameters were checked."""
-    db.add(
-        CommandRow(
-            id=command_id, device_number=device_number, name=name, parameters=json.dumps(parameters, sort_keys=True),
-            author=author[:80], created_at=now, give_up_at=now + give_up_after, state="waiting",
-        )
-    )  # fmt: skip
-    db.flush()
-    pulses.add(db, {device_number: "k"}, now=now, origin="commands")
-
-
 def of_device(
     db: Session, device_number: int, *, before: tuple[datetime, str] | None = None, limit: int = 20
 ) -> list[Command]:
@@ -93,10 +70,6 @@ def find(db: Session, scope: Scope, command_id: str) -> Command:
     if row is None:
         raise CommandUnknown(f"no command {command_id!r}")
     return _command(*row)
-
-
-def exists(db: Session, command_id: str) -> bool:
-    return db.get(CommandRow, command_id) is not None
 
 
 def _rows() -> "Select[CommandRow, str, str]":

@@ -18,7 +18,7 @@ from annexfleet_controller.errors import AnnexfleetError, CommandWrong, TakesNoC
 from annexfleet_controller.i18n import formats
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import commanding
-from annexfleet_controller.store import command_reads, fleet
+from annexfleet_controller.store import command_reads, commands, fleet
 from annexfleet_controller.store.command_reads import Command
 from annexfleet_controller.web.render import Page
 
@@ -178,7 +178,7 @@ def _form(kind: CommandKind, printers: Sequence[str], language: Language, refuse
             )
             for parameter in kind.parameters
         ],
-        key=commanding.new_id(),
+        key=commands.new_id(),
         reason=str(facts.get("reason", "")),
     )
 
