@@ -16,6 +16,8 @@ from annexfleet_controller.web.pages import (
     maintenance,
     own,
     rules,
+    run_form,
+    runs,
     services,
     supplies,
 )
@@ -36,6 +38,8 @@ ROUTERS = (
     maintenance.router,
     own.router,
     rules.router,
+    run_form.router,
+    runs.router,
     services.router,
     supplies.router,
 )
