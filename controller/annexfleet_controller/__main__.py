@@ -20,6 +20,7 @@ from annexfleet_controller.cli import (
     rules,
     serve,
     simulate,
+    ssh,
     troubles,
 )
 from annexfleet_controller.errors import AnnexfleetError, SettingsWrong
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, auditing, data, doctor, simulate):
+    for room in (serve, people, places, devices, troubles, rules, auditing, ssh, data, doctor, simulate):
         room.add(commands)
     return parser
 

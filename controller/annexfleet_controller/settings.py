@@ -61,6 +61,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How long an ordered cartridge takes to be there, with some slack."""
     supply_horizon_opening_days: Annotated[int, Meta(ge=1, le=250)] = 30
     """What is ordered and carried along is what is needed within so many."""
+    ssh_source_address: str = ""
+    """Addresses or networks, with commas, from which alone a run's SSH certificates let in; empty: from anywhere."""
     session_idle_minutes: Annotated[int, Meta(ge=1)] = 30
     session_hours: Annotated[int, Meta(ge=1)] = 10
 

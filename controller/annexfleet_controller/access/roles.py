@@ -10,6 +10,8 @@ Right = Literal[
     "claim_fix",  # say that trouble is mended, which the devices then confirm or not
     "ask_help",  # say that one cannot mend it
     "own_account",  # one's own password, language and session; open to a one-time password too
+    "read_inventory",  # devices as Ansible sees them
+    "edit_devices",  # tags, and how Ansible reaches a device
     "acknowledge",  # take trouble in charge, and write notes about it
     "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
     "run_playbooks",  # change devices of one's annexes by Ansible
@@ -34,6 +36,8 @@ _FROM: dict[Right, Role] = {
     "ask_help": "staff",
     "own_account": "staff",
     "acknowledge": "technician",
+    "read_inventory": "technician",
+    "edit_devices": "operator",
     "plan_maintenance": "technician",
     "run_playbooks": "technician",
     "diagnose": "technician",

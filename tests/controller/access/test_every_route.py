@@ -84,6 +84,9 @@ LOWEST = {
     ("GET", "/api/v1/devices/{device_id}/changes"): "staff",
     ("GET", "/api/v1/printers"): "staff",
     ("GET", "/api/v1/queues"): "staff",
+    ("GET", "/api/v1/inventory"): "technician",
+    ("PUT", "/api/v1/devices/{device_id}/connection"): "operator",
+    ("PUT", "/api/v1/devices/{device_id}/tags"): "operator",
     ("GET", "/api/v1/supplies"): "staff",
     ("GET", "/api/v1/supplies/orders"): "staff",
     ("GET", "/api/v1/supplies/orders.csv"): "staff",
@@ -210,6 +213,8 @@ BODIES = {
     ("PUT", "/api/v1/contacts/{contact_id}"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
     ("POST", "/supplies/stock"): {"data": {"order_key": "cf259a", "quantity": "4"}},
     ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
+    ("PUT", "/api/v1/devices/{device_id}/connection"): {"json": {"connection": "ssh", "ssh_address": "10.0.0.9:22"}},
+    ("PUT", "/api/v1/devices/{device_id}/tags"): {"json": {"tags": ["ring-0"]}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 QUERIES = {

@@ -8,6 +8,8 @@ LOWEST: dict[Right, str] = {
     "ask_help": "staff",
     "own_account": "staff",
     "acknowledge": "technician",
+    "read_inventory": "technician",
+    "edit_devices": "operator",
     "plan_maintenance": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",

@@ -9,9 +9,8 @@ from tests.controller.fleet import add_annex, add_devices
 from annexfleet_controller.errors import AnnexUnknown, DeviceUnknown, Forbidden, RunBusy, RunOver, RunUnknown
 from annexfleet_controller.store import run_hosts, run_queue, run_results, runs
 from annexfleet_controller.store.database import reading, writing
-from annexfleet_controller.store.run_results import Batch, Progress, Result, Task
+from annexfleet_controller.store.run_progress import Batch, Progress, Result, Task
 from annexfleet_controller.store.scope import WHOLE, Scope
-from annexfleet_controller.store.tables import Base
 
 NOW = datetime(2026, 11, 26, 9, tzinfo=UTC)
 ONE = Scope(frozenset({"berkane-1"}))
@@ -21,7 +20,6 @@ TWO = Scope(frozenset({"berkane-2"}))
 @pytest.fixture
 def fleet(engine: Engine) -> Engine:
     """Devices 1 and 2 in berkane-1, device 3 in berkane-2."""
-    Base.metadata.create_all(engine)
     add_annex(engine)
     add_annex(engine, "berkane-2")
     add_devices(engine, 2)

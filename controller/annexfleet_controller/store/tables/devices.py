@@ -32,6 +32,15 @@ class Device(Base):
     """host or host:port, where `connection` is ssh"""
 
 
+class DeviceTag(Base):
+    """A word by which a province's own people gather devices: `ring-0`, `new-kiosks`."""
+
+    __tablename__ = "device_tag"
+
+    device_number: Mapped[int] = mapped_column(ForeignKey("device.number"), primary_key=True, autoincrement=False)
+    tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
+
+
 class Certificate(Base):
     __tablename__ = "certificate"
 

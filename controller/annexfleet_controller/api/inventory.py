@@ -1,0 +1,95 @@
+"""/api/v1/inventory: the devices as Ansible sees them; and how each is reached and tagged."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from annexfleet_controller.access.asked import Db
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.api import problems
+from annexfleet_controller.errors import Invalid
+from annexfleet_controller.rollouts import inventory, targets
+from annexfleet_controller.store import fleet, reaching
+
+router = APIRouter(prefix="/api/v1", tags=["inventory"], responses=problems.RESPONSES)
+
+Editing = Annotated[Person, Depends(Needs("edit_devices"))]
+
+Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+
+
+class InventoryOut(BaseModel):
+    """Every device in your sight and in service."""
+
+    hosts: dict[str, dict[str, Any]]
+    """Variables by device id."""
+    groups: dict[str, list[str]]
+    """Device ids by group: `annex_…`, `role_…`, `tag_…`, `readiness_…`, `link_online`, `link_offline`, `os_…`."""
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "hosts": {
+                        "d-abcdefghijklmnopqrstuvwxyz": {
+                            "annexfleet_annex": "berkane-1",
+                            "annexfleet_role": "counter",
+                            "annexfleet_os_id": "debian",
+                            "ansible_connection": "annexfleet",
+                        }
+                    },
+                    "groups": {"annex_berkane_1": ["d-abcdefghijklmnopqrstuvwxyz"]},
+                }
+            ]
+        }
+    }
+
+
+class ReachIn(BaseModel):
+    connection: Literal["mqtt", "ssh"]
+    ssh_address: Annotated[str, Field(max_length=260, pattern=r"^[A-Za-z0-9._:\[\]-]*$")] = ""
+    """host, host:port or [v6]:port; needed for ssh"""
+
+
+class ReachOut(ReachIn):
+    device: str
+
+
+class TagsIn(BaseModel):
+    tags: Annotated[list[Tag], Field(max_length=20)]
+
+
+class TagsOut(TagsIn):
+    device: str
+
+
+@router.get("/inventory")
+def show(
+    person: Annotated[Person, Depends(Needs("read_inventory"))],
+    db: Db,
+    packages: Annotated[bool, Query(description="With each device's packages; about 100 kB a device")] = False,
+) -> InventoryOut:
+    """Hosts, their variables and groups, as `plugins/inventory/annexfleet.py` hands them to Ansible."""
+    found = inventory.document(targets.targets(db, person.scope), packages=packages)
+    return InventoryOut(hosts=found.hosts, groups=found.groups)
+
+
+@router.put("/devices/{device_id}/connection")
+def put_connection(device_id: str, body: ReachIn, person: Editing, db: Db) -> ReachOut:
+    """How Ansible reaches a device: over the agent's own link, or over SSH."""
+    row = fleet.device(db, person.scope, device_id)
+    if body.connection == "ssh" and (not body.ssh_address or body.ssh_address.startswith("-")):
+        raise Invalid("SSH needs an address: host or host:port", field="ssh_address")
+    address = body.ssh_address if body.connection == "ssh" else ""
+    reaching.put_connection(db, row.number, body.connection, address)
+    return ReachOut(device=device_id, connection=body.connection, ssh_address=address)
+
+
+@router.put("/devices/{device_id}/tags")
+def put_tags(device_id: str, body: TagsIn, person: Editing, db: Db) -> TagsOut:
+    """Words by which you gather devices; these replace those there were."""
+    row = fleet.device(db, person.scope, device_id)
+    reaching.put_tags(db, row.number, body.tags)
+    return TagsOut(device=device_id, tags=sorted(set(body.tags)))

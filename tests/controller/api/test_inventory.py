@@ -1,0 +1,120 @@
+"""/api/v1/inventory, and the inventory plugin on a real listener."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from tests.controller.fleet import add_annex, add_devices
+from tests.controller.site import Site
+
+from annexfleet_agent.protocol import wire
+from annexfleet_agent.protocol.messages import Inventory
+from annexfleet_controller.access import users
+from annexfleet_controller.store import states
+from annexfleet_controller.store.database import writing
+
+_ROOT = Path(__file__).resolve().parents[3]
+HOSTILE = "{{ lookup('pipe', 'touch PWNED') }}"
+
+
+@pytest.fixture
+def fleet(site: Site) -> list[str]:
+    add_annex(site.engine)
+    add_annex(site.engine, "berkane-2")
+    ids = add_devices(site.engine, 2) + add_devices(site.engine, 1, annex_id="berkane-2", first=3)
+    told = Inventory(seq=1, at=1.0, digest="x", os={"id": "debian", "version": HOSTILE}, packages={"cups": HOSTILE})
+    with writing(site.engine) as db:
+        states.begin(db, [1])
+        states.write_inventories(db, [(1, 1, 1.0, "x", wire.encode(told))])
+    return ids
+
+
+def test_it_holds_what_is_in_sight(site: Site, fleet: list[str]) -> None:
+    whole = site.signed_in("technician").get("/api/v1/inventory").json()
+    assert sorted(whole["hosts"]) == sorted(fleet)
+    assert whole["groups"]["annex_berkane_2"] == fleet[2:]
+    confined = site.signed_in("technician", annex="berkane-2").get("/api/v1/inventory").json()
+    assert list(confined["hosts"]) == fleet[2:]
+    assert "annex_berkane_1" not in confined["groups"]
+
+
+def test_tags_make_groups_and_are_replaced_whole(site: Site, fleet: list[str]) -> None:
+    operator = site.signed_in("operator")
+    for tags in (["ring-0", "new"], ["ring-1"]):
+        assert operator.put(f"/api/v1/devices/{fleet[0]}/tags", json={"tags": tags}).json()["tags"] == sorted(tags)
+    groups = operator.get("/api/v1/inventory").json()["groups"]
+    assert groups["tag_ring_1"] == [fleet[0]]
+    assert "tag_ring_0" not in groups
+    assert operator.put(f"/api/v1/devices/{fleet[0]}/tags", json={"tags": ["a b"]}).status_code == 422
+
+
+def test_a_device_is_reached_over_ssh_where_somebody_says_so(site: Site, fleet: list[str]) -> None:
+    operator, path = site.signed_in("operator"), f"/api/v1/devices/{fleet[0]}/connection"
+    assert operator.put(path, json={"connection": "ssh"}).json()["field"] == "ssh_address"
+    assert operator.put(path, json={"connection": "ssh", "ssh_address": "-oProxyCommand=x"}).status_code == 422
+    assert operator.put(path, json={"connection": "ssh", "ssh_address": "10.0.0.9"}).status_code == 200
+    hosts = operator.get("/api/v1/inventory").json()["hosts"]
+    assert hosts[fleet[0]]["ansible_host"] == "10.0.0.9"
+    assert operator.put(path, json={"connection": "mqtt"}).json()["ssh_address"] == ""
+
+
+@contextmanager
+def _listening(site: Site) -> Iterator[str]:
+    """The site on a port of loopback, for programs."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(site.app, log_level="warning", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _ansible_inventory(
+    site: Site, tmp_path: Path, *arguments: str, token: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    site.signed_in("technician", name="tech")
+    key = users.create_key(site.engine, "tech", "ansible", now=site.clock.now()) if token is None else token
+    program = shutil.which("ansible-inventory", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert program is not None
+    with _listening(site) as address:
+        return subprocess.run(
+            [program, "-i", str(_ROOT / "playbooks/fleet.annexfleet.yml"), *arguments],
+            env={
+                **os.environ, "ANNEXFLEET_URL": address, "ANNEXFLEET_TOKEN": key, "ANSIBLE_HOME": str(tmp_path),
+                "ANSIBLE_INVENTORY_PLUGINS": str(_ROOT / "playbooks/plugins/inventory"),
+                "ANSIBLE_INVENTORY_ENABLED": "annexfleet",
+            },
+            capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path,
+        )  # fmt: skip
+
+
+def test_ansible_sees_the_fleet_through_a_token(site: Site, fleet: list[str], tmp_path: Path) -> None:
+    graph = _ansible_inventory(site, tmp_path, "--graph")
+    assert graph.returncode == 0, graph.stderr
+    assert "@annex_berkane_1:" in graph.stdout
+    assert f"|--{fleet[2]}" in graph.stdout
+
+
+def test_what_devices_told_is_never_a_template(site: Site, fleet: list[str], tmp_path: Path) -> None:
+    found = _ansible_inventory(site, tmp_path, "--host", fleet[0])
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["annexfleet_os_version"] == HOSTILE
+    assert not list(tmp_path.rglob("PWNED"))
+
+
+def test_a_wrong_token_says_how_to_get_a_right_one(site: Site, fleet: list[str], tmp_path: Path) -> None:
+    found = _ansible_inventory(site, tmp_path, "--graph", token="nothing")
+    assert "annexfleet user key" in found.stderr
