@@ -53,6 +53,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     keep_set_aside_days: Annotated[int, Meta(ge=1)] = 30
     keep_alerts_days: Annotated[int, Meta(ge=1)] = 400
     """Alerts that cleared, incidents that were resolved, notices that were sent: so that years can be compared."""
+    keep_runs_days: Annotated[int, Meta(ge=1)] = 400
+    """Ansible runs that have ended, with what became of each device."""
+    playbooks_dir: str = ""
+    """The library of playbooks; empty: the one that came with this version."""
     deadman_url: str = ""
     """An address outside that is asked every minute, so that somebody else notices when this controller is gone."""
     keep_supply_days: Annotated[int, Meta(ge=90)] = 400

@@ -130,7 +130,7 @@ class Story:
             return self._task_of[uuid]
         name = self._mask(_text(data.get("task")) or _text(data.get("name")) or "?", at_most=_LONGEST_NAME)
         name = name.replace("\n", " ")
-        place = f"{_text(data.get('task_path'))} {name}"
+        place = _text(data.get("task_path")) or name
         self._seen[place] = turn = self._seen.get(place, 0) + 1
         key = hashlib.sha256(f"{place} {turn}".encode()).hexdigest()
         task = self._tasks.get(key)

@@ -5,7 +5,7 @@ the next number, and whatever it writes is written only while that is still the 
 for dead and is not can do no harm to the run's record, and learns with its next heartbeat that it has to stop.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from sqlalchemy import select, update
@@ -22,6 +22,7 @@ class Heart(Struct, frozen=True):
     attempt: int
     seen_at: datetime
     is_cancelled: bool
+    deadline: datetime | None
 
 
 def take(db: Session, *, now: datetime) -> int | None:
@@ -50,7 +51,13 @@ def running(db: Session) -> list[Heart]:
     """The runs of playbooks that are being carried out, or were when their process died."""
     query = select(RunRow).where(RunRow.state == "running", RunRow.kind == "playbook").order_by(RunRow.id)
     return [
-        Heart(row.id, row.attempts, row.seen_at or row.created_at, row.cancelled_at is not None)
+        Heart(
+            row.id,
+            row.attempts,
+            row.seen_at or row.created_at,
+            row.cancelled_at is not None,
+            row.started_at and row.started_at + timedelta(seconds=row.timeout_s),
+        )
         for row in db.scalars(query)
     ]
 
@@ -80,6 +87,14 @@ def beat(db: Session, run_id: int, attempt: int, *, now: datetime) -> bool | Non
     return db.scalar(select(RunRow.cancelled_at).where(RunRow.id == run_id)) is not None
 
 
+def asked(db: Session, run_id: int, attempt: int) -> bool | None:
+    """As `beat` answers; costs no write."""
+    row = db.execute(
+        select(RunRow.cancelled_at).where(RunRow.id == run_id, RunRow.state == "running", RunRow.attempts == attempt)
+    ).one_or_none()
+    return None if row is None else row[0] is not None
+
+
 def is_ours(db: Session, run_id: int, attempt: int) -> bool:
     """Whether this attempt may still write; on PostgreSQL it stays so until the transaction ends."""
     ours = select(RunRow.id).where(RunRow.id == run_id, RunRow.state == "running", RunRow.attempts == attempt)
@@ -87,13 +102,17 @@ def is_ours(db: Session, run_id: int, attempt: int) -> bool:
 
 
 def finish(
-    db: Session, run_id: int, attempt: int, *, outcome: str, problem: str = "", rest: str = "unknown", now: datetime
+    db: Session, run_id: int, attempt: int, *, outcome: str, problem: str = "", rest: str = "unknown",
+    message: str = "", now: datetime,
 ) -> bool:  # fmt: skip
-    """End a run; its devices that have no outcome get `rest`.  False if it is not this attempt's any more."""
+    """End a run; its devices that have no outcome get `rest`, and the message.
+
+    False if it is not this attempt's any more.
+    """
     values = {"state": "ended", "outcome": outcome, "problem": problem[:64], "ended_at": now, "seen_at": now}
     if not _set(db, run_id, attempt, values):
         return False
-    runs.close_hosts(db, run_id, rest, now=now)
+    runs.close_hosts(db, run_id, rest, now=now, message=message)
     runs.release(db, run_id)
     runs.tell(db, run_id, now=now)
     return True

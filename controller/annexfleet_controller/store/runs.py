@@ -249,6 +249,16 @@ def owner_of(db: Session, device_number: int) -> int | None:
     return db.scalar(select(RunClaimRow.run_id).where(RunClaimRow.device_number == device_number))
 
 
+def state_of(db: Session, run_id: int) -> str | None:
+    """None where there is no such run."""
+    return db.scalar(select(RunRow.state).where(RunRow.id == run_id))
+
+
+def annexes_of(db: Session, run_id: int) -> list[str]:
+    """The annexes in which devices of a run stand."""
+    return sorted(db.scalars(select(RunHostRow.annex_id).where(RunHostRow.run_id == run_id).distinct()))
+
+
 def may_stop(db: Session, scope: Scope, run_id: int) -> bool:
     """Whether somebody sees every device of a run."""
     beyond = select(RunHostRow.run_id).where(RunHostRow.run_id == run_id, ~scope.limit(RunHostRow.annex_id)).limit(1)
@@ -290,12 +300,13 @@ def cancel(db: Session, scope: Scope, run_id: int, *, by: str, now: datetime) ->
     return find(db, scope, run_id)
 
 
-def close_hosts(db: Session, run_id: int, outcome: str, *, now: datetime) -> None:
-    """Every device of a run that has no outcome yet gets this one."""
+def close_hosts(db: Session, run_id: int, outcome: str, *, now: datetime, message: str = "") -> None:
+    """Every device of a run that has no outcome yet gets this one, and the message if there is one."""
+    said = {"message": message} if message else {}
     db.execute(
         update(RunHostRow)
         .where(RunHostRow.run_id == run_id, RunHostRow.state != "ended")
-        .values(state="ended", outcome=outcome, ended_at=now)
+        .values(state="ended", outcome=outcome, ended_at=now, **said)
         .execution_options(synchronize_session=False)
     )
 
@@ -307,8 +318,7 @@ def release(db: Session, run_id: int) -> None:
 
 def tell(db: Session, run_id: int, *, now: datetime) -> None:
     """Let open pages know that something of this run has changed."""
-    annexes = db.scalars(select(RunHostRow.annex_id).where(RunHostRow.run_id == run_id).distinct())
-    pulses.add(db, {}, now=now, origin="runs", annexes=dict.fromkeys(annexes, "u"))
+    pulses.add(db, {}, now=now, origin="runs", annexes=dict.fromkeys(annexes_of(db, run_id), "u"))
 
 
 def prune(db: Session, *, before: datetime, at_most: int) -> list[int]:

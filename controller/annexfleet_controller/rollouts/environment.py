@@ -1,0 +1,96 @@
+"""What Ansible finds around itself in a run: settings that do not depend on who started the controller, nor where.
+
+Nothing of the controller's own environment is passed on but what is named here: a database's password may be in it.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from annexfleet_controller.identity import files
+from annexfleet_controller.rollouts.ground import Ground
+from annexfleet_controller.rollouts.processes import MARK
+
+MOST_FORKS = 50
+_PASSED_ON = frozenset(
+    {"HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "PYTHONPATH", "SHELL", "TZ", "USER", "VIRTUAL_ENV"}
+)
+_LARGEST_RESULT = 600_000
+"""Characters; what is larger is left out of an event."""
+_QUIET = '''\
+"""Says nothing: what devices answer goes out in events, and never raw on the output that is read for events."""
+
+from ansible.plugins.callback import CallbackBase
+
+DOCUMENTATION = """
+name: annexfleet_quiet
+type: stdout
+short_description: says nothing
+description: Says nothing.
+options: {}
+"""
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "annexfleet_quiet"
+'''
+
+
+def write_places(attempt: Path) -> None:
+    """The directories and files that `of_ansible` names, in the directory of an attempt."""
+    for name in ("home", "local", "tmp", "callbacks", "env"):
+        files.private_directory(attempt / name)
+    files.write(attempt / "callbacks" / "annexfleet_quiet.py", _QUIET.encode())
+    # ansible-runner takes these from this file alone.
+    settings = {"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True}
+    files.write(attempt / "env" / "settings", msgspec.json.encode(settings))
+
+
+def of_ansible(
+    proposed: Mapping[str, str], *, ground: Ground, forks: int, hosts: int, nonce: int
+) -> dict[str, str]:  # fmt: skip
+    """The environment of ansible-playbook, from what ansible-runner proposes."""
+    kept = {
+        name: value for name, value in proposed.items() if name in _PASSED_ON or os.environ.get(name) != value
+    }  # fmt: skip
+    attempt, bundle = ground.attempt, ground.bundle
+    configuration = bundle / "ansible.cfg"
+    programs = Path(sys.executable).parent
+    return kept | {
+        # Only events that bear this number are believed; it must be one, for ansible-runner's plugin.
+        "JOB_ID": str(nonce),
+        "MAX_EVENT_RES": str(_LARGEST_RESULT),
+        "PATH": f"{programs}:{os.environ.get('PATH', os.defpath)}",
+        "TMPDIR": str(attempt / "tmp"),
+        MARK: str(ground.directory),
+        "ANNEXFLEET_RELAY": str(ground.relay_socket),
+        "ANSIBLE_CONFIG": str(configuration if configuration.exists() else os.devnull),
+        "ANSIBLE_HOME": str(attempt / "home"),
+        "ANSIBLE_LOCAL_TEMP": str(attempt / "local"),
+        "ANSIBLE_ROLES_PATH": str(bundle / "roles"),
+        "ANSIBLE_COLLECTIONS_PATH": str(bundle / "collections"),
+        "ANSIBLE_CONNECTION_PLUGINS": str(bundle / "plugins" / "connection"),
+        "ANSIBLE_CALLBACK_PLUGINS": f"{proposed.get('ANSIBLE_CALLBACK_PLUGINS', '')}:{attempt / 'callbacks'}",
+        "ORIGINAL_STDOUT_CALLBACK": "annexfleet_quiet",
+        "ANSIBLE_CALLBACKS_ENABLED": "",
+        "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",
+        "ANSIBLE_FORKS": str(max(1, min(MOST_FORKS, forks, hosts))),
+        "ANSIBLE_GATHERING": "explicit",
+        "ANSIBLE_INJECT_FACT_VARS": "false",
+        "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+        "ANSIBLE_PIPELINING": "true",
+        "ANSIBLE_HOST_KEY_CHECKING": "true",
+        "ANSIBLE_RETRY_FILES_ENABLED": "false",
+        "ANSIBLE_NO_TARGET_SYSLOG": "true",
+        "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "false",
+        "ANSIBLE_DEPRECATION_WARNINGS": "false",
+        "ANSIBLE_NOCOLOR": "true",
+        "ANSIBLE_CACHE_PLUGIN": "memory",
+        "ANSIBLE_LOG_PATH": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
