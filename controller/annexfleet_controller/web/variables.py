@@ -22,7 +22,10 @@ ROWS_AT_MOST = 100
 _MARKUP = re.compile(r"\b[A-Z]\(([^)]*)\)")
 _FLAT = frozenset({"str", "int", "float", "path", "bytes", "bits"})
 
-Kind = Literal["text", "number", "truth", "choice", "lines", "rows", "json"]
+_LONG = frozenset({"pem", "content", "text"})
+"""What a variable is called by whose value has several lines."""
+
+Kind = Literal["text", "long", "number", "truth", "choice", "lines", "rows", "json"]
 Typed = Mapping[str, str]
 """Texts by the name of their field."""
 
@@ -124,9 +127,15 @@ def _kind(variable: Variable, *, deep: bool = False) -> Kind:
         return "lines"
     if variable.options and not deep and variable.type in {"list", "dict"}:
         return "rows"
+    return _plain_kind(variable)
+
+
+def _plain_kind(variable: Variable) -> Kind:
     if variable.type in {"int", "float"}:
         return "number"
-    return "text" if variable.type in _FLAT else "json"
+    if variable.type not in _FLAT:
+        return "json"
+    return "long" if variable.name.rpartition("_")[2] in _LONG else "text"
 
 
 def _field(
@@ -167,10 +176,7 @@ def _is_about(place: str, name: str) -> bool:
 def _rows(
     variable: Variable, name: str, typed: Typed, language: Language, wrong: VariableWrong | None
 ) -> list[list[Field]]:
-    if variable.type == "dict":
-        count = 1
-    else:
-        count = min(ROWS_AT_MOST, len(_numbers(name, typed)) + MORE_ROWS)
+    count = 1 if variable.type == "dict" else min(ROWS_AT_MOST, len(_numbers(name, typed)) + MORE_ROWS)
     return [
         [
             _field(option, f"{name}.{number}.{option.name}", typed, language, wrong, of=variable.name)
@@ -218,7 +224,7 @@ def _typed(variable: Variable, kind: Kind, name: str, typed: Typed) -> Any:
         return [line.strip() for line in text.split("\n") if line.strip()]
     if kind == "json":
         return _json(variable, text, name)
-    if kind == "text" and "\n" in text:
+    if kind == "long":
         return text
     return text.strip() if kind == "text" else text.strip() or None
 

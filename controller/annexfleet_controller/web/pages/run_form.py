@@ -1,5 +1,6 @@
 """/runs/new: choose a playbook, its variables and the devices; see it all once more; then try it, or apply it."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
@@ -11,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.access.asked import Db, HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import AnnexfleetError, DeviceUnknown, RunBusy, RunOver, VariableWrong
+from annexfleet_controller.errors import AnnexfleetError, Invalid, NotFound, RunBusy, RunOver, VariableWrong
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.rollouts import asking, bundle
-from annexfleet_controller.rollouts.bundle import Playbook
+from annexfleet_controller.rollouts import bundle, ordering
+from annexfleet_controller.rollouts.bundle import LibraryWrong, Playbook
+from annexfleet_controller.rollouts.ordering import Asker, Order
 from annexfleet_controller.rollouts.variables import Variable, checked
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import annexes, fleet, run_hosts, runs
@@ -22,6 +24,8 @@ from annexfleet_controller.web import variables
 from annexfleet_controller.web.pages.board import name_of
 from annexfleet_controller.web.pages.runs import Id, Running, shown, whole
 from annexfleet_controller.web.render import Page
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/runs", include_in_schema=False)
 
@@ -100,11 +104,11 @@ def ask(
         run = runs.find(db, person.scope, like)
         chosen = bundle.playbook(home, run.playbook)
         typed = variables.typed_of(_open(chosen), run.variables)
-        asked = Asked(playbook=chosen.name, devices=run_hosts.target_ids(db, like), reason=run.reason, typed=typed)
+        asked = Asked(playbook=chosen.name, devices=_devices(db, person, like), reason=run.reason, typed=typed)
         return _form(db, person, chosen, asked, page, now=now, language=language)
     asked = Asked(playbook=playbook, annexes=annex, devices=device)
     if not playbook:
-        return page("run_choose.html", playbooks=bundle.playbooks(home), asked=asked)
+        return page("run_choose.html", playbooks=_playbooks(home), asked=asked)
     chosen = bundle.playbook(home, playbook)
     typed = variables.typed_of(_open(chosen), {})
     asked = Asked(playbook=playbook, annexes=annex, devices=device, typed=typed)
@@ -138,71 +142,78 @@ def begin(
     if runs.targets_digest(target.id for target in targets) != asked.digest or asked.do not in {"check", "apply"}:
         return _review(db, person, chosen, asked, page, now=now, language=language, problem="targets_changed")
     try:
-        run_id = asking.ask(
-            db, home, person.scope, playbook=asked.playbook, variables=variables.given(_open(chosen), asked.typed),
-            secrets=variables.given(_secret(chosen), asked.typed), targets=targets, check=asked.do == "check",
-            reason=asked.reason, author=person.name, via=person.via, now=now,
+        wish = Order(
+            playbook=chosen.name, variables=variables.given(_open(chosen), asked.typed),
+            secrets=variables.given(_secret(chosen), asked.typed), devices=[target.id for target in targets],
+            check=asked.do == "check", reason=asked.reason,
         )  # fmt: skip
-    except (VariableWrong, RunBusy) as refused:
+        run_id = ordering.order(db, home, wish, _asker(person), now=now)
+    except (Invalid, RunBusy) as refused:
         return _review(db, person, chosen, asked, page, now=now, language=language, refused=refused)
     return RedirectResponse(f"/runs/{run_id}", 303)
 
 
 @router.post("/{run_id}/apply")
 def apply(
-    run_id: Id, person: Running, db: WritingDb, home: HomeOf, now: Now, language: LanguageOf, page: Page
+    *, run_id: Id, person: Running, db: WritingDb, home: HomeOf, now: Now, language: LanguageOf, page: Page
 ) -> Response:
     """What a dry run showed, for real: the same playbook, variables and devices."""
     run = runs.find(db, person.scope, run_id)
-    if not run.check or run.state != "ended":
+    if not run.check or run.state != "ended" or run.kind != "playbook":
         raise RunOver(f"run {run_id} is no dry run that has ended")
-    return _again(db, person, home, run, (), now=now, language=language, page=page, check=False)
+    if run.secret_names:  # nobody kept them
+        return RedirectResponse(f"/runs/new?like={run_id}", 303)
+    wish = Order(
+        playbook=run.playbook, variables=run.variables, devices=_devices(db, person, run_id), timeout_s=run.timeout_s,
+        reason=run.reason,
+    )  # fmt: skip
+    try:
+        made = ordering.order(db, home, wish, _asker(person), now=now)
+    except (Invalid, RunBusy, NotFound) as refused:
+        return _refused(db, person, run_id, refused, language=language, page=page)
+    return RedirectResponse(f"/runs/{made}", 303)
 
 
 @router.post("/{run_id}/retry")
 def retry(
-    run_id: Id, person: Running, db: WritingDb, home: HomeOf, now: Now, language: LanguageOf, page: Page
+    *, run_id: Id, person: Running, db: WritingDb, home: HomeOf, now: Now, language: LanguageOf, page: Page
 ) -> Response:
     """Once more on the devices where it did not succeed."""
     run = runs.find(db, person.scope, run_id)
-    if run.state != "ended":
-        raise RunOver(f"run {run_id} has not ended")
-    return _again(
-        db, person, home, run, ("failed", "unreachable", "unknown", "cancelled"), now=now, language=language,
-        page=page, check=run.check,
-    )  # fmt: skip
-
-
-def _again(
-    db: Session,
-    person: Person,
-    home: Home,
-    run: runs.Run,
-    standings: Sequence[str],
-    *,
-    now: datetime,
-    language: Language,
-    page: Page,
-    check: bool,
-) -> Response:
-    """A new run like one before, on all its devices or those that stand so.
-
-    Where it had secrets they have to be typed again, for nobody kept them.
-    """
     if run.secret_names:
-        return RedirectResponse(f"/runs/new?like={run.id}", 303)
-    hosts = run_hosts.hosts(db, person.scope, run.id)
-    ids = [host.device_id for host in hosts if not standings or host.outcome in standings]
+        return RedirectResponse(f"/runs/new?like={run_id}", 303)
     try:
-        made = asking.ask(
-            db, home, person.scope, playbook=run.playbook, variables=run.variables, secrets={},
-            targets=runs.targets(db, person.scope, devices=ids), check=check, reason=run.reason, author=person.name,
-            via=person.via, now=now,
-        )  # fmt: skip
-    except (VariableWrong, RunBusy, DeviceUnknown) as refused:
-        why = (refused.code, refused.facts)
-        return whole(db, person, run.id, language, page, status=409, problem=why)
+        made = ordering.again(db, home, run_id, _asker(person), now=now)
+    except (Invalid, RunBusy, NotFound) as refused:
+        return _refused(db, person, run_id, refused, language=language, page=page)
     return RedirectResponse(f"/runs/{made}", 303)
+
+
+def _asker(person: Person) -> Asker:
+    return Asker(name=person.name, via=person.via, scope=person.scope)
+
+
+def _devices(db: Session, person: Person, run_id: int) -> list[str]:
+    """The ids of a run's devices, of those in sight and in service."""
+    ids = [host.device_id for host in run_hosts.hosts(db, person.scope, run_id)]
+    there = fleet.numbers(db, person.scope, ids)
+    return [row.id for row in fleet.by_number(db, person.scope, there)]
+
+
+def _refused(
+    db: Session, person: Person, run_id: int, refused: AnnexfleetError, *, language: Language, page: Page
+) -> HTMLResponse:
+    """The page of a run that cannot be done again, with the reason."""
+    return whole(db, person, run_id, language, page, status=409, problem=(refused.code, refused.facts))
+
+
+def _playbooks(home: Home) -> list[Playbook]:
+    """None where there is no library: the page then says so."""
+    try:
+        return bundle.playbooks(home)
+    except LibraryWrong as error:
+        log.warning("library of playbooks cannot be used reason=%s", error)
+        return []
 
 
 def _open(playbook: Playbook) -> list[Variable]:

@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.store import annexes, audit, fleet, run_hosts, run_results, runs
+from annexfleet_controller.rollouts import ordering
+from annexfleet_controller.rollouts.ordering import Asker
+from annexfleet_controller.store import annexes, fleet, run_hosts, run_results, runs
 from annexfleet_controller.web import diffs
 from annexfleet_controller.web.pages.board import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
@@ -187,11 +189,7 @@ def show_device(
 @router.post("/{run_id}/cancel")
 def cancel(run_id: Id, person: Running, db: WritingDb, now: Now) -> Response:
     """Ask for its end; the devices stop at once."""
-    run = runs.cancel(db, person.scope, run_id, by=person.name, now=now)
-    audit.add(
-        db, now=now, actor=person.name, via=person.via, act="run.cancel", subject=f"run:{run_id}",
-        facts={"playbook": run.playbook},
-    )  # fmt: skip
+    ordering.cancel(db, run_id, Asker(name=person.name, via=person.via, scope=person.scope), now=now)
     return RedirectResponse(f"/runs/{run_id}", 303)
 
 
