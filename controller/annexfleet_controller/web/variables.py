@@ -40,6 +40,8 @@ class Field(Struct, frozen=True, kw_only=True):
     help: str
     """English, of a playbook that this installation has added; empty where there are words in the reader's language."""
     value: str = ""
+    hint: str = ""
+    """What counts where nothing is typed."""
     choices: Sequence[str] = ()
     required: bool = False
     secret: bool = False
@@ -158,6 +160,7 @@ def _field(
         label=language.name("variable", word) if has_words else variable.name,
         help="" if has_words else _MARKUP.sub(r"\1", variable.description),
         value=typed.get(name, ""),
+        hint="" if variable.default is None or kind not in {"text", "number"} else str(variable.default),
         choices=[str(choice) for choice in variable.choices],
         required=variable.required,
         secret=variable.secret,

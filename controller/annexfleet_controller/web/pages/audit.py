@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access.asked import Db, LanguageOf
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.store import annexes, audit, fleet
 from annexfleet_controller.web.pages.board import name_of
 from annexfleet_controller.web.render import Page
@@ -20,6 +21,10 @@ from annexfleet_controller.web.render import Page
 router = APIRouter(prefix="/admin/audit", include_in_schema=False)
 
 _SHOWN = 100
+_KINDS = {"playbook": ("playbook",), "command": ("command",), "role": ("role", "device_role")}
+"""Of which kind of words a fact's value is."""
+_DIGESTS = frozenset({"bundle", "targets"})
+"""SHA-256, of which the beginning is shown; the API has all of it."""
 Text = Annotated[str, Query(max_length=120)]
 
 
@@ -63,7 +68,7 @@ def show(
     places = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
     return page(
         "audit.html",
-        lines=_lines(db, person, shown, places),
+        lines=_lines(db, person, shown, places, language),
         acts=sorted(audit.acts(db, person.scope), key=lambda one: language.name("act", one)),
         asked=asked,
         is_narrowed=bool(narrowed) or before is not None,
@@ -71,13 +76,15 @@ def show(
     )
 
 
-def _lines(db: Session, person: Person, shown: Sequence[audit.Entry], places: dict[str, str]) -> list[Line]:
+def _lines(
+    db: Session, person: Person, shown: Sequence[audit.Entry], places: dict[str, str], language: Language
+) -> list[Line]:
     ids = {entry.subject.partition(":")[2] for entry in shown if entry.subject.startswith("device:")}
     devices = fleet.device_names(db, person.scope, ids)
-    return [_line(entry, devices, places) for entry in shown]
+    return [_line(entry, devices, places, language) for entry in shown]
 
 
-def _line(entry: audit.Entry, devices: dict[str, str], places: dict[str, str]) -> Line:
+def _line(entry: audit.Entry, devices: dict[str, str], places: dict[str, str], language: Language) -> Line:
     kind, _, rest = entry.subject.partition(":")
     address = ""
     if kind == "run" and rest.isascii() and rest.isdecimal():
@@ -87,12 +94,22 @@ def _line(entry: audit.Entry, devices: dict[str, str], places: dict[str, str]) -
     return Line(
         id=entry.id, at=entry.at, actor=entry.actor, via=entry.via, act=entry.act, kind=kind,
         subject=devices.get(rest, rest) if kind == "device" else rest, address=address,
-        annex=places.get(entry.annex_id, entry.annex_id), facts=[(k, _text(v)) for k, v in entry.facts.items()],
+        annex=places.get(entry.annex_id, entry.annex_id),
+        facts=[(key, _text(key, value, language)) for key, value in entry.facts.items() if value not in ("", [])],
         digest=entry.digest,
     )  # fmt: skip
 
 
-def _text(fact: audit.Fact) -> str:
+def _text(key: str, fact: audit.Fact, language: Language) -> str:
+    """A fact in its reader's words, where it is a code."""
     if isinstance(fact, list):
         return ", ".join(fact)
-    return "" if fact is None else str(fact).lower() if isinstance(fact, bool) else str(fact)
+    if isinstance(fact, bool):
+        return language.name("variable_choice", str(fact).lower())
+    text = "" if fact is None else str(fact)
+    if key in _DIGESTS:
+        return text[:12]
+    for kind in _KINDS.get(key, ()):
+        if language.knows(kind, text):
+            return language.name(kind, text)
+    return text
