@@ -82,6 +82,12 @@ def given(variables: Sequence[Variable], typed: Typed) -> dict[str, Any]:
     return found
 
 
+def without(typed: Typed, variables: Sequence[Variable]) -> dict[str, str]:
+    """What was typed, but for these variables: a secret is never shown again."""
+    names = {PREFIX + variable.name for variable in variables}
+    return {name: text for name, text in typed.items() if ".".join(name.split(".")[:2]) not in names}
+
+
 # -- values into texts -----------------------------------------------------------------------------------------------
 
 

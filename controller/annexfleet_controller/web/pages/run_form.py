@@ -292,6 +292,7 @@ def _review(
         playbook=playbook,
         asked=asked,
         values=[(name, shown(value)) for name, value in values.items()],
+        typed=variables.without(asked.typed, _secret(playbook)),
         secrets=variables.fields(_secret(playbook), {}, language, wrong=wrong),
         count=len(targets),
         away=sum(row.presence(now) != "online" for row in rows),
