@@ -18,6 +18,7 @@ from annexfleet_controller.cli import (
     people,
     places,
     rules,
+    runs,
     serve,
     simulate,
     ssh,
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, auditing, ssh, data, doctor, simulate):
+    for room in (serve, people, places, devices, troubles, rules, runs, auditing, ssh, data, doctor, simulate):
         room.add(commands)
     return parser
 

@@ -119,6 +119,12 @@ def _content_digest(file: Path) -> str:
     status = file.stat()
     if status.st_size > _MAX_FILE_BYTES:
         raise LibraryWrong(f"{file} is larger than {_MAX_FILE_BYTES} bytes")
+    return _digest_once(file, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+
+
+@lru_cache(maxsize=_MAX_FILES)
+def _digest_once(file: Path, _as_it_is: tuple[int, ...]) -> str:
+    """A run is asked for within a transaction: what did not change is not read again."""
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 

@@ -163,6 +163,15 @@ LOWEST = {
     ("POST", "/runs/{run_id}/cancel"): "technician",
     ("POST", "/runs/{run_id}/apply"): "technician",
     ("POST", "/runs/{run_id}/retry"): "technician",
+    ("GET", "/api/v1/playbooks"): "technician",
+    ("GET", "/api/v1/runs"): "technician",
+    ("POST", "/api/v1/runs"): "technician",
+    ("GET", "/api/v1/runs/{run_id}"): "technician",
+    ("GET", "/api/v1/runs/{run_id}/hosts"): "technician",
+    ("GET", "/api/v1/runs/{run_id}/hosts/{device_id}"): "technician",
+    ("GET", "/api/v1/runs/{run_id}/diffs"): "technician",
+    ("POST", "/api/v1/runs/{run_id}/cancel"): "technician",
+    ("POST", "/api/v1/runs/{run_id}/retry"): "technician",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -243,6 +252,7 @@ BODIES = {
     ("POST", "/runs"): {
         "data": {"playbook": "files", "annex": "berkane-1", "do": "check", "digest": targets_digest([device_id(1)])}
     },
+    ("POST", "/api/v1/runs"): {"json": {"playbook": "nothing", "devices": [device_id(1)]}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 QUERIES = {
@@ -271,6 +281,7 @@ NOTHING_THERE = {
     ("POST", "/alerts/acknowledge"),
     ("POST", "/api/v1/alerts/acknowledge"),
     ("POST", "/api/v1/alerts/withdraw"),
+    ("POST", "/api/v1/runs"),
 }
 """Those that are asked about something that is not there, with a right that would show it."""
 
