@@ -1,4 +1,4 @@
-"""Fixtures for every area: databases; and how hypothesis behaves."""
+"""Fixtures for every area: databases, what Ansible wants executed; and how hypothesis behaves."""
 
 from hypothesis import HealthCheck, settings
 
@@ -12,6 +12,7 @@ from tests.databases import (
     sqlite_engine,
     sqlite_template,
 )
+from tests.recorded import recorded
 
 __all__ = [
     "database_url",
@@ -20,6 +21,7 @@ __all__ = [
     "engine",
     "postgres_server",
     "postgres_template",
+    "recorded",
     "sqlite_engine",
     "sqlite_template",
 ]

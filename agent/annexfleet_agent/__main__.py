@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from annexfleet_agent.collectors.report import Collector, Report
+    from annexfleet_agent.enrolment import RunnerPlace
     from annexfleet_agent.settings import Settings
 
 EXIT_OK = 0
@@ -65,7 +66,16 @@ def _enrol(settings: "Settings", arguments: "argparse.Namespace") -> int:
         name=arguments.name,
         role=arguments.role,
         again=arguments.again,
+        runner=_runner_place(settings),
     )
+
+
+def _runner_place(settings: "Settings") -> "RunnerPlace | None":
+    from annexfleet_agent import enrolment  # noqa: PLC0415
+
+    if not settings.runner_is_possible:
+        return None
+    return enrolment.RunnerPlace(settings.runner_dir, settings.runner_is_own)
 
 
 def _token() -> str:
@@ -79,7 +89,13 @@ def _token() -> str:
 def _renew(settings: "Settings", _arguments: "argparse.Namespace") -> int:
     from annexfleet_agent import enrolment  # noqa: PLC0415
 
-    return enrolment.main_renew(state_dir=settings.state_dir)
+    return enrolment.main_renew(state_dir=settings.state_dir, runner=_runner_place(settings))
+
+
+def _runner_trust(settings: "Settings", _arguments: "argparse.Namespace") -> int:
+    from annexfleet_agent.runner import trusting  # noqa: PLC0415
+
+    return trusting.main(settings)
 
 
 def _check(settings: "Settings", arguments: "argparse.Namespace") -> int:
@@ -199,6 +215,14 @@ def _parser() -> "argparse.ArgumentParser":
     enrol.set_defaults(act=_enrol)
 
     commands.add_parser("renew", help="get the next certificate with the present one").set_defaults(act=_renew)
+
+    runner = commands.add_parser("runner", help="what the controller may have done here")
+    acts = runner.add_subparsers(dest="action", required=True, metavar="ACTION")
+    trust = acts.add_parser(
+        "trust",
+        help="once, as root: let a runner of root's obey the controller that this device is enrolled with",
+    )
+    trust.set_defaults(act=_runner_trust)
 
     check = commands.add_parser("check", help="ask every collector now and print what it says")
     check.add_argument("--json", action="store_true", help="for programs")

@@ -15,11 +15,13 @@ from annexfleet_agent import __version__, desired, status
 from annexfleet_agent.chance import Chance, SystemChance
 from annexfleet_agent.collectors.report import Collector, Report
 from annexfleet_agent.digest import Digest
+from annexfleet_agent.forwarding import Forwarding
 from annexfleet_agent.identity import Identity
 from annexfleet_agent.loop import Loop, Outcome, Timer
 from annexfleet_agent.outbox import Outbox
 from annexfleet_agent.pending import UNNUMBERED
 from annexfleet_agent.protocol import messages
+from annexfleet_agent.runner import framing
 from annexfleet_agent.sampler import Sampler
 from annexfleet_agent.settings import Settings
 from annexfleet_agent.uplink import RETRY_WINDOWS_S, Uplink
@@ -38,7 +40,7 @@ _INVENTORY_PERIOD_S = 86_400.0
 _INVENTORY_DEADLINE_S = 120.0
 _RENEWAL_PERIOD_S = 3600.0
 _RENEWAL_DEADLINE_S = 300.0
-_LONGEST_WATCH_S = 900.0
+LONGEST_WATCH_S = 900.0
 _REFUSALS_PER_MINUTE = 10
 _OF_A_PRINTER = ("printer_model", "printer_uuid", "printer_address")
 
@@ -59,6 +61,7 @@ class AgentCore:
         boot_id: str,
         inventory: Callable[[Sequence[dict[str, messages.Value]]], "Taken"] | None = None,
         renew: Callable[[], object] | None = None,
+        forwarding: Callable[["AgentCore"], Forwarding] | None = None,
         retry_windows_s: Sequence[float] = RETRY_WINDOWS_S,
         rng: Chance | None = None,
     ) -> None:
@@ -66,8 +69,8 @@ class AgentCore:
 
         `identity` says where to connect and with what; it is asked in the worker at each attempt.  `collectors` gets
         this object, whose figures and wishes some of them need.  `inventory` is given the printers and blocks, as does
-        `renew`: they run in the worker.  `renew` is called when `identity().renew_at` has come.  `retry_windows_s`: see
-        uplink.
+        `renew`: they run in the worker.  `renew` is called when `identity().renew_at` has come.  `forwarding` leads
+        to the runner; without it there is none.  `retry_windows_s`: see uplink.
         """
         self._loop = loop
         self._clock = loop.clock
@@ -88,6 +91,7 @@ class AgentCore:
         self._refused: list[float] = []
         self._timers: dict[str, Timer] = {}
         self.digest = Digest()
+        self.forwarding = forwarding(self) if forwarding is not None else None
         self.uplink = Uplink(
             loop,
             outbox,
@@ -102,6 +106,10 @@ class AgentCore:
             retry_windows_s=retry_windows_s,
             rng=self._rng,
         )
+        if self.forwarding is not None:
+            self.uplink.on_run = self.forwarding.packet
+            self.uplink.on_line = self.forwarding.line
+            self.uplink.on_room = self.forwarding.room
         self._make_collectors = collectors
         self._sampler: Sampler | None = None
 
@@ -122,6 +130,8 @@ class AgentCore:
             self._after("inventory", _INVENTORY_AFTER_S * self._rng.uniform(0.5, 1.5), self._take_inventory)
         if self._renew is not None:
             self._after("renewal", 60 * self._rng.uniform(0.5, 1.5), self._look_at_certificate)
+        if self.forwarding is not None:
+            self.forwarding.start()
         self.uplink.start()
         self._write_status()
 
@@ -133,6 +143,8 @@ class AgentCore:
             self._sampler.stop()
         self._put_beat()
         self.uplink.stop()
+        if self.forwarding is not None:
+            self.forwarding.stop()
         self._write_status()
         self._outbox.close()
 
@@ -226,6 +238,7 @@ class AgentCore:
             oldest_seq=self._outbox.oldest_seq(),
             agent_version=__version__,
             config_version=self.config_version(),
+            features=["runner"] if self.forwarding is not None else [],
         )
 
     def _tell_everything(self) -> None:
@@ -284,7 +297,7 @@ class AgentCore:
     def obey(self, command: messages.Command) -> None:
         """Watch, or refuse."""
         if command.action == "watch":
-            self.watch(min(command.seconds, _LONGEST_WATCH_S))
+            self.watch(min(command.seconds, LONGEST_WATCH_S))
             return
         mono = self._clock.mono()
         self._refused = [at for at in self._refused if mono - at < 60]
@@ -296,6 +309,14 @@ class AgentCore:
                     seq=UNNUMBERED, at=self._clock.now(), command_id=command.id, outcome="refused", detail="unsigned"
                 )
             )
+
+    def keep_receipt(self, told: framing.Told) -> None:
+        """What the runner says became of a command."""
+        self._put(
+            messages.Receipt(
+                seq=UNNUMBERED, at=told.at, command_id=told.command_id, outcome=told.outcome, detail=told.detail
+            )
+        )
 
     def watch(self, seconds: float) -> None:
         """Report every 2 s for so long, or until `watch(0)`."""

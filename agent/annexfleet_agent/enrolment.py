@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from msgspec import Struct
 
 from annexfleet_agent import __version__, identity
 from annexfleet_agent.pinned_https import (
@@ -41,23 +42,41 @@ from annexfleet_agent.pinned_https import (
     day,
 )
 from annexfleet_agent.protocol import enrolment as wire
+from annexfleet_agent.runner import keys
 
 
-def main_enrol(token: str, *, state_dir: Path, name: str = "", role: str = "", again: bool = False) -> int:
+class RunnerPlace(Struct, frozen=True):
+    """Where the runner keeps what it trusts."""
+
+    directory: Path
+    is_own: bool
+    """Whether it acts as this very user: then enrolment writes there.  A runner of root's is asked for its public key
+    only, and `annexfleet-agent runner trust` does the rest."""
+
+
+def main_enrol(
+    token: str,
+    *,
+    state_dir: Path,
+    name: str = "",
+    role: str = "",
+    again: bool = False,
+    runner: RunnerPlace | None = None,
+) -> int:
     """`annexfleet-agent enrol`: prints what became of it and returns the exit code."""
 
     def work() -> str:
-        enrolled = enrol(token, state_dir / "identity", name=name, role=role, again=again)
+        enrolled = enrol(token, state_dir / "identity", name=name, role=role, again=again, runner=runner)
         return f"Enrolled as {enrolled.device_id} in annex {enrolled.annex_id} (role: {enrolled.role})."
 
     return _told(work)
 
 
-def main_renew(*, state_dir: Path) -> int:
+def main_renew(*, state_dir: Path, runner: RunnerPlace | None = None) -> int:
     """`annexfleet-agent renew`: prints what became of it and returns the exit code."""
 
     def work() -> str:
-        enrolled = renew(state_dir / "identity")
+        enrolled = renew(state_dir / "identity", runner=runner)
         return f"Renewed until {day(enrolled.expires_at)}."
 
     return _told(work)
@@ -71,11 +90,12 @@ def enrol(
     role: str = "",
     again: bool = False,
     hardware: tuple[str, str] | None = None,
+    runner: RunnerPlace | None = None,
 ) -> wire.Enrolled:
     """Make a key, have it certified, and write the identity into this directory.
 
     `name` is what people will see, by default the machine's; `hardware` its serial number and model, by default what
-    the machine says.  Raises EnrolmentFailed.
+    the machine says.  `runner`: None if this device takes no commands.  Raises EnrolmentFailed.
     """
     try:
         token = wire.decode_token(text)
@@ -100,16 +120,24 @@ def enrol(
         hardware_serial=serial,
         model=model,
         agent_version=__version__,
+        exchange_key=_exchange_key(runner),
     )
     body = msgspec.json.encode(request)
     proof = Ed25519PrivateKey.from_private_bytes(token.seed).sign(wire.ENROL_PURPOSE + body)
     enrolled = controller.ask(wire.ENROL_PATH, wire.Signed(body=body, proof=proof), wire.Enrolled)
-    _put_in_force(directory, slot, key, enrolled, token.enrol_url, authority=controller.authority, previous="")
+    _put_in_force(
+        directory, slot, key, enrolled, token.enrol_url,
+        authority=controller.authority, previous="", exchange_key=request.exchange_key,
+    )  # fmt: skip
+    _remember(runner, enrolled, controller.authority)
     return enrolled
 
 
-def renew(directory: Path) -> wire.Enrolled:
-    """Have a new key certified under the same name, by proof of the old one.  Raises EnrolmentFailed."""
+def renew(directory: Path, *, runner: RunnerPlace | None = None) -> wire.Enrolled:
+    """Have a new key certified under the same name, by proof of the old one.
+
+    `runner`: as for `enrol`.  Raises EnrolmentFailed.
+    """
     current = _current(directory)
     if current is None:
         raise EnrolmentFailed(
@@ -127,15 +155,49 @@ def renew(directory: Path) -> wire.Enrolled:
     controller = PinnedController(current.enrol_url, authority)
     slot, key = _pending_key(directory, current, current.device_id)
     request = wire.RenewRequest(
-        nonce=controller.nonce(), csr=_csr(key), certificate=certificate.public_bytes(Encoding.PEM).decode()
+        nonce=controller.nonce(),
+        csr=_csr(key),
+        certificate=certificate.public_bytes(Encoding.PEM).decode(),
+        exchange_key=_exchange_key(runner),
     )
     body = msgspec.json.encode(request)
     proof = old_key.sign(wire.RENEW_PURPOSE + body, ec.ECDSA(hashes.SHA256()))
     enrolled = controller.ask(wire.RENEW_PATH, wire.Signed(body=body, proof=proof), wire.Enrolled)
     _put_in_force(
-        directory, slot, key, enrolled, current.enrol_url, authority=controller.authority, previous=current.slot
-    )
+        directory, slot, key, enrolled, current.enrol_url,
+        authority=controller.authority, previous=current.slot, exchange_key=request.exchange_key,
+    )  # fmt: skip
+    _remember(runner, enrolled, controller.authority)
     return enrolled
+
+
+# -- the runner's part ------------------------------------------------------------------------------------------------
+
+
+def _exchange_key(runner: RunnerPlace | None) -> bytes:
+    """Its public half, 32 bytes, made when missing; empty if there is no runner, or root has made none yet."""
+    if runner is None:
+        return b""
+    if not runner.is_own:
+        return keys.told(runner.directory)
+    try:
+        return keys.ensure(runner.directory)
+    except OSError as error:
+        raise _not_writable(error) from error
+
+
+def _remember(runner: RunnerPlace | None, enrolled: wire.Enrolled, authority: str) -> None:
+    """Write whom the runner obeys.  A bad key set spoils nothing: an envelope brings the next."""
+    if runner is None or not runner.is_own:
+        return
+    try:
+        try:
+            keys.remember(runner.directory, device_id=enrolled.device_id, root=authority, signed=enrolled.command_keys)
+        except keys.KeySetWrong as error:
+            print(f"The controller's command keys are not taken: {error}.", file=sys.stderr)  # noqa: T201
+            keys.remember(runner.directory, device_id=enrolled.device_id, root=authority, signed=None)
+    except OSError as error:
+        raise _not_writable(error) from error
 
 
 # -- keys and files ---------------------------------------------------------------------------------------------------
@@ -182,6 +244,7 @@ def _put_in_force(
     *,
     authority: str,
     previous: str,
+    exchange_key: bytes,
 ) -> None:
     try:
         leaf = x509.load_pem_x509_certificates(enrolled.chain.encode())[0]
@@ -194,6 +257,8 @@ def _put_in_force(
             previous_slot=previous,
             expires_at=enrolled.expires_at,
             renew_at=enrolled.renew_at,
+            # Without command keys the controller has not taken it: an older one, or it has none yet.
+            exchange_key="" if enrolled.command_keys is None else exchange_key.hex(),
         )
         fits = leaf.public_key() == key.public_key()
     except ValueError as error:

@@ -16,6 +16,8 @@ from msgspec import Meta, Struct
 
 _FILE = "connection.json"
 SLOTS = ("a", "b")
+EXCHANGE_PUBLIC = "exchange.pub"
+"""In the runner's directory: its public key, hexadecimal (`runner.keys`)."""
 
 
 class IdentityBroken(Exception):
@@ -43,6 +45,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     expires_at: float
     renew_at: float
     """Unix time.  From here on `annexfleet-agent renew` is due, which replaces the pair."""
+    exchange_key: str = ""
+    """The runner's public key as the controller knows it, hexadecimal; empty: it knows none."""
 
     @property
     def key(self) -> Path:
@@ -68,6 +72,7 @@ class Record(Struct, frozen=True, kw_only=True):
     previous_slot: str = ""
     expires_at: float
     renew_at: float
+    exchange_key: Annotated[str, Meta(max_length=64)] = ""
 
 
 def path(directory: Path) -> Path:
@@ -92,6 +97,7 @@ def load(directory: Path) -> Identity | None:
         previous=pair(directory, record.previous_slot) if record.previous_slot else None,
         expires_at=record.expires_at,
         renew_at=record.renew_at,
+        exchange_key=record.exchange_key,
     )
     for file in (found.authority, found.key, found.certificate):
         try:
@@ -119,3 +125,15 @@ def read(directory: Path) -> Record | None:
 def pair(directory: Path, slot: str) -> Pair:
     place = directory / slot
     return Pair(place / "device.key", place / "device.pem", place / "authority.pem")
+
+
+def owes_exchange_key(known: Identity, runner_directory: Path, *, is_own: bool) -> bool:
+    """Whether the controller must be told a key of the runner's: it knows none, or another than lies there now.
+
+    `is_own`: a missing one is made by the renewal; for a runner of root's it is root's to make.
+    """
+    try:
+        lies_there = (runner_directory / EXCHANGE_PUBLIC).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return is_own
+    return lies_there != known.exchange_key

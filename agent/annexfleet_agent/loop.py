@@ -120,12 +120,15 @@ class Loop:
 
     def watch(
         self,
-        sock: socket.socket,
+        sock: socket.socket | int,
         *,
         read: Callable[[], object] | None = None,
         write: Callable[[], object] | None = None,
     ) -> None:
-        """Call back whenever the socket can be read or written; replaces what was asked for this socket before."""
+        """Call back whenever the socket can be read or written; replaces what was asked for this socket before.
+
+        Where the system can select them, it may be the descriptor of something else (a pipe, a pidfd).
+        """
         events = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
         if not events:
             self.unwatch(sock)
@@ -135,7 +138,7 @@ class Loop:
         except KeyError:
             self._selector.register(sock, events, (read, write))
 
-    def unwatch(self, sock: socket.socket) -> None:
+    def unwatch(self, sock: socket.socket | int) -> None:
         """Forget a socket; harmless if it is unknown.  To be called before the socket is closed."""
         if self._closed:  # paho closes its sockets again when it is thrown away
             return

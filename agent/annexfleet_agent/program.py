@@ -6,6 +6,7 @@ What is imported here stays in memory for months, so it is little: see tests/age
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +14,12 @@ from pathlib import Path
 import msgspec
 
 from annexfleet_agent import collectors, identity, lean
-from annexfleet_agent.chance import new_id
+from annexfleet_agent.boot import boot_id
 from annexfleet_agent.collectors import agent as agent_collector
 from annexfleet_agent.collectors import inventory
 from annexfleet_agent.collectors.report import Collector
-from annexfleet_agent.device import AgentCore
+from annexfleet_agent.device import LONGEST_WATCH_S, AgentCore
+from annexfleet_agent.forwarding import Forwarding, Ways
 from annexfleet_agent.loop import Loop
 from annexfleet_agent.outbox import Outbox, OutboxBusy
 from annexfleet_agent.protocol.messages import Value
@@ -99,10 +101,15 @@ def _core(
         now = identity.load(settings.identity_dir)
         if now is None or now.device_id != found.device_id:
             raise identity.IdentityBroken("this device was enrolled anew: restart the agent")
+        owes_key = settings.runner_is_possible and identity.owes_exchange_key(
+            now, settings.runner_dir, is_own=settings.runner_is_own
+        )
         return msgspec.structs.replace(
             now,
             broker_host=settings.connection.broker_host or now.broker_host,
             broker_port=settings.connection.broker_port or now.broker_port,
+            # A renewal tells the controller the runner's key: due at once, whatever the certificate's age.
+            renew_at=0.0 if owes_key else now.renew_at,
         )
 
     def all_collectors(core: AgentCore) -> Sequence[Collector]:
@@ -110,6 +117,7 @@ def _core(
             outbox_used_ratio=core.outbox_used_ratio,
             outbox_oldest_age_seconds=core.outbox_oldest_age_seconds,
             config_version=core.config_version,
+            envelopes_refused=core.forwarding.refused_today if core.forwarding is not None else None,
             clock=loop.clock,
         )
         return collectors.all_of(
@@ -136,7 +144,41 @@ def _core(
         boot_id=boot,
         inventory=take,
         renew=lambda: renew_in_child(settings_path),
+        forwarding=(lambda core: _forwarding(loop, settings, settings_path, core)) if _may_run(settings) else None,
     )
+
+
+def _may_run(settings: Settings) -> bool:
+    return settings.runner.enabled and hasattr(socket, "AF_UNIX") and hasattr(os, "posix_spawn")
+
+
+def _forwarding(loop: Loop, settings: Settings, settings_path: Path | None, core: AgentCore) -> Forwarding:
+    return Forwarding(
+        loop,
+        settings.runner_socket,
+        Ways(
+            publish=lambda channel, packet: core.uplink.publish_run(channel, packet),  # noqa: PLW0108  # it comes later
+            has_room=lambda: core.uplink.has_room,
+            keep=core.keep_receipt,
+            watch=lambda seconds: core.watch(min(seconds, LONGEST_WATCH_S)),
+            # A runner of root's is systemd's to start: what this process starts can do no more than it can itself.
+            start=(lambda: start_runner(settings_path)) if settings.runner_is_own else None,
+        ),
+    )
+
+
+def start_runner(settings_path: Path | None) -> int:
+    """Start a runner in a session of its own; its process id.  It says what it has to say into this program's log."""
+    arguments = [sys.executable, "-m", "annexfleet_agent.runner"]
+    if settings_path is not None:
+        arguments += ["--settings", str(settings_path)]
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    try:
+        return os.posix_spawn(
+            sys.executable, arguments, os.environ, setsid=True, file_actions=[(os.POSIX_SPAWN_DUP2, nothing, 0)]
+        )
+    finally:
+        os.close(nothing)
 
 
 def _push_server(loop: Loop, settings: Settings, board: PushBoard | None) -> PushServer | None:
@@ -165,11 +207,3 @@ def renew_in_child(settings_path: Path | None) -> None:
         code = os.spawnv(os.P_WAIT, sys.executable, arguments)  # type: ignore[attr-defined, unused-ignore]  # noqa: S606
     if code != 0:
         raise RenewalFailed(f"annexfleet-agent renew ended with {code}")
-
-
-def boot_id() -> str:
-    """The same until the machine starts again; where the system has none, until the agent does."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip().replace("-", "")[:12]
-    except OSError:
-        return new_id(6)

@@ -54,6 +54,9 @@ class Ears(Protocol):
     def on_delivered(self, mid: int, reason: int) -> None:
         """The broker answered a publication; from 0x80 on it refused, NO_SUBSCRIBER says that nobody listened."""
 
+    def on_room(self) -> None:
+        """All that was to be sent is: `has_room` holds again."""
+
     def on_closed(self, reason: str, *, refused: bool) -> None:
         """The connection is over, also if it was never open.  `refused`: the broker does not want this device."""
 
@@ -149,9 +152,21 @@ class Session:
 
     def publish(self, kind: topics.Up, payload: bytes, *, qos: int) -> int | None:
         """Send; the number that `on_delivered` will tell, or None if it could not even be queued."""
+        return self._publish(topics.up(self._device_id, kind), payload, qos)
+
+    def publish_run(self, channel: str, packet: bytes) -> None:
+        """Send a packet of the runner's to a relay; it may be lost."""
+        self._publish(topics.up_run(self._device_id, channel), packet, 0)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the socket took all that was sent; `on_room` tells when it has."""
+        return not self._client.want_write()
+
+    def _publish(self, topic: str, payload: bytes, qos: int) -> int | None:
         if self._over:
             return None
-        info = self._client.publish(topics.up(self._device_id, kind), payload, qos=qos)
+        info = self._client.publish(topic, payload, qos=qos)
         self._spoke_at = self._loop.clock.mono()
         self._after()
         return info.mid if info.rc in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_AGAIN) else None
@@ -210,6 +225,8 @@ class Session:
 
     def _writable(self) -> None:
         self._client.loop_write()
+        if not self._client.want_write():
+            self._happened.append(self._if_on(self._ears.on_room))
         self._after()
 
     def _look_after(self) -> None:

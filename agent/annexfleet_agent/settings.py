@@ -14,12 +14,14 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from annexfleet_agent.protocol.envelope import ACTION_CLASSES, ActionClass
 from annexfleet_agent.protocol.metrics import COLLECTORS
 
 DEFAULT_PATH = Path("/etc/annexfleet/agent.toml")
 PATH_VARIABLE = "ANNEXFLEET_AGENT_SETTINGS"
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,99}$")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -127,6 +129,37 @@ class Push(_Section, frozen=True, kw_only=True):
     """Holds the bearer token; empty: `push.token` in the state directory, made at the first start."""
 
 
+_HARMLESS_UNITS = (
+    "cups.service", "cups-browsed.service", "ipp-usb.service", "avahi-daemon.service",
+    "systemd-timesyncd.service", "chrony.service",
+)  # fmt: skip
+
+
+class Runner(_Section, frozen=True, kw_only=True):
+    """[runner]: what the controller may have done on this device, by signed envelopes alone, and within what limits."""
+
+    enabled: bool = True
+    """Whether there is a runner at all.  Without one this device is only watched."""
+    directory: str = ""
+    """Where its keys, its memory and its receipts lie.  Empty: `runner` in the state directory, and it acts as the
+    agent's own user.  For a runner of root's a directory that only root may write, and `annexfleet-agent runner trust`
+    once, as root."""
+    socket: str = ""
+    """Where the agent reaches it.  Empty: `runner.sock` in the directory."""
+    allow: list[ActionClass] = msgspec.field(default_factory=lambda: list(ACTION_CLASSES))
+    """The classes of action that are taken: playbooks, and commands of the catalogue."""
+    services: list[Unit] = msgspec.field(default_factory=lambda: list(_HARMLESS_UNITS))
+    """Units that the command `restart_service` may touch.  None of these can cut the device off."""
+    memory_max_bytes: Annotated[int, Meta(ge=32_000_000, le=1_000_000_000_000)] = 768_000_000
+    """Of all that one session starts, together; what wants more is killed."""
+    cpu_max_ratio: Annotated[float, Meta(gt=0, le=256)] = 0.8
+    """Of one processor, for all that a session starts: people at the counter shall not notice."""
+    output_max_bytes: Annotated[int, Meta(ge=65_536, le=10_000_000_000)] = 64_000_000
+    """Of one request; what prints more is killed."""
+    idle_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
+    """The runner ends when nobody spoke with it for so long."""
+
+
 class Settings(_Section, frozen=True, kw_only=True):
     """The whole of agent.toml."""
 
@@ -135,6 +168,7 @@ class Settings(_Section, frozen=True, kw_only=True):
     collectors: Collecting = Collecting()
     printing: Printing = Printing()
     push: Push = Push()
+    runner: Runner = Runner()
     portal: list[PortalCheck] = []
     printer: list[Printer] = []
     queue: list[QueueSource] = []
@@ -146,6 +180,24 @@ class Settings(_Section, frozen=True, kw_only=True):
     @property
     def identity_dir(self) -> Path:
         return self.state_dir / "identity"
+
+    @property
+    def runner_dir(self) -> Path:
+        return Path(self.runner.directory) if self.runner.directory else self.state_dir / "runner"
+
+    @property
+    def runner_socket(self) -> Path:
+        return Path(self.runner.socket) if self.runner.socket else self.runner_dir / "runner.sock"
+
+    @property
+    def runner_is_possible(self) -> bool:
+        """Whether this device takes commands: it is allowed to, and has the sockets and sessions that it needs."""
+        return self.runner.enabled and os.name == "posix"
+
+    @property
+    def runner_is_own(self) -> bool:
+        """Whether the runner's directory lies in the state directory: then it acts as the agent's own user."""
+        return self.runner_dir.absolute().is_relative_to(self.state_dir.absolute())
 
 
 class BadSettings(Exception):
@@ -233,6 +285,10 @@ def _check(settings: Settings) -> None:
             usable = False
         if not usable:
             raise _wrong(f"{portal.url!r} is no http or https address", f"portal[{number}].url")
+    for key in ("directory", "socket"):
+        place = getattr(settings.runner, key)
+        if place and not Path(place).is_absolute():
+            raise _wrong(f"{place!r} is no absolute path", f"runner.{key}")
 
 
 def _must_differ(names: Sequence[str], section: str) -> None:

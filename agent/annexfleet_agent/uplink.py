@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, get_args
 
-from msgspec import Struct
-
 from annexfleet_agent import session, trouble
 from annexfleet_agent.chance import Chance, SystemChance, new_id
 from annexfleet_agent.drain import Drain
 from annexfleet_agent.identity import Identity
+from annexfleet_agent.link_status import Status
 from annexfleet_agent.loop import Loop, Outcome, Timer
 from annexfleet_agent.outbox import Outbox
 from annexfleet_agent.pending import Pending
@@ -45,19 +44,6 @@ _HELLO_AGAIN_S = 60.0
 _NOBODY_WINDOW_S = (10.0, 60.0)
 """No controller is there: the next hello is sent somewhere in this time."""
 _KIND_OF: dict[str, topics.Down] = {kind: kind for kind in get_args(topics.Down)}
-
-
-class Status(Struct):
-    """What `annexfleet-agent status` shows of the uplink."""
-
-    state: str = "offline"
-    """`offline`, `connecting`, `connected` or `nobody_listens` (the broker is there, the controller is not)."""
-    connected_since: float | None = None
-    last_ack_at: float | None = None
-    acked_upto: int = 0
-    problem: str = ""
-    problem_at: float | None = None
-    attempts: int = 0
 
 
 class Uplink:
@@ -94,6 +80,12 @@ class Uplink:
         self._on_command = on_command
         self._on_ready = on_ready
         self._on_status = on_status
+        self.on_run: Callable[[bytes], object] = lambda _packet: None
+        """Takes packets that are meant for a runner; this and the next two are for the agent to set."""
+        self.on_line: Callable[[bool], object] = lambda _up: None
+        """Hears when the connection came (true) or went."""
+        self.on_room: Callable[[], None] = lambda: None
+        """Hears when `has_room` holds again."""
         self._keepalive_s = keepalive_s
         self._windows_s = tuple(retry_windows_s)
         self._rng: Chance = rng or SystemChance()
@@ -165,6 +157,16 @@ class Uplink:
         if self._session is not None and self._ready:
             self._session.publish("live", wire.encode(sample), qos=0)
 
+    def publish_run(self, channel: str, packet: bytes) -> None:
+        """Send a packet of the runner's, if the line is up."""
+        if self._session is not None:
+            self._session.publish_run(channel, packet)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the line takes more packets at once."""
+        return self._session is None or self._session.has_room
+
     def cut(self, why: str) -> None:
         """Drop the connection without a goodbye, as a cut line does; the simulator's way to cut one."""
         self._break_off(why)
@@ -226,6 +228,7 @@ class Uplink:
 
     def _lost(self, why: str, *, refused: bool) -> None:
         self._session = None
+        self.on_line(False)
         self._ready = False
         self._mids.clear()
         self._drain.begin()
@@ -258,6 +261,7 @@ class Uplink:
         self.status.connected_since = self._loop.clock.now()
         log.info("connected device=%s", self._device_id)
         self._set_state("connected")
+        self.on_line(True)
         self._checking = self._loop.after(_AFTER_NUDGE_S, self._check)
         self.greet()
 
@@ -282,6 +286,9 @@ class Uplink:
         kind = _KIND_OF.get(topic.removeprefix(topics.every_down(self._device_id)[:-1]))
         if kind is None:
             log.warning("a message on a foreign topic is ignored topic=%s", topic[:100])
+            return
+        if kind == "run":
+            self.on_run(payload)
             return
         try:
             message = wire.decode_down(kind, payload)

@@ -17,9 +17,11 @@ from annexfleet_controller.cli import (
     logs,
     people,
     places,
+    relaying,
     rules,
     runs,
     serve,
+    signing,
     simulate,
     ssh,
     troubles,
@@ -74,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         help="log details too",
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (serve, people, places, devices, troubles, rules, runs, auditing, ssh, data, doctor, simulate):
+    for room in (
+        serve, relaying, people, places, devices, troubles, rules, runs, auditing, ssh, data, signing, doctor, simulate,
+    ):  # fmt: skip
         room.add(commands)
     return parser
 

@@ -41,7 +41,7 @@ _RETURNING_CAUSES = frozenset({"device_offline", "device_missing", "line_cut", "
 _SLOW_CAUSES = frozenset(
     {
         "cpu_high", "memory_high", "swap_high", "clock_wrong", "reboot_needed", "reboot_unexpected", "agent_outdated",
-        "agent_backlog", "config_drift", "disk_low", "disk_critical",
+        "agent_backlog", "config_drift", "orders_forged", "disk_low", "disk_critical",
     }
 )  # fmt: skip
 _OF_PRINTERS = frozenset(

@@ -95,6 +95,11 @@ class Home(Struct, frozen=True):
         """Keys and certificates of the local authority (identity/)."""
         return self.path / "authority"
 
+    @property
+    def signer_dir(self) -> Path:
+        """The keys that sign commands, and the signer's socket (identity/)."""
+        return self.path / "signer"
+
 
 def default_home() -> Path:
     return Path(os.environ.get("ANNEXFLEET_HOME") or Path.home() / ".local/share/annexfleet")

@@ -14,17 +14,20 @@ def collector(
     outbox_used_ratio: Callable[[], float] | None = None,
     outbox_oldest_age_seconds: Callable[[], float] | None = None,
     config_version: Callable[[], int] | None = None,
+    envelopes_refused: Callable[[], float | None] | None = None,
     clock: Clock | None = None,
 ) -> Collector:
-    """The callables come from the running agent; what is not given is not reported (`annexfleet-agent check`).
+    """The callables come from the running agent; what is not given, or not known yet, is not reported
+    (`annexfleet-agent check`).
 
     Processor time counts that of the programs which the agent ran, such as apt-get.
     Source: os.times; psutil.Process.memory_info.
     """
-    told: dict[str, Callable[[], float] | None] = {
+    told: dict[str, Callable[[], float | None] | None] = {
         "outbox_used_ratio": outbox_used_ratio,
         "outbox_oldest_age_seconds": outbox_oldest_age_seconds,
         "agent_config_version": config_version,
+        "envelopes_refused_count": envelopes_refused,
     }
     clock = clock or SystemClock()
     before = (sum(os.times()[:4]), clock.mono())
@@ -44,7 +47,9 @@ def collector(
         for metric, figure in told.items():
             if figure is not None:
                 with report.trying("", metric):
-                    report.put("", metric, figure())
+                    value = figure()
+                    if value is not None:
+                        report.put("", metric, value)
         return report
 
     return Collector(name="agent", collect=collect)

@@ -12,6 +12,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from annexfleet_agent.protocol import envelope
+
 MAX_REQUEST_BYTES = 16 * 1024
 NONCE_PATH = "/enrol/nonce"
 ENROL_PATH = "/enrol"
@@ -26,6 +28,8 @@ _CHECK_BYTES = 4
 _SEED_BYTES = 32
 
 Pem = Annotated[str, Meta(max_length=6000)]
+ExchangeKey = Annotated[bytes, Meta(max_length=32)]
+"""X25519, public, 32 bytes; empty: this device takes no commands."""
 
 
 class TokenWrong(ValueError):
@@ -71,6 +75,7 @@ class EnrolRequest(Struct, frozen=True, kw_only=True):
     hardware_serial: Annotated[str, Meta(max_length=120)] = ""
     model: Annotated[str, Meta(max_length=200)] = ""
     agent_version: Annotated[str, Meta(max_length=64)] = ""
+    exchange_key: ExchangeKey = b""
 
 
 class RenewRequest(Struct, frozen=True, kw_only=True):
@@ -79,6 +84,8 @@ class RenewRequest(Struct, frozen=True, kw_only=True):
     """For a new key."""
     certificate: Pem
     """The one to be replaced, whose key signs this."""
+    exchange_key: ExchangeKey = b""
+    """Replaces the one before it; empty leaves that in force."""
 
 
 class Enrolled(Struct, frozen=True, kw_only=True):
@@ -95,6 +102,9 @@ class Enrolled(Struct, frozen=True, kw_only=True):
     """Unix time, spread over six days so that devices enrolled together are not renewed together."""
     annex_id: str = ""
     role: str = ""
+    command_keys: envelope.Signed | None = None
+    """An `envelope.KeySet` that the root signed: whose envelopes the device shall take.  Without it the controller did
+    not take the exchange key either, as it does not know of such or has no keys."""
 
 
 class Problem(Struct, frozen=True, kw_only=True):

@@ -56,10 +56,11 @@ RefusalReason = Literal[
     "sealed_wrong",  # the arguments do not open with the device's key
     "not_allowed",  # this installation does not take this class of action
     "busy",  # a request of an earlier session still runs; no sign of an attack
-    "not_ready",  # the runner has no identity or no key yet; no sign of an attack
+    "not_ready",  # the runner has no identity or no key yet, or cannot write; no sign of an attack
+    "no_session",  # a frame of a session that this runner does not know: it ended, or was started anew
 ]
 REFUSAL_REASONS: tuple[RefusalReason, ...] = get_args(RefusalReason)
-HARMLESS: frozenset[RefusalReason] = frozenset({"busy", "not_ready", "not_allowed"})
+HARMLESS: frozenset[RefusalReason] = frozenset({"busy", "not_ready", "not_allowed", "no_session"})
 """Every other refusal is counted as an attempt to forge, and an alert is made of it."""
 
 SessionId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
@@ -192,6 +193,8 @@ class Module(_Part, frozen=True, kw_only=True):
     rlimit_nofile: int = 0
     interpreter: Annotated[str, Meta(max_length=200)] = "/usr/bin/python3"
     environment: dict[str, str] = {}
+    as_root: bool = False
+    """The task asks for root (`become`): a runner that is not root has to ask sudo for it."""
 
 
 class Request(_Part, frozen=True, kw_only=True):

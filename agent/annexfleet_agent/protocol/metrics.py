@@ -110,6 +110,7 @@ _ALL = (
     _m("outbox_used_ratio", "agent", "ratio", "gauge", "How full the outbox is", usual=(0, 0.1), levels=(0.8,), level_slack=0.3, digits=2, decimals=2, noise=0.01),
     _m("outbox_oldest_age_seconds", "agent", "seconds", "gauge", "Age of the oldest item that waits for an acknowledgement, 0 up to the usual 20 minutes", usual=(0, 600), levels=(21600.0,), level_slack=3600, digits=2, decimals=0),
     _m("agent_config_version", "agent", "count", "fact", "Version of the desired settings in force", dead_band=1),
+    _m("envelopes_refused_count", "agent", "count", "fact", "Orders to the runner that were refused as if forged, in the last 24 hours", usual=(0, 0), dead_band=1),
     # -- portals
     _m("portal_up", "portal", "bool", "fact", "1 if the last check got the expected answer", usual=(1, 1), dead_band=0.5),
     _m("portal_failed_stage", "portal", "word", "state", "Where the check stopped", words=("none", "dns", "tcp", "tls", "http", "status", "text")),

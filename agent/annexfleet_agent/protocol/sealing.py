@@ -1,4 +1,4 @@
-"""Keys of a session, and the sealed frames that they protect.
+"""Keys of a session, the sealed frames that they protect, and the key set that the root signed.
 
 This is the one module of the protocol that needs `cryptography`; the resident agent never imports it.
 
@@ -7,18 +7,32 @@ between the two has, from which come two ChaCha20-Poly1305 keys, one a direction
 direction and the number is the nonce, so none is used twice; number 0 of the way down seals an envelope's arguments.
 """
 
-from cryptography.exceptions import InvalidTag
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
-from annexfleet_agent.protocol.envelope import KEY_BYTES, SESSION_PURPOSE
+from annexfleet_agent.protocol.envelope import (
+    KEY_BYTES,
+    KEY_SET_PURPOSE,
+    SESSION_PURPOSE,
+    KeySet,
+    Malformed,
+    Signed,
+    parse,
+)
 
 
 class SealBroken(ValueError):
     """Bytes that were not sealed by who holds the other key, or not for this place."""
+
+
+class KeySetWrong(ValueError):
+    """A key set that the root did not sign, that cannot be read, or that is not newer than the one in force."""
 
 
 class SessionKeys(Struct, frozen=True):
@@ -58,6 +72,26 @@ class Seal:
             return self._cipher.decrypt(_nonce(number), sealed, context)
         except InvalidTag:
             raise SealBroken("not sealed by the other side") from None
+
+
+def verified_keys(root: str, signed: Signed) -> KeySet:
+    """The key set, if this root (PEM) signed it.  Raises KeySetWrong."""
+    try:
+        key = x509.load_pem_x509_certificate(root.encode()).public_key()
+    except ValueError as error:
+        raise KeySetWrong(f"the root cannot be read: {error}") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise KeySetWrong("the root has a key of another kind")
+    try:
+        key.verify(signed.proof, KEY_SET_PURPOSE + signed.body, ec.ECDSA(SHA256()))
+        keys = parse(signed.body, KeySet)
+    except InvalidSignature:
+        raise KeySetWrong("the root did not sign it") from None
+    except Malformed as error:
+        raise KeySetWrong(str(error)) from None
+    if any(len(one.public) != KEY_BYTES for one in keys.keys) or len({one.id for one in keys.keys}) < len(keys.keys):
+        raise KeySetWrong("it names a key twice, or one that is none")
+    return keys
 
 
 def _nonce(number: int) -> bytes:

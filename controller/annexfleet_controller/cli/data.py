@@ -15,7 +15,7 @@ from annexfleet_controller.cli.exits import NotReady
 from annexfleet_controller.cli.opened import opened_engine
 from annexfleet_controller.settings import Home
 
-_KEPT_DIRS = ("authority", "secrets")
+_KEPT_DIRS = ("authority", "secrets", "signer")
 _KEPT_FILES = ("controller.toml",)
 _SKIPPED_SUFFIXES = (".sock", ".pid", ".log", ".lock")
 _DATABASE = "controller.db"
@@ -25,7 +25,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     commands.add_parser("migrate", help="bring the database to this version's tables").set_defaults(run=_migrate)
     backup = commands.add_parser(
         "backup",
-        help="copy database, authority and settings into one file, while everything runs",
+        help="copy database, authority, command keys and settings into one file, while everything runs",
         description="The file holds the authority's private keys (mode 0600): keep it like a password.",
     )
     backup.add_argument("file", type=Path, help="a .tar that does not exist yet")

@@ -20,6 +20,7 @@ LEAST_FREE_BYTES = 500_000_000
 _EXPIRES_SOON = timedelta(days=30)
 _UNPLANNED_LATELY = timedelta(minutes=10)
 _CONNECT_S = 3.0
+_SEQUENCE_AHEAD_S = 3600.0
 
 
 class Check(Struct, frozen=True):
@@ -57,6 +58,7 @@ def examine(home: Home, *, now: datetime | None = None) -> Iterator[Check]:
         ("database", lambda: _database(home)),
         ("watch", lambda: _watch(home, moment)),
         ("authority", lambda: _authority(home, moment)),
+        ("signer", lambda: _signer(home, moment)),
         ("broker", lambda: _broker(home)),
         ("ports", lambda: _ports(home)),
     )
@@ -166,6 +168,41 @@ def _authority(home: Home, now: datetime) -> Iterator[Check]:
 
 def _keys_open_to_others(home: Home) -> list[Path]:
     return [file for file in home.authority_dir.rglob("*.key") if file.stat().st_mode & 0o077]
+
+
+def _signer(home: Home, now: datetime) -> Iterator[Check]:
+    """Whether runs and commands can be signed: keys that the root signed, a sane sequence, a process that answers."""
+    from annexfleet_controller.identity import signer, signing
+
+    try:
+        found = signing.load(home)
+    except signing.SigningBroken as error:
+        yield Check("signer", "wrong", str(error), "annexfleet keys rotate, or restore signer/ from a backup")
+        return
+    yield Check("signer", "ok", f"key set {found.keys.version} is signed by the root; key {found.key_id} signs")
+    open_to_others = [file for file in home.signer_dir.glob("*.key") if file.stat().st_mode & 0o077]
+    for file in open_to_others:
+        yield Check("signer", "wrong", f"{file} can be read by others", f"chmod 600 {file}; annexfleet keys rotate")
+    try:
+        ahead_s = signing.reserved(home.signer_dir / signing.SEQUENCE) / 1000 - now.timestamp()
+    except signing.SigningBroken as error:
+        yield Check("signer", "wrong", str(error), "the file takes a number: milliseconds since 1970")
+        return
+    if ahead_s > _SEQUENCE_AHEAD_S:
+        # It goes on rising by one; only a home that loses this file would have to wait until then.
+        told = f"its numbers are {ahead_s / 3600:.0f} h ahead of the clock"
+        yield Check("signer", "warning", told, "is this machine's clock right?  If so, keep signer/ in your backups")
+    try:
+        status = signer.status(home, timeout_s=_CONNECT_S)
+    except signer.SignerAway as error:
+        yield Check("signer", "wrong", str(error), "annexfleet signer, or annexfleet serve")
+        return
+    if status.problem:
+        yield Check("signer", "wrong", f"it signs nothing: {status.problem}", "look at the signer's log")
+    elif status.keys_version != found.keys.version:
+        yield Check("signer", "wrong", f"it still uses key set {status.keys_version}", "restart annexfleet signer")
+    else:
+        yield Check("signer", "ok", f"answers at {signer.socket_path(home)}")
 
 
 def _broker(home: Home) -> Iterator[Check]:

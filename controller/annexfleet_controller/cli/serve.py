@@ -1,4 +1,4 @@
-"""`annexfleet serve` and the processes it is made of: web, enrol, ingest, work, and on request the broker."""
+"""`annexfleet serve` and the processes it is made of: web, enrol, ingest, work, signer, relay, and on request the broker."""
 
 import argparse
 import logging
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARTS = ("web", "enrol", "ingest", "work")
+PARTS = ("signer", "web", "enrol", "ingest", "relay", "work")
 
 ENROL_AT_ONCE = 512
 ENROL_OF_AN_ADDRESS = 32
@@ -43,6 +43,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def _serve(home: Home, args: argparse.Namespace) -> int:
+    from annexfleet_controller.cli.signing import ensure_keys
     from annexfleet_controller.identity import authority, broker
 
     with lock.held(home.path, "serve"):
@@ -50,6 +51,7 @@ def _serve(home: Home, args: argparse.Namespace) -> int:
         with opened_engine(home):
             pass  # bring it up to date before anybody uses it
         authority.ensure(home, broker_names(home))
+        ensure_keys(home)
         conf = broker.write(home)
         parts = [_part(home, name, args.logs) for name in PARTS]
         if args.with_broker:

@@ -132,6 +132,7 @@ _CAUSES = (
     Row("agent_outdated", "technician", "it", _DEVICE),
     Row("agent_backlog", "it", None, _DEVICE),
     Row("config_drift", "technician", "it", _DEVICE),
+    Row("orders_forged", "it", None, _DEVICE),
     Row("power_cut", "staff", "it", _ANNEX),
     Row("line_cut", "it", None, _ANNEX),
     Row("portal_down", "it", None, _PORTAL, ("portal", "")),

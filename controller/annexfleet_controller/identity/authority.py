@@ -103,7 +103,7 @@ class Authority(NamedTuple):
         """
         if not is_device_id(device_id):
             raise ValueError("not the name of a device")
-        _check_clock(self.device_ca, now)
+        check_clock(self.device_ca, now)
         certificate = certificates.device(
             key,
             device_id,
@@ -124,7 +124,7 @@ class Authority(NamedTuple):
         A function is called when nobody else can publish any more: what it gives cannot be older than the last list.
         Each list also revokes a canary made for it alone: a broker that refuses the canary has this very list in force.
         """
-        _check_clock(self.device_ca, now)
+        check_clock(self.device_ca, now)
         with files.locked(self.path):
             everybody = revoked() if callable(revoked) else revoked
             return _publish_crl(self.path, self.device_ca, self.device_key, everybody, now)
@@ -143,7 +143,7 @@ def ensure(home: Home, names: Sequence[str] | None = None, *, clock: Clock = SYS
     with files.locked(path):
         _make_missing(path, now)
         authority = load(home)
-        _check_clock(authority.device_ca, now)
+        check_clock(authority.device_ca, now)
         _ensure_service(path, None if names is None else service_names(home, names), service_names(home), now)
     return authority
 
@@ -161,6 +161,15 @@ def load(home: Home) -> Authority:
     if authority.device_key.public_key() != certificates.public_key(authority.device_ca):
         raise AuthorityBroken(f"{path}: device-ca.key does not belong to device-ca.pem")
     return authority
+
+
+def check_clock(branch: x509.Certificate, now: datetime) -> None:
+    """Raises ClockWrong unless `now` lies within the life of this certificate of the authority's."""
+    if not branch.not_valid_before_utc <= now <= branch.not_valid_after_utc:
+        raise ClockWrong(
+            f"this machine's clock says {now:%Y-%m-%d}, but its authority is valid from "
+            f"{branch.not_valid_before_utc:%Y-%m-%d} to {branch.not_valid_after_utc:%Y-%m-%d}"
+        )
 
 
 def service_files(home: Home) -> tuple[Path, Path]:
@@ -268,14 +277,6 @@ def _service_is_good(path: Path, now: datetime) -> bool:
         and current.not_valid_before_utc <= now
         and now + SERVICE_RENEWED_BELOW < current.not_valid_after_utc
     )
-
-
-def _check_clock(branch: x509.Certificate, now: datetime) -> None:
-    if not branch.not_valid_before_utc <= now <= branch.not_valid_after_utc:
-        raise ClockWrong(
-            f"this machine's clock says {now:%Y-%m-%d}, but its authority is valid from "
-            f"{branch.not_valid_before_utc:%Y-%m-%d} to {branch.not_valid_after_utc:%Y-%m-%d}"
-        )
 
 
 def _highest_number(file: Path) -> int:

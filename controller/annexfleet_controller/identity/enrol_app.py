@@ -14,10 +14,11 @@ from fastapi import Depends, FastAPI, Request, Response
 from sqlalchemy import Engine
 from starlette.exceptions import HTTPException
 
+from annexfleet_agent.protocol import envelope
 from annexfleet_agent.protocol.enrolment import ENROL_PATH, MAX_REQUEST_BYTES, NONCE_PATH, RENEW_PATH, Nonce, Signed
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.identity import authority as authorities
-from annexfleet_controller.identity import enrolment
+from annexfleet_controller.identity import enrolment, signing
 from annexfleet_controller.identity.enrolment import Refused
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import open_database
@@ -77,13 +78,17 @@ def create_enrol(home: Home, *, engine: Engine | None = None, clock: Clock = SYS
 
     @app.post(ENROL_PATH)
     def enrol(content: Body) -> Response:
-        enrolled = enrolment.enrol(database, authority, home.settings, _signed(content), clock.now())
+        enrolled = enrolment.enrol(
+            database, authority, home.settings, _signed(content), clock.now(), command_keys=_command_keys(home)
+        )
         log.info("device enrolled device=%s annex=%s role=%s", enrolled.device_id, enrolled.annex_id, enrolled.role)
         return _json(enrolled)
 
     @app.post(RENEW_PATH)
     def renew(content: Body) -> Response:
-        enrolled = enrolment.renew(database, authority, home.settings, _signed(content), clock.now())
+        enrolled = enrolment.renew(
+            database, authority, home.settings, _signed(content), clock.now(), command_keys=_command_keys(home)
+        )
         log.info("certificate renewed device=%s", enrolled.device_id)
         return _json(enrolled)
 
@@ -112,6 +117,15 @@ def create_enrol(home: Home, *, engine: Engine | None = None, clock: Clock = SYS
         return _problem(500, "error", "The controller failed at this; its log tells more.")
 
     return app
+
+
+def _command_keys(home: Home) -> envelope.Signed | None:
+    """As they stand now: they may have been rotated.  Keys that cannot be read must not keep a device out."""
+    try:
+        return signing.published(home)
+    except signing.SigningBroken as error:
+        log.error("devices learn of no command keys reason=%s", error)  # noqa: TRY400  # a sentence for a person
+        return None
 
 
 def _asker(address: str) -> str:

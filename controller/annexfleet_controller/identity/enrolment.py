@@ -8,6 +8,7 @@ takes no second place of the token.  A stolen request is no use to anybody else,
 
 import hashlib
 import hmac
+import logging
 import secrets
 import unicodedata
 from datetime import datetime, timedelta
@@ -19,10 +20,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from annexfleet_agent.protocol import envelope
 from annexfleet_agent.protocol.enrolment import (
     ENROL_PURPOSE,
     RENEW_PURPOSE,
@@ -40,6 +43,8 @@ from annexfleet_controller.store import certificates, devices, tokens
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.devices import Certificate, Device, Token
 
+log = logging.getLogger(__name__)
+
 NONCE_LIFETIME = timedelta(minutes=5)
 RENEWAL_AFTER = timedelta(days=30)
 RENEWAL_SPREAD = timedelta(days=3)
@@ -50,6 +55,7 @@ LATE_RENEWAL = timedelta(days=30)
 _REFUSALS: dict[str, tuple[int, str]] = {
     "malformed": (400, "The request cannot be read."),
     "csr_wrong": (400, "The certificate request is not one for a P-256 key, signed with that key."),
+    "exchange_key_wrong": (400, "The exchange key is no public key of X25519."),
     "nonce_expired": (400, "The nonce is not ours or is older than five minutes; ask for a new one."),
     "role_wrong": (400, f"The role must be one of {', '.join(ROLES)}."),
     "token_unknown": (403, "This controller knows no such token."),
@@ -141,6 +147,16 @@ def key_of_request(csr_pem: str) -> PublicKey:
     return key
 
 
+def check_exchange_key(key: bytes) -> None:
+    """Raises Refused(exchange_key_wrong) unless it is empty, or a key with which a secret can be agreed."""
+    if not key:
+        return
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(key))
+    except ValueError:  # of another length, or a point of small order, with which everybody knows the secret
+        raise Refused("exchange_key_wrong") from None
+
+
 def renew_at(issued: Issued) -> datetime:
     """30 days after the issue, give or take 3, by the serial number so that a repeat says the same."""
     spread_s = RENEWAL_SPREAD.total_seconds()
@@ -157,8 +173,19 @@ def plain(text: str, limit: int) -> str:
 # -- doing ------------------------------------------------------------------------------------------------------------
 
 
-def enrol(engine: Engine, authority: Authority, settings: Settings, signed: Signed, now: datetime) -> Enrolled:
-    """Let a new device in.  Raises Refused; then nothing has changed but the token's count of wrong proofs."""
+def enrol(
+    engine: Engine,
+    authority: Authority,
+    settings: Settings,
+    signed: Signed,
+    now: datetime,
+    *,
+    command_keys: envelope.Signed | None = None,
+) -> Enrolled:
+    """Let a new device in.  Raises Refused; then nothing has changed but the token's count of wrong proofs.
+
+    `command_keys` goes to devices that told an exchange key: it says that the key was taken.
+    """
     try:
         request = msgspec.json.decode(signed.body, type=EnrolRequest)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -166,6 +193,7 @@ def enrol(engine: Engine, authority: Authority, settings: Settings, signed: Sign
     if not nonce_is_good(authority.nonce_key, request.nonce, now):
         raise Refused("nonce_expired")
     key = key_of_request(request.csr)
+    check_exchange_key(request.exchange_key)
     _check_proof(engine, request.token_id, signed)
     try:
         with writing(engine) as db:
@@ -182,14 +210,27 @@ def enrol(engine: Engine, authority: Authority, settings: Settings, signed: Sign
                 device = devices.insert(db, _new_device(request, token, now))
                 issued = authority.issue_device(key, device.id, now)
                 _keep(db, device, key, issued)
-            return _answer(authority, settings, device, issued)
+            # Of a request that was sent again the first exchange key stays, so that a copied one changes nothing.
+            taken = request.exchange_key != b"" and request.exchange_key == device.exchange_key
+            return _answer(authority, settings, device, issued, command_keys if taken else None)
     except IntegrityError:
         # Two requests for one key at once: the other one has it, and a repeat will be given the same.
         raise Refused("key_used") from None
 
 
-def renew(engine: Engine, authority: Authority, settings: Settings, signed: Signed, now: datetime) -> Enrolled:
-    """Certify an enrolled device's new key under its old name.  Raises Refused; then nothing has changed."""
+def renew(
+    engine: Engine,
+    authority: Authority,
+    settings: Settings,
+    signed: Signed,
+    now: datetime,
+    *,
+    command_keys: envelope.Signed | None = None,
+) -> Enrolled:
+    """Certify an enrolled device's new key under its old name.  Raises Refused; then nothing has changed.
+
+    An exchange key replaces the one before it.  `command_keys`: as for `enrol`.
+    """
     try:
         request = msgspec.json.decode(signed.body, type=RenewRequest)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -202,6 +243,7 @@ def renew(engine: Engine, authority: Authority, settings: Settings, signed: Sign
     except InvalidSignature:
         raise Refused("proof_wrong") from None
     key = key_of_request(request.csr)
+    check_exchange_key(request.exchange_key)
     try:
         with writing(engine) as db:
             device = _device_of(db, old, now)
@@ -213,7 +255,8 @@ def renew(engine: Engine, authority: Authority, settings: Settings, signed: Sign
                 raise Refused("key_used")
             else:
                 issued = _issue_again(authority, key, device, known)
-            return _answer(authority, settings, device, issued)
+            _take_exchange_key(db, device, request.exchange_key)
+            return _answer(authority, settings, device, issued, command_keys if request.exchange_key else None)
     except IntegrityError:
         raise Refused("key_used") from None
 
@@ -253,7 +296,19 @@ def _new_device(request: EnrolRequest, token: Token, now: datetime) -> Device:
         model=plain(request.model, 200),
         token_id=token.id,
         enrolled_at=now,
+        exchange_key=request.exchange_key or None,
     )
+
+
+def _take_exchange_key(db: Session, device: Device, key: bytes) -> None:
+    if not key or key == device.exchange_key:
+        return
+    # Whoever holds the key opens what is meant for the device: when it changed, somebody may want to know.
+    log.warning(
+        "exchange key taken device=%s key=%s before=%s",
+        device.id, key.hex()[:16], device.exchange_key.hex()[:16] if device.exchange_key else "none",
+    )  # fmt: skip
+    devices.set_exchange_key(db, device.number, key)
 
 
 def _same_device(db: Session, known: Certificate, token: Token) -> Device:
@@ -304,7 +359,9 @@ def _device_of(db: Session, old: x509.Certificate, now: datetime) -> Device:
     return device
 
 
-def _answer(authority: Authority, settings: Settings, device: Device, issued: Issued) -> Enrolled:
+def _answer(
+    authority: Authority, settings: Settings, device: Device, issued: Issued, command_keys: envelope.Signed | None
+) -> Enrolled:
     return Enrolled(
         device_id=device.id,
         chain=issued.chain.decode(),
@@ -315,6 +372,7 @@ def _answer(authority: Authority, settings: Settings, device: Device, issued: Is
         renew_at=renew_at(issued).timestamp(),
         annex_id=device.annex_id,
         role=device.role,
+        command_keys=command_keys,
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct, field
 
-from annexfleet_agent.protocol.messages import Beat, Change, Gap, Gone, Hello, Inventory, Item, Live
+from annexfleet_agent.protocol.messages import Beat, Change, Gap, Gone, Hello, Inventory, Item, Live, Receipt
 from annexfleet_agent.protocol.metrics import COLLECTORS
 from annexfleet_controller.ingest import marks
 from annexfleet_controller.ingest.decode import CONFIG_VERSION, Aside, Heard
@@ -69,6 +69,8 @@ class Settled(Struct):
     marks: dict[tuple[int, str], Mark] = field(default_factory=dict)
     new_installs: dict[int, str] = field(default_factory=dict)
     """Devices that said hello from an installation that was not known."""
+    receipts: list[tuple[str, Receipt]] = field(default_factory=list)
+    """By device: what became of commands."""
     pulses: dict[int, str] = field(default_factory=dict)
     set_aside: list[Aside] = field(default_factory=list)
     due: list[Due] = field(default_factory=list)
@@ -173,6 +175,8 @@ class _Settling:
         out.changes.append((number, at, heard.at, heard.kind, collector, heard.payload))
         if isinstance(message, Change):
             self._part(device, at, message, heard.payload)
+        elif isinstance(message, Receipt):
+            out.receipts.append((device.id, message))
         elif isinstance(message, Inventory):
             before = out.inventories.get(number)
             if message.seq > (before[0] if before else device.inventory_seq):

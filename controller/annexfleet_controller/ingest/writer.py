@@ -12,11 +12,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from annexfleet_agent.protocol.messages import Hello
+from annexfleet_agent.protocol.messages import Hello, Receipt
 from annexfleet_controller.ingest.decode import Aside, Heard
 from annexfleet_controller.ingest.marks import Mark
 from annexfleet_controller.ingest.settle import Settled, settle
-from annexfleet_controller.store import changes, history, parts, pulses, set_aside, states
+from annexfleet_controller.store import changes, commands, history, parts, pulses, set_aside, states
 from annexfleet_controller.store import marks as marks_store
 from annexfleet_controller.store.database import writing
 
@@ -84,8 +84,18 @@ def _transaction(engine: Engine, batch: Sequence[Heard | Aside], now: datetime) 
         marks_store.keep_newest(db, settled.new_installs.items())
         if settled.set_aside:
             _keep_few(db, settled.set_aside, now)
+        for device_id, receipt in settled.receipts:
+            _settle_command(db, device_id, receipt, settled.pulses, now)
         pulses.add(db, settled.pulses, now=now)
     return settled
+
+
+def _settle_command(db: Session, device_id: str, receipt: Receipt, touched: dict[int, str], now: datetime) -> None:
+    """A receipt ends the command that it is of, if the relay did not hear of it before."""
+    id_ = receipt.command_id
+    number = commands.settle(db, id_, receipt.outcome, now=now, device_id=device_id, detail=receipt.detail)
+    if number is not None:
+        touched[number] = touched.get(number, "") + "k"
 
 
 def _keep_few(db: Session, asides: list[Aside], now: datetime) -> None:

@@ -156,6 +156,13 @@ def give_up(db: Session, *, now: datetime) -> list[int]:
     return _end(db, select(CommandRow.id, CommandRow.device_number).where(late), "not_sent", "", now)
 
 
+def any_stale(db: Session, *, now: datetime, sent_before: datetime) -> bool:
+    """Whether `give_up` or `forget` would end anything; costs no write."""
+    late = (CommandRow.state == "waiting") & (CommandRow.give_up_at <= now)
+    silent = (CommandRow.state == "sent") & (CommandRow.sent_at < sent_before)
+    return bool(db.scalar(select(select(CommandRow.id).where(or_(late, silent)).exists())))
+
+
 def forget(db: Session, *, sent_before: datetime, now: datetime) -> list[int]:
     """End what was sent long ago and never answered; numbers of the devices."""
     silent = (CommandRow.state == "sent") & (CommandRow.sent_at < sent_before)

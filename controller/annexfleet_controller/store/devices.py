@@ -31,3 +31,13 @@ def revoke(db: Session, device_number: int, now: datetime) -> None:
         .values(revoked_at=now)
         .execution_options(synchronize_session=False)
     )
+
+
+def set_exchange_key(db: Session, device_number: int, key: bytes) -> None:
+    """From now on what is meant for its runner alone is sealed to this key: X25519, public, 32 bytes."""
+    db.execute(
+        update(Device)
+        .where(Device.number == device_number)
+        .values(exchange_key=key)
+        .execution_options(synchronize_session=False)
+    )

@@ -26,6 +26,7 @@ PROMISED = [
     "device_offline", "device_missing", "device_flapping", "cpu_high", "memory_high", "swap_high", "disk_low",
     "disk_critical", "disk_read_only", "battery_low", "battery_critical", "battery_worn", "temperature_high",
     "clock_wrong", "reboot_needed", "reboot_unexpected", "agent_outdated", "agent_backlog", "config_drift",
+    "orders_forged",
     "power_cut", "line_cut", "portal_down", "portal_down_everywhere", "portal_slow", "portal_certificate",
     "queue_long", "queue_critical", "queue_stalled", "queue_silent", "print_queue_deep", "print_queue_healed",
     "print_queue_not_healed", "jam_repeat", "supply_low", "supply_empty", "waste_almost_full", "waste_full",

@@ -118,7 +118,9 @@ class Stage:
         """All that the database and the home hold, as bytes."""
         with self.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-        return b"".join(file.read_bytes() for file in sorted(self.home.path.rglob("*")) if file.is_file())
+        database = Path(str(self.engine.url.database))
+        files = [*self.home.path.rglob("*"), *database.parent.glob(f"{database.name}*")]
+        return b"".join(file.read_bytes() for file in files if file.is_file())
 
     def end(self) -> None:
         for process in self.processes:

@@ -57,6 +57,7 @@ CASES: dict[str, tuple[dict[str, object], dict[str, object] | None, dict[str, ob
         {"outbox_used_ratio": 0.5, "outbox_oldest_age_seconds": 100.0},
         {"outbox_used_ratio": 0.1, "outbox_oldest_age_seconds": 100.0},
     ),
+    "runner.forged": ({"envelopes_refused_count": 1.0}, None, {"envelopes_refused_count": 0.0}),
     "config.drift": ({"config_differs": True}, None, {"config_differs": False}),
     "disk.low": (
         {"disk_used_ratio": 0.9, "disk_free_bytes": 20e9, "disk_full_in_seconds": 3600.0},

@@ -1,0 +1,308 @@
+"""Hands packets on between the controller and the runner: this process reads none of them but the knock's address.
+
+    broker -> uplink -> here -> socket -> runner (a process of its own, started when somebody knocks)
+
+What nobody takes is dropped, in both directions: both ends number what they send and send again what is missing.  The
+runner is not read faster than the line takes, and not more waits for it than fits a session's window.
+"""
+
+import errno
+import logging
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from annexfleet_agent.loop import Loop, Timer
+from annexfleet_agent.protocol import wire
+from annexfleet_agent.protocol.channel import session_of
+from annexfleet_agent.protocol.envelope import (
+    FRAME,
+    KNOCK,
+    Knock,
+    Malformed,
+    Refusal,
+    RefusalReason,
+    pack,
+    unpack,
+)
+from annexfleet_agent.protocol.topics import is_channel
+from annexfleet_agent.runner import framing
+
+log = logging.getLogger(__name__)
+
+_MOST_WAITING_BYTES = 2 * 1024 * 1024
+_MOST_SESSIONS = 64
+_BETWEEN_STARTS_S = 5.0
+_KNOCKING_S = 0.1
+_MUST_LISTEN_S = 20.0
+_AT_ONCE = 32
+_REAP_AFTER_S = 1.0
+
+
+class Ways(Struct, frozen=True, kw_only=True):
+    """Everything this touches comes from outside."""
+
+    publish: Callable[[str, bytes], object]
+    """A packet to a relay's channel."""
+    has_room: Callable[[], bool]
+    """Whether the line takes more now."""
+    keep: Callable[[framing.Told], object]
+    """A receipt, into the outbox."""
+    watch: Callable[[float], object]
+    start: Callable[[], int] | None
+    """Start a runner; its process id.  None: somebody else does (systemd, on the socket)."""
+
+
+class Forwarding:
+    """One device's.  Belongs to the loop's thread."""
+
+    def __init__(self, loop: Loop, path: Path, ways: Ways) -> None:
+        """`path` is that of the runner's socket."""
+        self._loop = loop
+        self._path = path
+        self._ways = ways
+        self._runner: socket.socket | None = None
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._channels: dict[str, str] = {}
+        """Where the relay of each session hears, as it said when it knocked."""
+        self._line_is_up = False
+        self._child = 0
+        self._started_at = -_BETWEEN_STARTS_S
+        self._must_listen_by = 0.0
+        self._knocking: Timer | None = None
+        self._refused: framing.Refused | None = None
+
+    # -- for the agent
+
+    def start(self) -> None:
+        """Speak with a runner that is there already, or whom systemd starts; nobody is started from here."""
+        self._connect()
+
+    def stop(self) -> None:
+        if self._knocking is not None:
+            self._knocking.cancel()
+        self._drop()
+        self._reap()
+
+    def line(self, up: bool) -> None:
+        """The connection to the broker came, or went."""
+        self._line_is_up = up
+        if self._runner is not None:
+            self._say(framing.LINK_UP if up else framing.LINK_DOWN)
+            self._set_interest()
+
+    def room(self) -> None:
+        """The line takes more again."""
+        self._set_interest()
+
+    def refused_today(self) -> float | None:
+        """Envelopes refused as if forged, in the last 24 hours; None while no runner has told."""
+        if self._refused is None:
+            return None
+        first = int(self._loop.clock.now() // 3600) - 23
+        return float(sum(count for hour, count in self._refused.by_hour.items() if hour >= first))
+
+    def packet(self, packet: bytes) -> None:
+        """One from the controller, for the runner."""
+        kind = packet[:1]
+        if len(packet) > wire.MAX_PAYLOAD_BYTES:
+            log.warning("a packet for the runner is too big and is dropped bytes=%s", len(packet))
+            return
+        if kind == KNOCK and not self._note(packet):
+            return
+        if self._runner is None and self._knocking is None:
+            if kind == FRAME:
+                self._refuse(session_of(packet), "no_session")
+                return
+            if kind != KNOCK or not self._find_runner():
+                return
+        self._say(framing.PACKET + packet)
+
+    # -- from the controller
+
+    def _note(self, packet: bytes) -> bool:
+        """Whether it is a knock; its channel is known then."""
+        try:
+            knock = unpack(packet)
+        except Malformed:
+            return False
+        if not isinstance(knock, Knock) or not is_channel(knock.channel):
+            return False
+        if knock.session not in self._channels:
+            while len(self._channels) >= _MOST_SESSIONS:
+                del self._channels[next(iter(self._channels))]
+            self._channels[knock.session] = knock.channel
+        return True
+
+    def _refuse(self, session: str, reason: RefusalReason) -> None:
+        channel = self._channels.get(session)
+        if channel is not None:
+            self._ways.publish(channel, pack(Refusal(session=session, reason=reason)))
+
+    def _refuse_all(self, reason: RefusalReason) -> None:
+        for session in list(self._channels):
+            self._refuse(session, reason)
+        self._channels.clear()
+
+    # -- finding a runner
+
+    def _find_runner(self) -> bool:
+        """Whether one is there, or is being started."""
+        if self._connect():
+            return True
+        self._reap()
+        now = self._loop.clock.mono()
+        if self._ways.start is None or now - self._started_at < _BETWEEN_STARTS_S:
+            self._refuse_all("not_ready")
+            return False
+        self._started_at = now
+        try:
+            self._child = self._ways.start()
+        except OSError as error:
+            log.error("the runner cannot be started error=%s", error)  # noqa: TRY400  # a trace tells nothing here
+            self._refuse_all("not_ready")
+            return False
+        self._must_listen_by = now + _MUST_LISTEN_S
+        self._knocking = self._loop.after(_KNOCKING_S, self._knock)
+        return True
+
+    def _knock(self) -> None:
+        self._knocking = None
+        if self._connect():
+            return
+        if self._reap() or self._loop.clock.mono() > self._must_listen_by:
+            log.warning("the runner was started and does not listen")
+            self._forget_waiting()
+            self._refuse_all("not_ready")
+            return
+        self._knocking = self._loop.after(_KNOCKING_S, self._knock)
+
+    def _connect(self) -> bool:
+        runner = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        runner.setblocking(False)
+        try:
+            runner.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, framing.SOCKET_BYTES)
+            runner.connect(str(self._path))
+        except OSError as error:
+            runner.close()
+            if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
+                log.warning("the runner cannot be reached path=%s error=%s", self._path, error.strerror)
+            return False
+        self._runner = runner
+        self._waiting.appendleft(framing.LINK_UP if self._line_is_up else framing.LINK_DOWN)
+        self._waiting_bytes += 1
+        self._write()
+        return True
+
+    def _reap(self) -> bool:
+        """Whether the runner that was started has ended."""
+        if not self._child:
+            return False
+        try:
+            ended, _ = os.waitpid(self._child, os.WNOHANG)
+        except ChildProcessError:
+            ended = self._child
+        if ended:
+            self._child = 0
+        return bool(ended)
+
+    # -- the socket
+
+    def _say(self, message: bytes) -> None:
+        if self._waiting_bytes + len(message) > _MOST_WAITING_BYTES:
+            return
+        self._waiting.append(message)
+        self._waiting_bytes += len(message)
+        if self._runner is not None:
+            self._write()
+
+    def _write(self) -> None:
+        while self._waiting and self._runner is not None:
+            try:
+                self._runner.send(self._waiting[0])
+            except BlockingIOError:
+                break
+            except OSError:
+                self._gone()
+                return
+            self._waiting_bytes -= len(self._waiting.popleft())
+        self._set_interest()
+
+    def _set_interest(self) -> None:
+        if self._runner is not None:
+            self._loop.watch(
+                self._runner,
+                read=self._read if self._ways.has_room() else None,
+                write=self._write if self._waiting else None,
+            )
+
+    def _read(self) -> None:
+        for _ in range(_AT_ONCE):
+            if self._runner is None or not self._ways.has_room():
+                break
+            try:
+                message = self._runner.recv(framing.MAX_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                message = b""
+            if not message:
+                self._gone()
+                return
+            try:
+                self._heard(message)
+            except (msgspec.DecodeError, ValueError, IndexError) as error:
+                log.warning("the runner says what cannot be understood error=%s", error)
+        self._set_interest()
+
+    def _heard(self, message: bytes) -> None:
+        kind = message[:1]
+        if kind == framing.PACKET:
+            channel, packet = framing.from_runner(message)
+            channel = channel or self._channels.get(_session(packet), "")
+            if is_channel(channel) and len(packet) <= wire.MAX_PAYLOAD_BYTES:
+                self._ways.publish(channel, packet)
+        elif kind == framing.RECEIPT:
+            told = framing.told(message)
+            self._ways.keep(told)
+            self._say(framing.KEPT + told.command_id.encode())
+        elif kind == framing.WATCH:
+            self._ways.watch(float(message[1:]))
+        elif kind == framing.REFUSED:
+            self._refused = framing.refused(message)
+        elif kind == framing.ENDS:
+            self._channels.clear()
+
+    def _gone(self) -> None:
+        """The runner ended; if it did not say so before, relays wait for it."""
+        self._drop()
+        if self._channels:
+            log.warning("the runner ended in the middle of its work")
+        self._refuse_all("no_session")
+        self._loop.after(_REAP_AFTER_S, self._reap)
+
+    def _drop(self) -> None:
+        if self._runner is not None:
+            self._loop.unwatch(self._runner)
+            self._runner.close()
+            self._runner = None
+        self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+
+def _session(packet: bytes) -> str:
+    """Whose packet this is, of those that a runner sends without knowing the channel."""
+    try:
+        found = unpack(packet)
+    except Malformed:
+        return ""
+    return found.session if isinstance(found, Refusal) else ""

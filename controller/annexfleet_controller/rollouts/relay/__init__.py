@@ -1,0 +1,1 @@
+"""Between Ansible's connection plugin and the runners on devices."""
