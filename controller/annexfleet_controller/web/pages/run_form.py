@@ -291,7 +291,7 @@ def _review(
         status=409 if problem or isinstance(refused, RunBusy) else 422 if refused else 200,
         playbook=playbook,
         asked=asked,
-        values=[(name, shown(value)) for name, value in values.items()],
+        values=[(name, shown(value, language)) for name, value in values.items()],
         typed=variables.without(asked.typed, _secret(playbook)),
         secrets=variables.fields(_secret(playbook), {}, language, wrong=wrong),
         count=len(targets),

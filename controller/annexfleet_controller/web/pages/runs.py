@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import ordering
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.store import annexes, fleet, run_hosts, run_results, runs
@@ -143,7 +144,7 @@ def whole(
         run=run,
         bar=bar(run.hosts, standing),
         working=_working(db, person, run),
-        variables=_variables(run),
+        variables=_variables(run, language),
         groups=groups,
         others=sum(len(group.devices) for group in alike[1:]),
         groups_left_out=max(0, len(alike) - _GROUPS_SHOWN),
@@ -229,13 +230,15 @@ def _working(db: Session, person: Person, run: runs.Run) -> list[tuple[str, int]
     return Counter(host.task for host in hosts if host.task).most_common(10)
 
 
-def _variables(run: runs.Run) -> list[Variable]:
-    known = [Variable(name, shown(value), False) for name, value in sorted(run.variables.items())]
+def _variables(run: runs.Run, language: Language) -> list[Variable]:
+    known = [Variable(name, shown(value, language), False) for name, value in sorted(run.variables.items())]
     return known + [Variable(name, "", True) for name in sorted(run.secret_names)]
 
 
-def shown(value: object) -> str:
+def shown(value: object, language: Language) -> str:
     """A variable's value for people: a list by commas, anything deeper as JSON."""
+    if isinstance(value, bool):
+        return language.name("variable_choice", "true" if value else "false")
     if isinstance(value, list) and all(isinstance(one, str | int | float) for one in value):
         return ", ".join(str(one) for one in value)
     if isinstance(value, str):
