@@ -336,7 +336,7 @@ def test_what_is_forged_in_a_devices_name_ends_the_session_and_is_counted(bed: B
     bed.wait_until(lambda: runner.works, "it runs")
 
     for number in range(1, 9):  # one of them is the next
-        runner.say_raw(FRAME + bytes.fromhex(runner.session) + number.to_bytes(4, "big") + os.urandom(64))
+        runner.say_raw(FRAME + bytes.fromhex(runner.session) + 2 * number.to_bytes(4, "big") + os.urandom(64))
 
     assert "not sealed by its runner" in plugin.answer().verdict["unreachable"]
     bed.stop_relay()
