@@ -5,25 +5,30 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from tests.controller.fleet import add_annex
+from tests.flow.agents import running_agent, write_state
 from tests.flow.broker import Broker
 from tests.flow.runners import FakeRunner, Work, echo
 
+from annexfleet_agent.protocol.metrics import COLLECTORS
 from annexfleet_agent.protocol.sealing import SessionKeys
+from annexfleet_agent.runner import keys
 from annexfleet_controller.identity import signer, signing
 from annexfleet_controller.identity.granting import Refused
+from annexfleet_controller.ingest import subscriber
 from annexfleet_controller.rollouts.relay import framing, serving, words
 from annexfleet_controller.rollouts.relay.opening import Leave, NotSigned
 from annexfleet_controller.store import migrate, states
-from annexfleet_controller.store.database import open_database, writing
+from annexfleet_controller.store.database import open_database, reading, writing
 from annexfleet_controller.store.tables.base import Base
 from annexfleet_controller.store.tables.devices import Device
+from annexfleet_controller.store.tables.readings import DeviceState
 from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
 
 DEADLINE_S = 20.0
@@ -80,6 +85,22 @@ class Plugin:
         return bytes(data)
 
 
+class RealDevice(NamedTuple):
+    """The real agent's files, and its process."""
+
+    device_id: str
+    directory: Path
+    settings: Path
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with running_agent(self.settings) as process:
+            yield
+            # So that it ends its runner, which is a child of its own.
+            process.terminate()
+            process.wait(DEADLINE_S)
+
+
 class Bed:
     """Broker, database, devices, and a relay for a run or for the console."""
 
@@ -90,6 +111,10 @@ class Bed:
         signing.ensure(self.home)
         self._signer = signer.Signer(self.home, engine)
         self.runners: list[FakeRunner] = []
+        self.real_devices: list[RealDevice] = []
+        self._agents = ExitStack()
+        self._ingest: threading.Thread | None = None
+        self._stop_ingest = threading.Event()
         self.stop = threading.Event()
         self.relay: threading.Thread | None = None
         self.path = Path()
@@ -99,23 +124,61 @@ class Bed:
         """A device with its runner, known and connected."""
         runner = FakeRunner(self.broker, self.broker.issue_device(), does=does)
         self.runners.append(runner)
-        now = datetime.now(UTC)
-        with writing(self.engine) as db:
-            db.add(
-                Device(
-                    id=runner.device_id, annex_id="berkane-1", name="a", role="counter", enrolled_at=now,
-                    exchange_key=runner.public_key,
-                )
-            )  # fmt: skip
+        self._add(runner.device_id, runner.public_key)
         self.set_connected(runner, is_connected)
         return runner
 
-    def set_connected(self, runner: FakeRunner, is_connected: bool) -> None:
+    def real_device(self, settings: str = "") -> "RealDevice":
+        """A device with the real agent, in a process of its own, and the real runner, which acts on this machine."""
+        self.start_ingest()
+        issued = self.broker.issue_device()
+        directory = self.home.path / f"device-{len(self.real_devices)}"
+        # What it measures does not matter here, and apt alone would keep it from connecting for half a minute.
+        quiet = f"[collectors]\ndisabled = {json.dumps(sorted(COLLECTORS))}\n"
+        file = write_state(directory, self.broker, issued, quiet + settings)
+        public = keys.ensure(directory / "runner")
+        root = issued.authority.read_text()
+        keys.remember(directory / "runner", device_id=issued.device_id, root=root, signed=None)
+        self._add(issued.device_id, public)
+        device = RealDevice(issued.device_id, directory, file)
+        self._agents.enter_context(device.running())
+        self.real_devices.append(device)
+        self.wait_until(lambda: self.is_connected(device), "the agent is connected", within_s=60)
+        return device
+
+    def _add(self, device_id: str, exchange_key: bytes) -> None:
         with writing(self.engine) as db:
-            known = states.lock(db, [runner.device_id])
+            db.add(
+                Device(
+                    id=device_id, annex_id="berkane-1", name="a", role="counter", enrolled_at=datetime.now(UTC),
+                    exchange_key=exchange_key,
+                )
+            )  # fmt: skip
+
+    def set_connected(self, device: "FakeRunner | RealDevice", is_connected: bool) -> None:
+        with writing(self.engine) as db:
+            known = states.lock(db, [device.device_id])
             states.write_connections(db, [one._replace(connected=is_connected) for one in known.values()])
 
-    def start_run(self, *runners: FakeRunner) -> int:
+    def start_ingest(self) -> None:
+        """The real one, which tells from hellos and goodbyes who is there."""
+        if self._ingest is None:
+            password = self.home.path / "secrets" / "controller.password"
+            ear = subscriber.Subscriber(self.engine, self.home.broker_socket, password)
+            self._ingest = threading.Thread(target=ear.run, args=(self._stop_ingest,), daemon=True)
+            self._ingest.start()
+            self.wait_until(lambda: ear._listening, "ingest listens")
+
+    def stop_agents(self) -> None:
+        """An orderly end of all real agents."""
+        self._agents.close()
+
+    def is_connected(self, device: "FakeRunner | RealDevice") -> bool:
+        with reading(self.engine) as db:
+            of = select(DeviceState.connected).join(Device, Device.number == DeviceState.device_number)
+            return bool(db.scalar(of.where(Device.id == device.device_id)))
+
+    def start_run(self, *runners: "FakeRunner | RealDevice") -> int:
         """A run that is running with these devices, and its relay."""
         now = datetime.now(UTC)
         with writing(self.engine) as db:
@@ -164,8 +227,8 @@ class Bed:
             assert not self.relay.is_alive(), "the relay does not end"
             self.relay = None
 
-    def wait_until(self, happened: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + DEADLINE_S
+    def wait_until(self, happened: Callable[[], object], what: str, *, within_s: float = DEADLINE_S) -> None:
+        deadline = time.monotonic() + within_s
         while not happened():
             assert time.monotonic() < deadline, f"this did not happen: {what}"
             time.sleep(0.01)  # real threads are waited for
@@ -176,6 +239,10 @@ class Bed:
         self.stop_relay()
         for runner in self.runners:
             runner.close()
+        self._agents.close()
+        if self._ingest is not None:
+            self._stop_ingest.set()
+            self._ingest.join(DEADLINE_S)
 
     def _listens(self) -> bool:
         assert self.relay is not None
@@ -187,7 +254,7 @@ class Bed:
             return False
         return True
 
-    def _numbers(self, db: Any, runners: tuple[FakeRunner, ...]) -> list[int]:
+    def _numbers(self, db: Any, runners: "tuple[FakeRunner | RealDevice, ...]") -> list[int]:
         from annexfleet_controller.store import devices
 
         found = [devices.find(db, runner.device_id) for runner in runners]

@@ -1,4 +1,4 @@
-"""`annexfleet serve` and the processes it is made of: web, enrol, ingest, work, signer, and on request the broker."""
+"""`annexfleet serve` and the processes it is made of, and on request the broker."""
 
 import argparse
 import logging
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PARTS = ("signer", "web", "enrol", "ingest", "work")
+PARTS = ("signer", "web", "enrol", "ingest", "relay", "work")
 
 ENROL_AT_ONCE = 512
 ENROL_OF_AN_ADDRESS = 32

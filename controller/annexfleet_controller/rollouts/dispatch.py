@@ -178,9 +178,8 @@ class Commands:
         self._writing = 0
 
     def tick(self, now: float) -> None:
-        over, self._over = self._over, []
-        for sending in over:
-            self._settle(sending, now)
+        while self._over:
+            self._settle(self._over.pop(), now)
         for sending in list(self._sending.values()):
             if sending.attachment.problem == "output_too_big" and not sending.is_over:
                 sending.session.cancel(sending.errand, now)
