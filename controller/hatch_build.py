@@ -1,4 +1,9 @@
-"""Puts what the pages take from others (package.json) into web/static/vendor, when the package is built or installed.
+"""Puts into the package what does not lie in it: the library of playbooks, and what the pages take from others.
+
+The playbooks lie at the top of the checkout, where people look for them; a wheel holds them as
+`annexfleet_controller/playbooks`.  An editable installation uses them where they are.
+
+What the pages take from others (package.json) comes into web/static/vendor when the package is built or installed.
 
 It runs `npm ci`, which installs exactly what package-lock.json pins by hash.  Where the system has no npm, the build
 brings one as a Python package (`dependencies`).  While the lock is the same, what was copied once is not fetched again.
@@ -46,6 +51,17 @@ class VendorHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling's o
         if not self._is_there():
             self._fetch()
         build_data["artifacts"].append("annexfleet_controller/web/static/vendor/*")
+        if version != "editable":
+            self._add_playbooks(build_data)
+
+    def _add_playbooks(self, build_data: dict[str, Any]) -> None:
+        root = Path(self.root)
+        # Beside the package in a source distribution, above it in a checkout.
+        library = next(place for place in (root / "playbooks", root.parent / "playbooks") if place.is_dir())
+        for file in sorted(library.rglob("*")):
+            name = file.relative_to(library)
+            if file.is_file() and not {"__pycache__", ".ansible"} & set(name.parts):
+                build_data["force_include"][str(file)] = f"annexfleet_controller/playbooks/{name.as_posix()}"
 
     @property
     def _vendor(self) -> Path:

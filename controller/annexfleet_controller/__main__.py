@@ -19,6 +19,7 @@ from annexfleet_controller.cli import (
     places,
     relaying,
     rules,
+    runs,
     serve,
     signing,
     simulate,
@@ -76,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for room in (
-        serve, relaying, people, places, devices, troubles, rules, auditing, ssh, data, signing, doctor, simulate,
+        serve, relaying, people, places, devices, troubles, rules, runs, auditing, ssh, data, signing, doctor, simulate,
     ):  # fmt: skip
         room.add(commands)
     return parser

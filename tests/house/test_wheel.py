@@ -1,11 +1,13 @@
 """What a tablet gets: the agent's wheel holds the agent and nothing of the controller."""
 
+import importlib.util
 import re
 import subprocess
 import sys
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.house.tree import ROOT
@@ -55,3 +57,22 @@ def test_it_asks_for_four_packages(wheel: zipfile.ZipFile):
     assert required == DEPENDENCIES
     assert optional == EXTRAS
     assert metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_controllers_wheel_holds_the_library_of_playbooks():
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "controller" / "hatch_build.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    hook = module.VendorHook(
+        root=str(ROOT / "controller"), config={}, build_config=None, metadata=None, directory="", target_name="wheel"
+    )
+    for version, is_held in (("standard", True), ("editable", False)):
+        data: dict[str, Any] = {"artifacts": [], "force_include": {}}
+        hook._fetch = lambda: None  # what the pages take from others is another matter
+        hook.initialize(version, data)
+
+        held = set(data["force_include"].values())
+        assert ("annexfleet_controller/playbooks/plugins/inventory/annexfleet.py" in held) is is_held
+        assert not any("__pycache__" in name for name in held)

@@ -13,7 +13,7 @@ from annexfleet_controller.access.asked import Db, EngineOf, Now
 from annexfleet_controller.access.door import Anybody, Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.readiness.model import STATES
-from annexfleet_controller.store import annexes, figures, incidents, migrate, notices, readiness, set_aside
+from annexfleet_controller.store import annexes, figures, incidents, migrate, notices, readiness, runs, set_aside
 from annexfleet_controller.store.database import reading
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.things import SEVERITIES
@@ -61,6 +61,11 @@ def metrics(request: Request, person: Annotated[Person, Depends(Needs("diagnose"
     )
     Gauge("annexfleet_open_pages", "Live pages of this process", registry=registry).set(len(request.app.state.hub))
     _trouble(db, registry)
+    carried_out = Gauge(
+        "annexfleet_runs", "Ansible runs kept, by state and outcome", ["state", "outcome"], registry=registry
+    )
+    for (state, outcome), count in runs.count(db).items():
+        carried_out.labels(state, outcome).set(count)
     for name, (value, _) in figures.read(db).items():
         Gauge(f"annexfleet_{name}", "A figure that ingest and work keep", registry=registry).set(value)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -69,12 +69,7 @@ def is_unpredictable(action: str, result: Mapping[str, Any]) -> bool:
 
 
 def _left_out(action: str, result: Mapping[str, Any]) -> bool:
-    if (
-        not result.get("skipped")
-        or "skip_reason" in result
-        or "false_condition" in result
-        or "skipped_reason" in result
-    ):
+    if any(reason in result for reason in ("skip_reason", "skipped_reason", "false_condition")):
         return False
     said = result.get("msg")
     return action.rpartition(".")[2] in UNPREDICTABLE or (isinstance(said, str) and "check mode" in said)

@@ -21,7 +21,13 @@ _PASSED_ON = frozenset(
 _LARGEST_RESULT = 600_000
 """Characters; what is larger is left out of an event."""
 _QUIET = '''\
-"""Says nothing: what devices answer goes out in events, and never raw on the output that is read for events."""
+"""Says nothing: what devices answer goes out in events, and never raw on the output that is read for events.
+
+Only of a task that was skipped it says why, for that event alone does not tell.
+"""
+
+import json
+import sys
 
 from ansible.plugins.callback import CallbackBase
 
@@ -38,6 +44,17 @@ class CallbackModule(CallbackBase):
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "stdout"
     CALLBACK_NAME = "annexfleet_quiet"
+
+    def v2_runner_on_skipped(self, result):
+        told = result._result
+        items = [_why(item) for item in told.get("results") or () if isinstance(item, dict)]
+        sys.stdout.write(json.dumps(_why(told) | ({"results": items[:1000]} if items else {})))
+        sys.stdout.flush()
+
+
+def _why(told):
+    found = {key: True for key in ("skip_reason", "skipped_reason", "false_condition") if told.get(key)}
+    return found | ({"msg": "check mode"} if "check mode" in str(told.get("msg")) else {})
 '''
 
 
@@ -46,6 +63,8 @@ def write_places(attempt: Path) -> None:
     for name in ("home", "local", "tmp", "callbacks", "env"):
         files.private_directory(attempt / name)
     files.write(attempt / "callbacks" / "annexfleet_quiet.py", _QUIET.encode())
+    # For a library without one; else Ansible would look for settings elsewhere.
+    files.write(attempt / "ansible.cfg", b"[defaults]\n")
     # ansible-runner takes these from this file alone.
     settings = {"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True}
     files.write(attempt / "env" / "settings", msgspec.json.encode(settings))
@@ -69,7 +88,7 @@ def of_ansible(
         "TMPDIR": str(attempt / "tmp"),
         MARK: str(ground.directory),
         "ANNEXFLEET_RELAY": str(ground.relay_socket),
-        "ANSIBLE_CONFIG": str(configuration if configuration.exists() else os.devnull),
+        "ANSIBLE_CONFIG": str(configuration if configuration.exists() else attempt / "ansible.cfg"),
         "ANSIBLE_HOME": str(attempt / "home"),
         "ANSIBLE_LOCAL_TEMP": str(attempt / "local"),
         "ANSIBLE_ROLES_PATH": str(bundle / "roles"),
@@ -77,7 +96,6 @@ def of_ansible(
         "ANSIBLE_CONNECTION_PLUGINS": str(bundle / "plugins" / "connection"),
         "ANSIBLE_CALLBACK_PLUGINS": f"{proposed.get('ANSIBLE_CALLBACK_PLUGINS', '')}:{attempt / 'callbacks'}",
         "ORIGINAL_STDOUT_CALLBACK": "annexfleet_quiet",
-        "ANSIBLE_CALLBACKS_ENABLED": "",
         "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",
         "ANSIBLE_FORKS": str(max(1, min(MOST_FORKS, forks, hosts))),
         "ANSIBLE_GATHERING": "explicit",
@@ -91,6 +109,5 @@ def of_ansible(
         "ANSIBLE_DEPRECATION_WARNINGS": "false",
         "ANSIBLE_NOCOLOR": "true",
         "ANSIBLE_CACHE_PLUGIN": "memory",
-        "ANSIBLE_LOG_PATH": "",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -9,6 +9,7 @@ no outcome here, and least of all a good one.
 """
 
 import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -89,7 +90,7 @@ class Story:
         elif name == "runner_on_start":
             self._started(data)
         elif name in _STATES:
-            self._result(str(name), data)
+            self._result(str(name), data, _skipped(event) if name == "runner_on_skipped" else data.get("res"))
         elif name == "playbook_on_stats":
             self._statistics(data)
         elif name in {"error", "verbose", "warning"}:
@@ -160,12 +161,11 @@ class Story:
         host.task_number = task.number
         self._moved[id_] = self._progress(host, task=task.name)
 
-    def _result(self, event: str, data: Mapping[str, Any]) -> None:
+    def _result(self, event: str, data: Mapping[str, Any], given: object) -> None:
         if (found := self._host(data)) is None:
             return
         id_, host = found
         task = self._task(data)
-        given = data.get("res")
         res: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
         state = _STATES[event]
         if state == "ok" and res.get("changed") is True:
@@ -255,6 +255,14 @@ class Story:
                 said.append(tail[-LONGEST_MESSAGE:] if len(tail) > LONGEST_MESSAGE else tail)
                 break
         return self._mask("\n".join(dict.fromkeys(line for line in said if line)), at_most=LONGEST_MESSAGE)
+
+
+def _skipped(event: Mapping[str, Any]) -> object:
+    """Why a task was skipped, as our own plugin says it beside the event (`environment`)."""
+    try:
+        return json.loads(_text(event.get("stdout")))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _text(value: object) -> str:

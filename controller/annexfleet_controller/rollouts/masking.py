@@ -27,7 +27,7 @@ class Mask:
     def __init__(self, secrets: Iterable[Any] = ()) -> None:
         forms = {form for secret in secrets for text in _texts(secret) for form in _forms(text)}
         # The longest first, so that a secret that holds another one goes as a whole.
-        ordered = sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True)
+        ordered = sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=lambda form: (-len(form), form))
         self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
 
     def __call__(self, text: str, *, at_most: int) -> str:

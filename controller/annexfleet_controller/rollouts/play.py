@@ -172,10 +172,15 @@ class _Play:
             nonce=nonce, check=task.run.check, mask=Mask(task.secrets.values()), known=task.known_tasks,
         )  # fmt: skip
         credentials = approved.credentials(self._home, self._ground, task, now=self._clock.now())
+
+        def renew() -> None:
+            if credentials is not None:
+                credentials.renew(self._clock.now())
+
         recorder = Recorder(
             self._engine, story, run_id=self._run_id, attempt=self._attempt, clock=self._clock, end=self._end_all,
             deadline=(task.run.started_at or self._clock.now()) + timedelta(seconds=task.run.timeout_s),
-            renew=lambda: credentials and credentials.renew(self._clock.now()), tend=self._tend_relay,
+            renew=renew, tend=self._tend_relay,
         )  # fmt: skip
         secrets_file = self._write_files(task, credentials)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -22,8 +22,8 @@ def inventory(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Itera
     The groups' members that are not among the hosts are left out.  Hosts and groups are called by names of our own
     making, which stand there as they are.
     """
-    children = {
-        group: {"hosts": {host: {} for host in sorted(members) if host in hosts}} for group, members in groups.items()
+    children: dict[str, list[str]] = {
+        group: [host for host in sorted(members) if host in hosts] for group, members in groups.items()
     }
     lines = ["all:", "  hosts:"]
     lines += [f"    {_quoted(host)}: {_written(hosts[host])}" for host in sorted(hosts)]
@@ -31,7 +31,7 @@ def inventory(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Itera
         lines[-1] += " {}"
     lines.append("  children:" if children else "  children: {}")
     for group in sorted(children):
-        members = ", ".join(f"{_quoted(host)}: {{}}" for host in children[group]["hosts"])
+        members = ", ".join(f"{_quoted(host)}: {{}}" for host in children[group])
         lines.append(f"    {_quoted(group)}: {{hosts: {{{members}}}}}")
     return "\n".join(lines) + "\n"
 

@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from annexfleet_controller.store import changes, history, people, pulses, set_aside, states, supplies, watches
+from annexfleet_controller.store import changes, history, people, pulses, runs, set_aside, states, supplies, watches
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.work.worker import Worker
 
 _DEVICES_AT_ONCE = 20
 _ROWS_AT_ONCE = 400
 _PRUNE_AT_ONCE = 2000
+_RUNS_AT_ONCE = 10
 _PULSES_KEPT = timedelta(minutes=10)
 _SIGN_INS_KEPT = timedelta(days=1)
 """Failed ones, and answers to requests that may be repeated."""
@@ -61,7 +62,7 @@ def _devices_with(worker: Worker, resolution_s: int, until: datetime, after: int
 
 
 def forget_old(worker: Worker) -> None:
-    """Changes, messages set aside and days of supplies, when they are older than the settings keep them."""
+    """Changes, messages set aside, days of supplies and runs, when they are older than the settings keep them."""
     now, kept = worker.clock.now(), worker.settings
     for prune, days in ((changes.prune, kept.keep_changes_days), (set_aside.prune, kept.keep_set_aside_days)):
         while True:
@@ -74,6 +75,12 @@ def forget_old(worker: Worker) -> None:
             oldest = (now - timedelta(days=kept.keep_supply_days)).date()
             gone = supplies.prune(db, before=oldest, at_most=_PRUNE_AT_ONCE)
         if gone < _PRUNE_AT_ONCE or not worker.go_on():
+            break
+    while True:
+        with writing(worker.engine) as db:
+            # Each has rows by the hundred.
+            old = runs.prune(db, before=now - timedelta(days=kept.keep_runs_days), at_most=_RUNS_AT_ONCE)
+        if len(old) < _RUNS_AT_ONCE or not worker.go_on():
             break
 
 
