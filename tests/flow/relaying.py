@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ from tests.flow.runners import FakeRunner, Work, echo
 from annexfleet_agent.protocol.metrics import COLLECTORS
 from annexfleet_agent.protocol.sealing import SessionKeys
 from annexfleet_agent.runner import keys
-from annexfleet_controller.identity import signer, signing
+from annexfleet_controller.identity import signer, signer_service, signing
 from annexfleet_controller.identity.granting import Refused
 from annexfleet_controller.ingest import subscriber
 from annexfleet_controller.rollouts.relay import framing, serving, words
@@ -180,6 +182,11 @@ class Bed:
 
     def start_run(self, *runners: "FakeRunner | RealDevice") -> int:
         """A run that is running with these devices, and its relay."""
+        run_id = self.add_run(*runners)
+        self.start_relay(run_id)
+        return run_id
+
+    def add_run(self, *runners: "FakeRunner | RealDevice") -> int:
         now = datetime.now(UTC)
         with writing(self.engine) as db:
             run = RunRow(
@@ -190,9 +197,45 @@ class Bed:
             db.flush()
             for number in self._numbers(db, runners):
                 db.add(RunHostRow(run_id=run.id, device_number=number, annex_id="berkane-1", state="running"))
-            run_id = run.id
-        self.start_relay(run_id)
-        return run_id
+            return run.id
+
+    @contextmanager
+    def signer_process(self) -> Iterator[None]:
+        """The real signer on its socket, in a thread."""
+        stop = threading.Event()
+        thread = threading.Thread(target=signer_service.run, args=(self.home, stop), daemon=True)
+        thread.start()
+        try:
+            self.wait_until(signer.socket_path(self.home).exists, "the signer listens")
+            yield
+        finally:
+            stop.set()
+            thread.join(DEADLINE_S)
+
+    @contextmanager
+    def relay_process(self, *runners: FakeRunner, run_id: int = 0) -> Iterator["subprocess.Popen[bytes]"]:
+        """`annexfleet relay --run ID` as `play` starts it."""
+        run_id = run_id or self.add_run(*runners)
+        self.path = serving.run_socket(self.home, run_id)
+        argv = [
+            sys.executable,
+            "-m",
+            "annexfleet_controller",
+            "--home",
+            str(self.home.path),
+            "relay",
+            "--run",
+            str(run_id),
+        ]
+        with (self.home.path / "relay.log").open("ab") as log:
+            process = subprocess.Popen(argv, stdout=log, stderr=log)
+        try:
+            self.wait_until(lambda: process.poll() is not None or self._answers(), "the relay listens")
+            assert process.poll() is None, (self.home.path / "relay.log").read_text()
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def start_relay(self, run_id: int | None) -> None:
         self.path = serving.console_socket(self.home) if run_id is None else serving.run_socket(self.home, run_id)
@@ -247,6 +290,9 @@ class Bed:
     def _listens(self) -> bool:
         assert self.relay is not None
         assert self.relay.is_alive(), "the relay ended"
+        return self._answers()
+
+    def _answers(self) -> bool:
         try:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(str(self.path))
