@@ -1,0 +1,278 @@
+"""A broker that was taken over, on the real wire: it hears, holds back, forges and repeats what it likes.
+
+It has the controller's own account at the broker, and envelopes that the real signer signed and it did not deliver.
+"""
+
+import queue
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
+from sqlalchemy import select
+from tests.agent.runner.authority import Made, Signer
+from tests.playbooks.devices.device import Device
+from tests.playbooks.devices.fleet import Fleet
+from tests.playbooks.linking import ids
+from tests.playbooks.walking import Walks
+
+from annexfleet_agent.protocol import topics
+from annexfleet_agent.protocol.envelope import (
+    ACK,
+    CHALLENGE,
+    CHALLENGE_LIFETIME_S,
+    FRAME,
+    Challenge,
+    Delivery,
+    Knock,
+    Refusal,
+    Signed,
+    pack,
+    parse,
+    unpack,
+)
+from annexfleet_controller.identity import signer
+from annexfleet_controller.rollouts.relay.link import USER
+from annexfleet_controller.rollouts.relay.signing import request_for_run
+from annexfleet_controller.settings import Home
+from annexfleet_controller.store.database import reading
+from annexfleet_controller.store.tables.devices import Device as DeviceRow
+
+CHANNEL = "attacker"
+CANARY = "canary-of-the-wire-8841"
+WITHIN_S = 60.0
+METRIC = "envelopes_refused_count"
+RULE = "runner.forged"
+
+
+class Attacker:
+    """A client with the controller's account; hears everything."""
+
+    def __init__(self, home: Home) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+        self._news: queue.Queue[None] = queue.Queue()
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id="attacker", transport="unix")
+        self._client.username_pw_set(USER, (home.path / "secrets" / "controller.password").read_text("ascii"))
+        subscribed: queue.Queue[None] = queue.Queue()
+        self._client.on_subscribe = lambda *_: subscribed.put(None)
+        self._client.on_connect = lambda client, *_: client.subscribe("af/#")
+        self._client.on_message = self._hear
+        self._client.connect(str(home.broker_socket), 1)
+        self._client.loop_start()
+        subscribed.get(timeout=WITHIN_S)
+
+    def _hear(self, _client: Client, _data: object, message: Any) -> None:
+        self.heard.append((message.topic, bytes(message.payload)))
+        self._news.put(None)
+
+    def say(self, device_id: str, packet: bytes) -> None:
+        self._client.publish(topics.down(device_id, "run"), packet).wait_for_publish(WITHIN_S)
+
+    def answer(self, device_id: str, session: str, kind: type) -> Any:
+        """What the device said of this session, of this kind."""
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            for topic, packet in list(self.heard):
+                if device_id in topic and f"/up/run/{CHANNEL}" in topic and packet[:1] in (b"C", b"R"):
+                    body = unpack(packet)
+                    if isinstance(body, kind) and body.session == session:
+                        return body
+            left_s = deadline - time.monotonic()
+            assert left_s > 0, f"no {kind.__name__} came from {device_id}"
+            try:
+                self._news.get(timeout=min(left_s, 1.0))
+            except queue.Empty:
+                continue
+
+    def knock(self, device_id: str) -> Challenge:
+        session = secrets.token_hex(8)
+        self.say(device_id, pack(Knock(session=session, channel=CHANNEL)))
+        found: Challenge = self.answer(device_id, session, Challenge)
+        return found
+
+    def refusal(self, device_id: str, session: str, packet: bytes) -> str:
+        self.say(device_id, packet)
+        return str(self.answer(device_id, session, Refusal).reason)
+
+    def knocked(self, device_id: str, not_boot_id: str) -> bool:
+        """Knock once more, and hear whether a challenge of another boot came for any knock."""
+        self.say(device_id, pack(Knock(session=secrets.token_hex(8), channel=CHANNEL)))
+        return any(
+            device_id in topic and packet[:1] == CHALLENGE and getattr(unpack(packet), "boot_id", "") != not_boot_id
+            for topic, packet in list(self.heard)
+        )
+
+    def spoke(self, session: str) -> bool:
+        """Whether a session with this name came about."""
+        return any(packet[:1] in (FRAME, ACK) and packet[1:9].hex() == session for _, packet in self.heard)
+
+    def close(self) -> None:
+        self._client.on_connect = self._client.on_message = None
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+class Front:
+    """The fleet, a run that is held between two tasks on both devices, and the attacker."""
+
+    def __init__(self, walks: Walks, gate: Path) -> None:
+        self.walks = walks
+        self.one, self.other = walks.devices
+        self.one_id, self.other_id = walks.ids
+        self.attacker = Attacker(walks.controller.home)
+        self.gate = gate
+        walks.let_go()
+        self.run_id = walks.order(word=CANARY, variables={"walk_gate": str(gate)}, timeout_s=900)
+        walks.controller.wait_until(Path(f"{gate}.reached").exists, "the wait between two tasks", 120)
+
+    def genuine(self, challenge: Challenge, device_id: str) -> bytes:
+        """An envelope of the real signer's for this session, which the broker did not deliver."""
+        return signer.ask(self.walks.controller.home, request_for_run(self.run_id, device_id, challenge)).delivery
+
+    def exchange_key(self, device_id: str) -> bytes:
+        with reading(self.walks.controller.engine) as db:
+            return bytes(db.scalars(select(DeviceRow.exchange_key).where(DeviceRow.id == device_id)).one() or b"")
+
+    def refused_count(self, device_id: str) -> float:
+        readings = self.walks.controller.ask(f"devices/{device_id}")["readings"]
+        return sum(float(reading["value"]) for reading in readings if reading["metric"] == METRIC)
+
+    def obeyed(self, device: Device) -> int:
+        """How many envelopes this device's runner took."""
+        assert device.agent is not None
+        return device.agent.log.count("an envelope is obeyed")
+
+    @contextmanager
+    def refused(self, device: Device, count: int = 1) -> Iterator[None]:
+        """What is tried in the block is refused and done by nobody, counted and told."""
+        (device_id,) = ids([device])
+        had, obeyed = self.refused_count(device_id), self.obeyed(device)
+        yield
+        assert self.obeyed(device) == obeyed
+        self.walks.controller.wait_until(
+            lambda: self.refused_count(device_id) >= had + count, f"{METRIC} of {device.name}"
+        )
+
+
+@pytest.fixture(scope="module")
+def front(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    walks = Walks(fleet, tmp_path_factory.mktemp("walks"), count=2)
+    made = Front(walks, tmp_path_factory.mktemp("gate") / "gate")
+    yield made
+    made.attacker.close()
+
+
+@pytest.fixture(scope="module")
+def held(front: Front) -> tuple[float, Challenge, bytes]:
+    """A genuine envelope that the attacker holds back from now on: since when, for which challenge, and itself."""
+    challenge = front.attacker.knock(front.one_id)
+    return time.monotonic(), challenge, front.genuine(challenge, front.one_id)
+
+
+def test_an_envelope_of_a_foreign_key_is_refused(front: Front, held: object):
+    challenge = front.attacker.knock(front.one_id)
+    known = _Known(front.one_id, front.exchange_key(front.one_id))
+
+    with front.refused(front.one):
+        made = Made(known, challenge, sequence=2**52)
+        assert front.attacker.refusal(front.one_id, challenge.session, made.packet) == "unknown_key"
+
+
+def test_a_tampered_envelope_is_refused(front: Front, held: object):
+    challenge = front.attacker.knock(front.one_id)
+    delivery = parse(front.genuine(challenge, front.one_id)[1:], Delivery)
+    body = bytearray(delivery.envelope.body)
+    at = body.index(b'"session_timeout_s"') if b'"session_timeout_s"' in body else body.index(b'"sequence":') + 12
+    body[at] ^= 1
+
+    with front.refused(front.one):
+        forged = pack(Delivery(envelope=Signed(body=bytes(body), proof=delivery.envelope.proof), keys=delivery.keys))
+        assert front.attacker.refusal(front.one_id, challenge.session, forged) == "bad_signature"
+
+
+def test_an_envelope_for_another_device_is_refused(front: Front, held: object):
+    session = secrets.token_hex(8)
+    for device_id in (front.one_id, front.other_id):
+        front.attacker.say(device_id, pack(Knock(session=session, channel=CHANNEL)))
+    challenge = front.attacker.answer(front.one_id, session, Challenge)
+    front.attacker.answer(front.other_id, session, Challenge)
+
+    with front.refused(front.other):
+        packet = front.genuine(challenge, front.one_id)
+        assert front.attacker.refusal(front.other_id, session, packet) == "other_device"
+
+
+def test_a_replayed_envelope_is_refused(front: Front, held: object):
+    """Twice the same, and one that is older than one that was obeyed."""
+    first, second = front.attacker.knock(front.one_id), front.attacker.knock(front.one_id)
+    older, newer = (front.genuine(challenge, front.one_id) for challenge in (first, second))
+    # To deliver once what the controller signed is all that a broker can do; without its keys the session is no use.
+    front.attacker.say(front.one_id, newer)
+    front.walks.controller.wait_until(lambda: front.attacker.spoke(second.session), "the one that is delivered")
+
+    with front.refused(front.one, 2):
+        assert front.attacker.refusal(front.one_id, second.session, newer) == "foreign_challenge"
+        assert front.attacker.refusal(front.one_id, first.session, older) == "replayed"
+
+
+def test_an_envelope_of_before_a_restart_is_refused(front: Front, held: object):
+    before = front.attacker.knock(front.other_id)
+    packet = front.genuine(before, front.other_id)
+    front.other.reboot()
+    front.walks.controller.wait_until(
+        lambda: front.attacker.knocked(front.other_id, before.boot_id), "the device with another boot id", 120
+    )
+
+    # The knock brought its runner up; the name of the session is the old one's, so that it may be answered.
+    front.attacker.say(front.other_id, pack(Knock(session=before.session, channel=CHANNEL)))
+    with front.refused(front.other):
+        assert front.attacker.refusal(front.other_id, before.session, packet) == "stale_boot"
+
+
+def test_an_envelope_that_was_held_back_is_refused(front: Front, held: tuple[float, Challenge, bytes]):
+    since, challenge, packet = held
+    front.walks.controller.wait_until(
+        lambda: time.monotonic() - since > CHALLENGE_LIFETIME_S + 1, "the end of the challenge", 90
+    )
+
+    with front.refused(front.one):
+        reason = front.attacker.refusal(front.one_id, challenge.session, packet)
+    assert reason in ("expired", "foreign_challenge")
+
+
+def test_each_device_that_was_attacked_has_an_alert(front: Front):
+    def alarmed() -> set[str]:
+        alerts = front.walks.controller.ask(f"alerts?rule={RULE}")["items"]
+        return {alert["thing"]["id"] for alert in alerts}
+
+    front.walks.controller.wait_until(lambda: alarmed() == {front.one_id, front.other_id}, f"alerts of {RULE}")
+
+
+def test_who_hears_everything_learns_no_word_and_the_run_goes_on(front: Front):
+    front.gate.touch()
+    run = front.walks.finish(front.run_id)
+
+    outcomes = front.walks.outcomes(front.run_id)
+    # The other one was restarted in the middle of the run, between two tasks.
+    assert outcomes[front.one_id] == "changed", front.walks.told(front.run_id)
+    assert run["state"] == "ended"
+    packets = [
+        packet
+        for topic, packet in front.attacker.heard
+        if topic.rpartition("/")[0].endswith("run") or topic.endswith("run")
+    ]
+    assert sum(map(len, packets)) > 50_000
+    for word in (CANARY.encode(), b"walk_place", b"/var/lib/walk", b"ansible", b"Ansi"):
+        assert not any(word in packet for packet in packets), word
+
+
+class _Known:
+    """What a broker knows of a device, for `Made`."""
+
+    def __init__(self, device_id: str, public: bytes) -> None:
+        self.device_id, self.public, self.signer = device_id, public, Signer()
