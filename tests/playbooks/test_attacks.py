@@ -248,6 +248,7 @@ def test_an_envelope_that_was_held_back_is_refused(front: Front, held: tuple[flo
 def test_each_device_that_was_attacked_has_an_alert(front: Front):
     def alarmed() -> set[str]:
         alerts = front.walks.controller.ask(f"alerts?rule={RULE}")["items"]
+        print(alerts, front.walks.controller.ask("alerts?state=all"))
         return {alert["thing"]["id"] for alert in alerts}
 
     front.walks.controller.wait_until(lambda: alarmed() == {front.one_id, front.other_id}, f"alerts of {RULE}")
