@@ -2,8 +2,8 @@
 
 Whatever a device or a person wrote may look like a template.  The mapping around it bears the tag `!unsafe`, so that
 Ansible (ansible-core 2.19) never reads a text in it, keys too, as a template, however often it is handed on.  No text
-bears the tag itself: Ansible would then ask anew what it is without its quotes, and make a number of "007", a boolean of
-"yes" and nothing of "".
+bears the tag itself: Ansible would then ask anew what it is without its quotes, and make a number of "007", a boolean
+of "yes" and nothing of "".
 """
 
 import math
