@@ -89,11 +89,7 @@ class _Walk:
     def reach(self) -> None:
         reached: dict[str, Callable[[], object]] = {
             "before": lambda: self.walks.process(self.run_id, "play"),
-            "transfer": lambda: (
-                self.device.run(
-                    ["sh", "-c", "find / -xdev -size +200k -newer /tmp/began -name '*.part*' 2>/dev/null | head -1"]
-                ).stdout
-            ),
+            "transfer": lambda: self.device.traffic().received_bytes - self.received_bytes > LARGE_BYTES // 2,
             "between": lambda: Path(f"{self.gate}.reached").exists(),
             "task": lambda: self.walks.waiting(self.device, self.token),
         }
