@@ -3,119 +3,58 @@
 It has the controller's own account at the broker, and envelopes that the real signer signed and it did not deliver.
 """
 
-import queue
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
+import psutil
 import pytest
-from paho.mqtt.client import Client
-from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import select, update
 from tests.agent.runner.authority import Made, Signer
 from tests.playbooks.devices.device import Device
 from tests.playbooks.devices.fleet import Fleet
 from tests.playbooks.linking import ids
-from tests.playbooks.walking import Walks
+from tests.playbooks.tapping import CHANNEL, Attacker
+from tests.playbooks.walking import PLACE, TEXT, Walks
 
-from annexfleet_agent.protocol import topics
 from annexfleet_agent.protocol.envelope import (
-    ACK,
-    CHALLENGE,
     CHALLENGE_LIFETIME_S,
-    FRAME,
     Challenge,
     Delivery,
     Knock,
-    Refusal,
     Signed,
     pack,
     parse,
-    unpack,
 )
 from annexfleet_controller.identity import signer
-from annexfleet_controller.rollouts.relay.link import USER
 from annexfleet_controller.rollouts.relay.signing import request_for_run
-from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.devices import Device as DeviceRow
 
-CHANNEL = "attacker"
 CANARY = "canary-of-the-wire-8841"
-WITHIN_S = 60.0
+SYSLOG = "/var/log/syslog-of-the-test"
+_LISTENS_TO_SYSLOG = f"""
+import os, socket
+log = open({SYSLOG!r}, "ab", buffering=0)
+heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+heard.bind("/dev/log")
+while True:
+    log.write(heard.recv(65536) + bytes([10]))
+"""
+KEPT_ON_DEVICES = (
+    "/var/lib/annexfleet-agent",
+    "/var/log",
+    "/var/tmp",
+    "/tmp",
+    "/run",
+    "/etc/annexfleet",
+    "/root/.ansible",
+)
 METRIC = "envelopes_refused_count"
 RULE = "runner.forged"
-
-
-class Attacker:
-    """A client with the controller's account; hears everything."""
-
-    def __init__(self, home: Home) -> None:
-        self.heard: list[tuple[str, bytes]] = []
-        self._news: queue.Queue[None] = queue.Queue()
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id="attacker", transport="unix")
-        self._client.username_pw_set(USER, (home.path / "secrets" / "controller.password").read_text("ascii"))
-        subscribed: queue.Queue[None] = queue.Queue()
-        self._client.on_subscribe = lambda *_: subscribed.put(None)
-        self._client.on_connect = lambda client, *_: client.subscribe("af/#")
-        self._client.on_message = self._hear
-        self._client.connect(str(home.broker_socket), 1)
-        self._client.loop_start()
-        subscribed.get(timeout=WITHIN_S)
-
-    def _hear(self, _client: Client, _data: object, message: Any) -> None:
-        self.heard.append((message.topic, bytes(message.payload)))
-        self._news.put(None)
-
-    def say(self, device_id: str, packet: bytes) -> None:
-        self._client.publish(topics.down(device_id, "run"), packet).wait_for_publish(WITHIN_S)
-
-    def answer(self, device_id: str, session: str, kind: type) -> Any:
-        """What the device said of this session, of this kind."""
-        deadline = time.monotonic() + WITHIN_S
-        while True:
-            for topic, packet in list(self.heard):
-                if device_id in topic and f"/up/run/{CHANNEL}" in topic and packet[:1] in (b"C", b"R"):
-                    body = unpack(packet)
-                    if isinstance(body, kind) and body.session == session:
-                        return body
-            left_s = deadline - time.monotonic()
-            assert left_s > 0, f"no {kind.__name__} came from {device_id}"
-            try:
-                self._news.get(timeout=min(left_s, 1.0))
-            except queue.Empty:
-                continue
-
-    def knock(self, device_id: str) -> Challenge:
-        session = secrets.token_hex(8)
-        self.say(device_id, pack(Knock(session=session, channel=CHANNEL)))
-        found: Challenge = self.answer(device_id, session, Challenge)
-        return found
-
-    def refusal(self, device_id: str, session: str, packet: bytes) -> str:
-        self.say(device_id, packet)
-        return str(self.answer(device_id, session, Refusal).reason)
-
-    def knocked(self, device_id: str, not_boot_id: str) -> bool:
-        """Knock once more, and hear whether a challenge of another boot came for any knock."""
-        self.say(device_id, pack(Knock(session=secrets.token_hex(8), channel=CHANNEL)))
-        return any(
-            device_id in topic and packet[:1] == CHALLENGE and getattr(unpack(packet), "boot_id", "") != not_boot_id
-            for topic, packet in list(self.heard)
-        )
-
-    def spoke(self, session: str) -> bool:
-        """Whether a session with this name came about."""
-        return any(packet[:1] in (FRAME, ACK) and packet[1:9].hex() == session for _, packet in self.heard)
-
-    def close(self) -> None:
-        self._client.on_connect = self._client.on_message = None
-        self._client.disconnect()
-        self._client.loop_stop()
 
 
 class Front:
@@ -130,6 +69,9 @@ class Front:
             db.execute(update(DeviceRow).values(enrolled_at=DeviceRow.enrolled_at - timedelta(hours=2)))
         self.attacker = Attacker(walks.controller.home)
         self.gate = gate
+        self.one.write("/root/syslog.py", _LISTENS_TO_SYSLOG)
+        self.one.run(["setsid", "-f", "/usr/bin/python3", "/root/syslog.py"])
+        self.one.wait_until(lambda: self.one.exists(SYSLOG), "a system log")
         walks.let_go()
         self.run_id = walks.order(word=CANARY, variables={"walk_gate": str(gate)}, timeout_s=900)
         walks.controller.wait_until(Path(f"{gate}.reached").exists, "the wait between two tasks", 120)
@@ -257,22 +199,48 @@ def test_each_device_that_was_attacked_has_an_alert(front: Front):
     front.walks.controller.wait_until(lambda: alarmed() == {front.one_id, front.other_id}, f"alerts of {RULE}")
 
 
+def test_a_secret_stands_in_no_command_line_and_no_environment_while_its_run_lasts(front: Front):
+    named = [name for name, text in _running() if CANARY in text]
+
+    assert named == []
+
+
 def test_who_hears_everything_learns_no_word_and_the_run_goes_on(front: Front):
     front.gate.touch()
     run = front.walks.finish(front.run_id)
 
-    outcomes = front.walks.outcomes(front.run_id)
-    # The other one was restarted in the middle of the run, between two tasks.
-    assert outcomes[front.one_id] == "changed", front.walks.told(front.run_id)
     assert run["state"] == "ended"
-    packets = [
-        packet
-        for topic, packet in front.attacker.heard
-        if topic.rpartition("/")[0].endswith("run") or topic.endswith("run")
-    ]
+    assert front.walks.outcomes(front.run_id)[front.one_id] == "changed", front.walks.told(front.run_id)
+    assert front.one.read(f"{PLACE}/file") == f"{TEXT} {CANARY}\n"
+    packets = [packet for topic, packet in front.attacker.heard if "run" in topic.split("/")]
     assert sum(map(len, packets)) > 50_000
-    for word in (CANARY.encode(), b"walk_place", b"/var/lib/walk", b"ansible", b"Ansi"):
+    for word in (CANARY.encode(), b"walk_place", PLACE.encode(), b"ansible", b"Ansi"):
         assert not any(word in packet for packet in packets), word
+
+
+def test_a_secret_is_found_nowhere_when_its_run_has_ended(front: Front):
+    front.walks.wait_until_nothing_is_left(front.run_id)
+
+    home = front.walks.controller.home.path
+    told = [file for file in home.rglob("*") if file.is_file() and CANARY.encode() in file.read_bytes()]
+    there = front.one.run(["grep", "-rlF", CANARY, *KEPT_ON_DEVICES], check=False).stdout.split()
+    one = f"runs/{front.run_id}/hosts/{front.one_id}"
+    answers = [
+        front.walks.controller.ask(path, role="technician")
+        for path in (f"runs/{front.run_id}", one, f"runs/{front.run_id}/diffs", "audit")
+    ]
+
+    assert told == []
+    assert there == []
+    assert CANARY not in str(answers)
+    assert front.one.exists(SYSLOG)
+
+
+def _running() -> Iterator[tuple[str, str]]:
+    """Every process of this machine and of all devices, with its arguments and its environment."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            yield process.name(), f"{process.cmdline()} {process.environ()}"
 
 
 class _Known:

@@ -3,7 +3,7 @@
 import json
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -102,3 +102,12 @@ def running_controller(host: str, **settings: object) -> Iterator[FleetControlle
         finally:
             engine.dispose()
             serve.stop()
+            _end_runs(str(home.path))
+
+
+def _end_runs(home: str) -> None:
+    """Runs go on when their controller ends; those of a test that failed must not."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(home in word for word in process.cmdline()):
+                process.kill()
