@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -32,6 +33,9 @@ from annexfleet_agent.protocol.envelope import (
 )
 from annexfleet_agent.protocol.topics import is_channel
 from annexfleet_agent.runner import framing
+
+if TYPE_CHECKING:
+    from annexfleet_agent.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +83,10 @@ class Forwarding:
         self._refused: framing.Refused | None = None
 
     # -- for the agent
+
+    def listen_to(self, uplink: "Uplink") -> None:
+        """Hear what comes for a runner over this uplink, and how its line is."""
+        uplink.on_run, uplink.on_line, uplink.on_room = self.packet, self.line, self.room
 
     def start(self) -> None:
         """Speak with a runner that is there already, or whom systemd starts; nobody is started from here."""
