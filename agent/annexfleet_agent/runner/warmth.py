@@ -69,8 +69,7 @@ class Started:
     @property
     def pid(self) -> int | None:
         """Its first process, which leads a session of its own; None if it is not known to have begun."""
-        with suppress(OSError):
-            self._hear()
+        self._hear()
         return self._pid
 
     def exit_code(self) -> int | None:
@@ -84,14 +83,12 @@ class Started:
             return self._exit_code
         if not self._is_over:
             return None
-        if self._pid is None:
-            raise NeverStarted
-        warm.kill_session(self._pid)
-        raise Lost
+        raise NeverStarted if self._pid is None else Lost
 
     def cancel(self) -> None:
         """Kill its session whole; `exit_code` tells when that is done.  Asked a second time, the warm Python goes too:
         it does not answer."""
+        self._hear()
         self._cancels += 1
         if self._cancels == 1:
             with suppress(OSError):
@@ -103,6 +100,7 @@ class Started:
 
     def close(self) -> None:
         """Let go of it; what still runs is killed."""
+        self._hear()
         self._end()
         self._control.close()
 
@@ -116,6 +114,8 @@ class Started:
                 message = b""
             if len(message) != _MESSAGE.size:
                 self._end()
+                if self._pid is not None:  # it fell, so nobody else does it
+                    warm.kill_session(self._pid)
                 return
             kind, value = _MESSAGE.unpack(message)
             if kind == b"P":

@@ -185,6 +185,24 @@ def test_a_python_that_fell_takes_its_module_with_it_and_is_replaced(slow: Wante
     assert fresh_device.warm.falls == 0
 
 
+@pytest.mark.parametrize("end", ["close", "cancel", "all"])
+def test_what_a_fallen_python_left_is_killed_though_nobody_asks_how_it_ended(slow: Wanted, tmp_path: Path, end: str):
+    device = Device(tmp_path / "device")
+    path_of(slow).unlink(missing_ok=True)
+    running = device.start(slow)
+    eventually(path_of(slow).exists)
+    members = warm.session_of(running.started.pid)
+    (fallen,) = device.warm.pids
+    os.kill(fallen, signal.SIGKILL)
+    eventually(lambda: not alive(fallen))
+
+    {"close": running.started.close, "cancel": running.started.cancel, "all": device.close}[end]()
+
+    eventually(lambda: not any(alive(pid) for pid in members))
+    running.close()
+    device.close()
+
+
 def test_a_python_that_falls_before_the_module_began_says_so(
     stat: Wanted, fresh_device: Device, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
