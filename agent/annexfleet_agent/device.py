@@ -91,7 +91,6 @@ class AgentCore:
         self._refused: list[float] = []
         self._timers: dict[str, Timer] = {}
         self.digest = Digest()
-        self.forwarding = forwarding(self) if forwarding is not None else None
         self.uplink = Uplink(
             loop,
             outbox,
@@ -106,10 +105,7 @@ class AgentCore:
             retry_windows_s=retry_windows_s,
             rng=self._rng,
         )
-        if self.forwarding is not None:
-            self.uplink.on_run = self.forwarding.packet
-            self.uplink.on_line = self.forwarding.line
-            self.uplink.on_room = self.forwarding.room
+        self.forwarding = forwarding(self) if forwarding is not None else None
         self._make_collectors = collectors
         self._sampler: Sampler | None = None
 

@@ -13,6 +13,7 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -33,11 +34,14 @@ from annexfleet_agent.protocol.envelope import (
 from annexfleet_agent.protocol.topics import is_channel
 from annexfleet_agent.runner import framing
 
+if TYPE_CHECKING:
+    from annexfleet_agent.uplink import Uplink
+
 log = logging.getLogger(__name__)
 
 _MOST_WAITING_BYTES = 2 * 1024 * 1024
 _MOST_SESSIONS = 64
-_BETWEEN_STARTS_S = 5.0
+_BETWEEN_STARTS_S = 2.0
 _KNOCKING_S = 0.1
 _MUST_LISTEN_S = 20.0
 _AT_ONCE = 32
@@ -79,6 +83,10 @@ class Forwarding:
         self._refused: framing.Refused | None = None
 
     # -- for the agent
+
+    def listen_to(self, uplink: "Uplink") -> None:
+        """Hear what comes for a runner over this uplink, and how its line is."""
+        uplink.on_run, uplink.on_line, uplink.on_room = self.packet, self.line, self.room
 
     def start(self) -> None:
         """Speak with a runner that is there already, or whom systemd starts; nobody is started from here."""
@@ -153,35 +161,43 @@ class Forwarding:
     # -- finding a runner
 
     def _find_runner(self) -> bool:
-        """Whether one is there, or is being started."""
+        """Whether one is there, or will be."""
         if self._connect():
             return True
-        self._reap()
-        now = self._loop.clock.mono()
-        if self._ways.start is None or now - self._started_at < _BETWEEN_STARTS_S:
+        if self._ways.start is None:
             self._refuse_all("not_ready")
             return False
-        self._started_at = now
+        # A runner that falls again and again must not be all that this device does.
+        due_s = self._started_at + _BETWEEN_STARTS_S - self._loop.clock.mono()
+        self._knocking = self._loop.after(max(0.0, due_s), self._start)
+        return True
+
+    def _start(self) -> None:
+        assert self._ways.start is not None
+        self._reap()
+        self._started_at = self._loop.clock.mono()
         try:
             self._child = self._ways.start()
         except OSError as error:
             log.error("the runner cannot be started error=%s", error)  # noqa: TRY400  # a trace tells nothing here
-            self._refuse_all("not_ready")
-            return False
-        self._must_listen_by = now + _MUST_LISTEN_S
+            self._give_up()
+            return
+        self._must_listen_by = self._started_at + _MUST_LISTEN_S
         self._knocking = self._loop.after(_KNOCKING_S, self._knock)
-        return True
 
     def _knock(self) -> None:
-        self._knocking = None
         if self._connect():
             return
         if self._reap() or self._loop.clock.mono() > self._must_listen_by:
             log.warning("the runner was started and does not listen")
-            self._forget_waiting()
-            self._refuse_all("not_ready")
+            self._give_up()
             return
         self._knocking = self._loop.after(_KNOCKING_S, self._knock)
+
+    def _give_up(self) -> None:
+        self._knocking = None
+        self._forget_waiting()
+        self._refuse_all("not_ready")
 
     def _connect(self) -> bool:
         runner = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -194,6 +210,9 @@ class Forwarding:
             if error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
                 log.warning("the runner cannot be reached path=%s error=%s", self._path, error.strerror)
             return False
+        if self._knocking is not None:
+            self._knocking.cancel()
+            self._knocking = None
         self._runner = runner
         self._waiting.appendleft(framing.LINK_UP if self._line_is_up else framing.LINK_DOWN)
         self._waiting_bytes += 1

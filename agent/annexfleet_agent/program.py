@@ -153,11 +153,11 @@ def _may_run(settings: Settings) -> bool:
 
 
 def _forwarding(loop: Loop, settings: Settings, settings_path: Path | None, core: AgentCore) -> Forwarding:
-    return Forwarding(
+    made = Forwarding(
         loop,
         settings.runner_socket,
         Ways(
-            publish=lambda channel, packet: core.uplink.publish_run(channel, packet),  # noqa: PLW0108  # it comes later
+            publish=core.uplink.publish_run,
             has_room=lambda: core.uplink.has_room,
             keep=core.keep_receipt,
             watch=lambda seconds: core.watch(min(seconds, LONGEST_WATCH_S)),
@@ -165,6 +165,8 @@ def _forwarding(loop: Loop, settings: Settings, settings_path: Path | None, core
             start=(lambda: start_runner(settings_path)) if settings.runner_is_own else None,
         ),
     )
+    made.listen_to(core.uplink)
+    return made
 
 
 def start_runner(settings_path: Path | None) -> int:

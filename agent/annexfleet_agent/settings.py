@@ -21,7 +21,7 @@ DEFAULT_PATH = Path("/etc/annexfleet/agent.toml")
 PATH_VARIABLE = "ANNEXFLEET_AGENT_SETTINGS"
 
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
-Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,99}$")]
+Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,99}\Z")]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 
@@ -287,7 +287,7 @@ def _check(settings: Settings) -> None:
             raise _wrong(f"{portal.url!r} is no http or https address", f"portal[{number}].url")
     for key in ("directory", "socket"):
         place = getattr(settings.runner, key)
-        if place and not Path(place).is_absolute():
+        if place and (not Path(place).is_absolute() or ".." in Path(place).parts):
             raise _wrong(f"{place!r} is no absolute path", f"runner.{key}")
 
 

@@ -221,6 +221,37 @@ class MaintenanceChanged(Conflict):
     code = "maintenance_changed"
 
 
+class CommandUnknown(NotFound):
+    code = "command_unknown"
+
+
+class CommandWrong(Invalid):
+    """A command that is not in the catalogue, or a parameter that cannot be so.
+
+    `field` in the facts names it, `reason` is a code that has words.
+    """
+
+    code = "command_wrong"
+
+
+class TakesNoCommands(Conflict):
+    """The device has told no key to which commands could be sealed, or is out of service."""
+
+    code = "takes_no_commands"
+
+
+class TooManyCommands(Conflict):
+    """So many commands wait for one device that one more is refused."""
+
+    code = "too_many_commands"
+
+
+class AttachmentUnknown(NotFound):
+    """The command brought no file, or it is kept no more."""
+
+    code = "attachment_unknown"
+
+
 class NothingToFix(Conflict):
     """The incident is over: nothing is left to be verified."""
 

@@ -53,6 +53,12 @@ def test_what_the_file_says_is_taken_and_the_rest_has_its_default(file):
         ('[[queue]]\nservice = "a"', "queue[0]", "missing required field `source`"),
         ('[[queue]]\nsource = "http"\nurll = ""', "queue[0].urll", "[queue[0]] has service, source, url"),
         ('[collectors]\ndisabled = ["gpu"]', "collectors.disabled[0]", "'gpu' is no collector; there are cpu, load"),
+        ('[runner]\ndirectory = "runner"', "runner.directory", "no absolute path"),
+        ('[runner]\nsocket = "/run/../x"', "runner.socket", "no absolute path"),
+        ('[runner]\nallow = ["shell"]', "runner.allow[0]", "shell"),
+        ('[runner]\nservices = ["cups.service", "-H x"]', "runner.services[1]", "regex"),
+        ("[runner]\ncpu_max_ratio = 0", "runner.cpu_max_ratio", "for example: cpu_max_ratio = 0.8"),
+        ("[runner]\nservice = []", "runner.service", "[runner] has enabled, directory"),
         ("[agent\n", "this is not TOML", "line 1"),
         ('agent = "x"', "agent", "expected `object`"),
     ],
@@ -93,3 +99,16 @@ def test_every_default_passes_the_checks_that_a_file_has_to_pass(file):
     file.write_text("")
 
     assert load(file) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("directory", "place", "is_own"),
+    [("", "/srv/agent/runner", True), ("/srv/agent/r", "/srv/agent/r", True), ("/srv/agent-r", "/srv/agent-r", False)],
+)
+def test_where_the_runner_lies_says_as_whom_it_acts(file, directory, place, is_own):
+    file.write_text(f'[agent]\nstate_dir = "/srv/agent"\n[runner]\ndirectory = "{directory}"\n')
+
+    settings = load(file)
+
+    assert (str(settings.runner_dir), settings.runner_is_own) == (place, is_own)
+    assert str(settings.runner_socket) == f"{place}/runner.sock"

@@ -84,10 +84,10 @@ def enrolment_served(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> It
         thread.join(DEADLINE_S)
 
 
-def agent(command: str, *arguments: str, state_dir: Path) -> subprocess.CompletedProcess[str]:
-    """Run `annexfleet-agent enrol` or `renew` as a person would."""
+def agent(command: str, *arguments: str, state_dir: Path, more: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `annexfleet-agent enrol`, `renew` and the like as a person would; `more` goes into its settings."""
     settings = state_dir / "agent.toml"
     state_dir.mkdir(exist_ok=True)
-    settings.write_text(f'[agent]\nstate_dir = "{state_dir}"\n')
+    settings.write_text(f'[agent]\nstate_dir = "{state_dir}"\n{more}')
     program = [sys.executable, "-m", "annexfleet_agent", "--settings", settings, command, *arguments]
     return subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)

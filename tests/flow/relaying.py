@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +18,10 @@ from tests.flow.agents import running_agent, write_state
 from tests.flow.broker import Broker
 from tests.flow.runners import FakeRunner, Work, echo
 
+from annexfleet_agent.protocol.metrics import COLLECTORS
 from annexfleet_agent.protocol.sealing import SessionKeys
 from annexfleet_agent.runner import keys
-from annexfleet_controller.identity import signer, signing
+from annexfleet_controller.identity import signer, signer_service, signing
 from annexfleet_controller.identity.granting import Refused
 from annexfleet_controller.ingest import subscriber
 from annexfleet_controller.rollouts.relay import framing, serving, words
@@ -132,7 +135,9 @@ class Bed:
         self.start_ingest()
         issued = self.broker.issue_device()
         directory = self.home.path / f"device-{len(self.real_devices)}"
-        file = write_state(directory, self.broker, issued, settings)
+        # What it measures does not matter here, and apt alone would keep it from connecting for half a minute.
+        quiet = f"[collectors]\ndisabled = {json.dumps(sorted(COLLECTORS))}\n"
+        file = write_state(directory, self.broker, issued, quiet + settings)
         public = keys.ensure(directory / "runner")
         root = issued.authority.read_text()
         keys.remember(directory / "runner", device_id=issued.device_id, root=root, signed=None)
@@ -166,6 +171,10 @@ class Bed:
             self._ingest.start()
             self.wait_until(lambda: ear._listening, "ingest listens")
 
+    def stop_agents(self) -> None:
+        """An orderly end of all real agents."""
+        self._agents.close()
+
     def is_connected(self, device: "FakeRunner | RealDevice") -> bool:
         with reading(self.engine) as db:
             of = select(DeviceState.connected).join(Device, Device.number == DeviceState.device_number)
@@ -173,6 +182,11 @@ class Bed:
 
     def start_run(self, *runners: "FakeRunner | RealDevice") -> int:
         """A run that is running with these devices, and its relay."""
+        run_id = self.add_run(*runners)
+        self.start_relay(run_id)
+        return run_id
+
+    def add_run(self, *runners: "FakeRunner | RealDevice") -> int:
         now = datetime.now(UTC)
         with writing(self.engine) as db:
             run = RunRow(
@@ -183,9 +197,45 @@ class Bed:
             db.flush()
             for number in self._numbers(db, runners):
                 db.add(RunHostRow(run_id=run.id, device_number=number, annex_id="berkane-1", state="running"))
-            run_id = run.id
-        self.start_relay(run_id)
-        return run_id
+            return run.id
+
+    @contextmanager
+    def signer_process(self) -> Iterator[None]:
+        """The real signer on its socket, in a thread."""
+        stop = threading.Event()
+        thread = threading.Thread(target=signer_service.run, args=(self.home, stop), daemon=True)
+        thread.start()
+        try:
+            self.wait_until(signer.socket_path(self.home).exists, "the signer listens")
+            yield
+        finally:
+            stop.set()
+            thread.join(DEADLINE_S)
+
+    @contextmanager
+    def relay_process(self, *runners: FakeRunner, run_id: int = 0) -> Iterator["subprocess.Popen[bytes]"]:
+        """`annexfleet relay --run ID` as `play` starts it."""
+        run_id = run_id or self.add_run(*runners)
+        self.path = serving.run_socket(self.home, run_id)
+        argv = [
+            sys.executable,
+            "-m",
+            "annexfleet_controller",
+            "--home",
+            str(self.home.path),
+            "relay",
+            "--run",
+            str(run_id),
+        ]
+        with (self.home.path / "relay.log").open("ab") as log:
+            process = subprocess.Popen(argv, stdout=log, stderr=log)
+        try:
+            self.wait_until(lambda: process.poll() is not None or self._answers(), "the relay listens")
+            assert process.poll() is None, (self.home.path / "relay.log").read_text()
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
     def start_relay(self, run_id: int | None) -> None:
         self.path = serving.console_socket(self.home) if run_id is None else serving.run_socket(self.home, run_id)
@@ -240,6 +290,9 @@ class Bed:
     def _listens(self) -> bool:
         assert self.relay is not None
         assert self.relay.is_alive(), "the relay ended"
+        return self._answers()
+
+    def _answers(self) -> bool:
         try:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(str(self.path))

@@ -11,7 +11,7 @@ from tests.flow.broker import Broker
 from tests.flow.relaying import Bed, relay_bed
 from tests.flow.runners import Work
 
-from annexfleet_agent.protocol.envelope import Result
+from annexfleet_agent.protocol.envelope import FRAME, Result
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
 
@@ -326,3 +326,59 @@ def test_what_is_no_id_of_a_device_is_unreachable(bed: Bed):
 
     for host in ("", "localhost", "d-../../x", "+", "d-" + "a" * 26 + "\n"):
         assert "no device has this id" in bed.plugin().run(host).verdict["unreachable"]
+
+
+def test_what_is_forged_in_a_devices_name_ends_the_session_and_is_counted(bed: Bed):
+    runner = bed.device(does=hang)
+    bed.start_run(runner)
+    plugin = bed.plugin()
+    plugin.ask(runner.device_id, {"op": "exec", "argv": ["x"]})
+    bed.wait_until(lambda: runner.works, "it runs")
+
+    for number in range(1, 9):  # one of them is the next
+        runner.say_raw(FRAME + bytes.fromhex(runner.session) + 2 * number.to_bytes(4, "big") + os.urandom(64))
+
+    assert "not sealed by its runner" in plugin.answer().verdict["unreachable"]
+    bed.stop_relay()
+    assert bed.figures()["refusals"] == {"broken": 1}
+
+
+def test_junk_in_a_devices_name_is_survived(bed: Bed):
+    runner = bed.device()
+    bed.start_run(runner)
+    assert bed.plugin().run(runner.device_id).verdict == {"exit_code": 0}
+
+    for junk in (b"", b"C{}", b"R", b"C" + b"[" * 60_000, b"A" + bytes(16), b"F", b"X" * 60_000, os.urandom(1000)):
+        runner.say_raw(junk)
+
+    assert bed.plugin().run(runner.device_id, "a").verdict == {"exit_code": 1}
+
+
+def test_a_relay_that_is_killed_leaves_the_device_to_finish_and_the_next_one_goes_on(bed: Bed):
+    runner = bed.device(does=hang)
+    with bed.signer_process(), bed.relay_process(runner) as process:
+        plugin = bed.plugin()
+        plugin.ask(runner.device_id, {"op": "exec", "argv": ["x"]})
+        bed.wait_until(lambda: runner.works, "it runs")
+
+        process.kill()
+        process.wait()
+        assert not runner.works[-1].cancelled.is_set()
+
+        runner.does = lambda work: work.end(Result(exit_code=5))
+        with bed.relay_process(run_id=1) as again:
+            assert bed.plugin().run(runner.device_id).verdict == {"exit_code": 5}
+            again.terminate()
+            assert again.wait(10) == 0
+
+
+def test_a_terminated_relay_process_ends_what_runs_on_devices(bed: Bed):
+    runner = bed.device(does=hang)
+    with bed.signer_process(), bed.relay_process(runner) as process:
+        bed.plugin().ask(runner.device_id, {"op": "exec", "argv": ["x"]})
+        bed.wait_until(lambda: runner.works, "it runs")
+
+        process.terminate()
+
+        assert process.wait(10) == 0
+        assert runner.works[-1].cancelled.is_set()

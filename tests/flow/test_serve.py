@@ -8,6 +8,7 @@ from tests.flow.serving import running_serve
 
 from annexfleet_controller.__main__ import main
 from annexfleet_controller.cli import exits
+from annexfleet_controller.identity import signer
 
 
 @pytest.fixture(autouse=True)
@@ -19,12 +20,13 @@ def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_starts_refuses_a_second_and_stops_without_a_trace(capsys: pytest.CaptureFixture[str]):
     with running_serve() as serve:
         parts = serve.parts
+        serve.wait_until(lambda: signer.socket_path(serve.home).exists(), "the signer's start")
         second = main(["--home", str(serve.home.path), "serve", "--with-broker"])
         complaint = capsys.readouterr().err
         healthy = main(["--home", str(serve.home.path), "doctor"])
         code = serve.stop()
 
-    assert len(parts) == 5  # broker, web, enrol, ingest, work
+    assert len(parts) == 6  # broker, signer, web, enrol, ingest, work
     assert second == exits.TAKEN
     assert "already running" in complaint
     assert healthy == exits.DONE, capsys.readouterr().out

@@ -40,7 +40,9 @@ def test_the_compose_file_trusts_the_hosts_end_of_its_own_network_and_nobody_els
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-@pytest.mark.parametrize("unit", sorted(path.name for path in (DEPLOY / "systemd").glob("*.service")))
+@pytest.mark.parametrize(
+    "unit", sorted(path.name for path in (DEPLOY / "systemd").iterdir() if path.suffix in (".service", ".socket"))
+)
 def test_a_unit_is_understood_by_systemd(unit: str):
     checked = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(DEPLOY / "systemd" / unit)],
@@ -53,3 +55,16 @@ def test_a_unit_is_understood_by_systemd(unit: str):
     ]  # fmt: skip
 
     assert not complaints
+
+
+def test_the_runner_hears_where_the_agent_speaks():
+    """The socket's unit and what it says that agent.toml must say are one."""
+    socket = (DEPLOY / "systemd" / "annexfleet-runner.socket").read_text(encoding="utf-8")
+    service = (DEPLOY / "systemd" / "annexfleet-runner.service").read_text(encoding="utf-8")
+    agent = (DEPLOY / "systemd" / "annexfleet-agent.service").read_text(encoding="utf-8")
+    told = dict(re.findall(r'^#\s+(directory|socket) = "(.*)"$', socket, re.MULTILINE))
+
+    assert re.search(r"^ListenSequentialPacket=(.*)$", socket, re.MULTILINE)[1] == told["socket"]
+    assert f"/var/lib/{re.search(r'^StateDirectory=(.*)$', service, re.MULTILINE)[1]}" == told["directory"]
+    assert re.search(r"^SocketUser=(.*)$", socket, re.MULTILINE)[1] == re.search(r"^User=(.*)$", agent, re.MULTILINE)[1]
+    assert re.search(r"^SocketMode=(.*)$", socket, re.MULTILINE)[1] == "0600"

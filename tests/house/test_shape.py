@@ -11,7 +11,9 @@ LONGEST_TEST_FILE = 500
 """Tests mirror the code; a file of theirs may be longer rather than be cut where the code is not."""
 LONGEST_FUNCTION = 60
 
-LONG_FILES: dict[str, str] = {}
+LONG_FILES: dict[str, str] = {
+    "agent/annexfleet_agent/runner/warm.py": "a script that the system's Python runs; it can import nothing of ours",
+}
 """Files that may be longer, each with its reason."""
 
 LONG_FUNCTIONS: dict[str, str] = {}

@@ -101,7 +101,9 @@ def _checked(parameter: Parameter, value: Value) -> Value:
     if parameter.kind == "choice":
         good = value in parameter.choices
     else:
-        good = (_UNIT if parameter.kind == "unit" else _PRINTER).fullmatch(value) is not None and value[0] != "-"
+        form = _UNIT if parameter.kind == "unit" else _PRINTER
+        # Nothing that a program takes for an option, and nothing that a page shows as something else.
+        good = form.fullmatch(value) is not None and value[0] != "-" and value.isprintable()
     if not good:
         raise ParameterWrong(name, "wrong_form")
     return value

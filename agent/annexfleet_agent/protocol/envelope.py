@@ -63,8 +63,8 @@ REFUSAL_REASONS: tuple[RefusalReason, ...] = get_args(RefusalReason)
 HARMLESS: frozenset[RefusalReason] = frozenset({"busy", "not_ready", "not_allowed", "no_session"})
 """Every other refusal is counted as an attempt to forge, and an alert is made of it."""
 
-SessionId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
-Hex16 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$")]
+SessionId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
+Hex16 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]
 Code = Annotated[str, Meta(max_length=64)]
 _T = TypeVar("_T")
 
@@ -78,7 +78,7 @@ class Knock(_Part, frozen=True, kw_only=True):
 
     session: SessionId
     """Random, chosen by the relay; names everything that follows."""
-    channel: Annotated[str, Meta(pattern=r"^[a-z0-9]{1,32}$")]
+    channel: Annotated[str, Meta(pattern=r"^[a-z0-9]{1,32}\Z")]
     """The last level of the topic on which the relay hears."""
 
 
@@ -87,9 +87,9 @@ class Challenge(_Part, frozen=True, kw_only=True):
     challenge: Hex16
     boot_id: Code
     """The kernel's, as in `Hello.boot_id`."""
-    keys_version: int
+    keys_version: Annotated[int, Meta(ge=0, le=2**53)]
     """Of the key set in force; 0 if there is none.  The controller attaches its own if that is newer."""
-    exchange_key: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    exchange_key: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     """X25519, public.  Only for a clear message: the signer uses the one that was enrolled."""
     busy: bool = False
     runner_version: Code = ""
@@ -98,7 +98,7 @@ class Challenge(_Part, frozen=True, kw_only=True):
 class Key(_Part, frozen=True, kw_only=True):
     """A key that may sign."""
 
-    id: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$")]
+    id: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}\Z")]
     public: bytes
     """Ed25519, 32 bytes."""
     classes: list[str]
@@ -124,7 +124,7 @@ class Envelope(_Part, frozen=True, kw_only=True):
     """Leave to do something, once, on one device."""
 
     version: Annotated[int, Meta(ge=1, le=1)]
-    key_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}$")]
+    key_id: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}\Z")]
     device_id: Code
     action: str
     """An action class."""
@@ -176,7 +176,7 @@ class ModuleFile(Struct, frozen=True, array_like=True):
     """A file of a module's payload: its name in the archive, and its content by digest."""
 
     name: Annotated[str, Meta(max_length=300)]
-    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Module(_Part, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ allowed.
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ from annexfleet_agent.runner.link import AlreadyRuns, inherited, listen
 from annexfleet_agent.runner.serve import Runner
 
 log = logging.getLogger(__name__)
+
+_UMASK = 0o022
+"""What programs are used to; the agent that starts this has a stricter one.  What is the runner's own says its mode."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(settings: settings_.Settings, path: Path | None) -> int:
+    os.umask(_UMASK)
     given = inherited()
     listener = given or listen(settings.runner_socket)
     own_path = None if given is not None else settings.runner_socket

@@ -59,7 +59,9 @@ def to_relay(channel: str, packet: bytes) -> bytes:
 
 def from_runner(message: bytes) -> tuple[str, bytes]:
     """Channel and packet of a PACKET that a runner sent.  Raises ValueError."""
-    length = message[1]
+    length = message[1] if len(message) > 1 else 255
+    if len(message) < 2 + length:
+        raise ValueError("a packet that was cut")
     return message[2 : 2 + length].decode("ascii"), message[2 + length :]
 
 

@@ -6,6 +6,7 @@ cannot know how far the one before it came: that command's outcome is `unknown` 
 """
 
 import logging
+import os
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
@@ -158,6 +159,8 @@ class Ledger:
     # -- within
 
     def _open(self) -> sqlite3.Connection:
+        with suppress(OSError):  # SQLite says better what is wrong
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))  # its journal takes over the mode
         db = sqlite3.connect(self._path, isolation_level=None, timeout=5)
         try:
             db.execute("PRAGMA journal_mode = DELETE")  # its commit is on disk, with the directory, when it returns

@@ -64,6 +64,7 @@ class Runner:
             version=__version__, clock=loop.clock,
         )  # fmt: skip
         self._where = here(settings, settings_path, environment()["PATH"])
+        (directory / "modules").mkdir(mode=0o700, exist_ok=True)
         self._turns = Turns()
         self._tools = Tools(
             loop=loop,

@@ -49,18 +49,21 @@ import zipimport
 from typing import Any, NoReturn
 
 IMPORTED_FIRST = """
-    __future__ argparse ast base64 bz2 codecs collections configparser contextlib copy ctypes dataclasses
-    datetime difflib email.utils enum errno fcntl fileinput fnmatch functools getpass glob grp gzip hmac html
-    http.client http.cookiejar inspect itertools locale logging lzma math netrc operator pathlib pickle platform
-    pwd queue random re runpy secrets select shlex shutil ssl stat string subprocess syslog tarfile tempfile
-    textwrap typing unicodedata urllib.error urllib.parse urllib.request uuid warnings
+    __future__ argparse ast base64 bz2 codecs collections concurrent.futures.thread configparser contextlib copy
+    ctypes.util dataclasses datetime difflib email.mime.application email.mime.multipart email.policy email.utils
+    enum errno fcntl filecmp fileinput fnmatch functools getpass glob grp gzip hmac html http.client http.cookiejar
+    inspect itertools locale logging lzma math mimetypes netrc operator pathlib pickle platform pwd queue random re
+    runpy secrets select shlex shutil ssl stat string subprocess syslog tarfile tempfile textwrap typing unicodedata
+    urllib.error urllib.parse urllib.request uuid warnings
 """
 """What the modules of ansible-core import of the standard library, and what `ansible.module_utils` does."""
 
 _STARTED = struct.Struct(">ci")
 _CODE_BYTES = 24 * 1024 * 1024
 """Of source whose compiled form is kept: thirty times what ansible-core's modules need."""
+_MOST_DIRECTORIES = 500
 _ROUNDS = 8
+_GRACE_S = 5
 _HANDED = 4
 _MOST_HANDED = 16
 
@@ -198,7 +201,6 @@ def _child(order: dict[str, Any], archive: str, control: socket.socket, stdout: 
         control.send(_STARTED.pack(b"P", os.getpid()))
         _take_streams(stdout, stderr)
         _surround(order)
-        _see_anew(archive)
         code = _outcome(order, archive)
     except BaseException:
         traceback.print_exc()
@@ -235,10 +237,13 @@ def _surround(order: dict[str, Any]) -> None:
     if order["entrance"]:
         with open(order["entrance"], "w") as file:
             file.write("0")
+    os.nice(order["nicer_by"])
     for what, most in order["limits"]:
+        # Processor time: the signal that says so comes before the one that only kills.
+        grace = _GRACE_S if what == resource.RLIMIT_CPU else 0
         hard = resource.getrlimit(what)[1]
-        lowered = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.setrlimit(what, (lowered, lowered))
+        ceiling = hard if hard != resource.RLIM_INFINITY else most + grace
+        resource.setrlimit(what, (min(most, ceiling), min(most + grace, ceiling)))
     os.environ.clear()
     os.environ.update(order["environment"])
     time.tzset()  # the zone may have been set since this process began
@@ -252,19 +257,6 @@ def _surround(order: dict[str, Any]) -> None:
     main = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = builtins
     sys.modules["__main__"] = main
-
-
-def _see_anew(archive: str) -> None:
-    """Another archive lies where the one was from which `ansible.module_utils` was imported; what of it is imported is
-    the same, but lies elsewhere in it."""
-    zipimport._zip_directory_cache.clear()  # type: ignore[attr-defined]
-    sys.path_importer_cache.clear()
-    files = getattr(zipimport.zipimporter(archive), "_files", None)  # up to 3.12; later ones look in the cache
-    for name, module in list(sys.modules.items()):
-        if files is not None and (name == "ansible" or name.startswith("ansible.")):
-            loader = getattr(module, "__loader__", None)
-            if isinstance(loader, zipimport.zipimporter):
-                loader.__dict__["_files"] = files
 
 
 def _outcome(order: dict[str, Any], archive: str) -> int:
@@ -316,6 +308,7 @@ class Warm:
         self._compiled = _Compiled()
         self._running: dict[int, socket.socket] = {}
         self._events = selectors.DefaultSelector()
+        self._directories: dict[str, Any] = {}
         self._has_base = False
         self._count = 0
         zipimport._compile_source = self._compiled  # type: ignore[attr-defined]
@@ -351,8 +344,8 @@ class Warm:
         control = socket.socket(fileno=own)
         with open(order, "rb") as file:
             said = json.load(file)
-        self._compiled.prepare(self._archive, said["name"])
-        self._import_base()
+        self._turn_to(said["name"])
+        self._import_base(said["profile"])
         pid = os.fork()
         if pid == 0:
             _child(said, self._archive, control, stdout, stderr)
@@ -362,7 +355,22 @@ class Warm:
         self._events.register(control, selectors.EVENT_READ, lambda: self._cancelled(pid))
         return True
 
-    def _import_base(self) -> None:
+    def _turn_to(self, name: str) -> None:
+        """Another archive lies where the last one lay; what is imported of it is the same, but lies elsewhere in it."""
+        try:
+            files = self._directories.get(name) or zipimport._read_directory(self._archive)  # type: ignore[attr-defined]
+        except zipimport.ZipImportError:
+            return  # its child will say so
+        if len(self._directories) > _MOST_DIRECTORIES:
+            self._directories.clear()
+        self._directories[name] = zipimport._zip_directory_cache[self._archive] = files  # type: ignore[attr-defined]
+        for finder in sys.path_importer_cache.values():
+            # Up to 3.12 they hold it themselves; later ones look in the cache.
+            if isinstance(finder, zipimport.zipimporter) and hasattr(finder, "_files"):
+                finder._files = files
+        self._compiled.prepare(self._archive, name)
+
+    def _import_base(self, profile: str) -> None:
         """Once, of the first module's archive; if that fails, it fails for each module, and in its child."""
         if self._has_base:
             return
@@ -370,6 +378,8 @@ class Warm:
         sys.path.insert(0, self._archive)
         try:
             importlib.import_module("ansible.module_utils._internal._ansiballz._loader")
+            for direction in ("c2m", "m2c"):
+                importlib.import_module(f"ansible.module_utils._internal._json._profiles._module_{profile}_{direction}")
         except Exception:
             for name in [name for name in sys.modules if name == "ansible" or name.startswith("ansible.")]:
                 del sys.modules[name]

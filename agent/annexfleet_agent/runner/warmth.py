@@ -69,8 +69,7 @@ class Started:
     @property
     def pid(self) -> int | None:
         """Its first process, which leads a session of its own; None if it is not known to have begun."""
-        with suppress(OSError):
-            self._hear()
+        self._hear()
         return self._pid
 
     def exit_code(self) -> int | None:
@@ -84,14 +83,12 @@ class Started:
             return self._exit_code
         if not self._is_over:
             return None
-        if self._pid is None:
-            raise NeverStarted
-        warm.kill_session(self._pid)
-        raise Lost
+        raise NeverStarted if self._pid is None else Lost
 
     def cancel(self) -> None:
         """Kill its session whole; `exit_code` tells when that is done.  Asked a second time, the warm Python goes too:
         it does not answer."""
+        self._hear()
         self._cancels += 1
         if self._cancels == 1:
             with suppress(OSError):
@@ -103,6 +100,7 @@ class Started:
 
     def close(self) -> None:
         """Let go of it; what still runs is killed."""
+        self._hear()
         self._end()
         self._control.close()
 
@@ -116,6 +114,8 @@ class Started:
                 message = b""
             if len(message) != _MESSAGE.size:
                 self._end()
+                if self._pid is not None:  # it fell, so nobody else does it
+                    warm.kill_session(self._pid)
                 return
             kind, value = _MESSAGE.unpack(message)
             if kind == b"P":
@@ -135,6 +135,7 @@ class _Interpreter:
     def __init__(self, path: str, directory: Path, environment: Mapping[str, str], module: Module) -> None:
         """Raises OSError if it cannot be started."""
         self.path = path
+        self._real_path = os.path.realpath(path)
         self.running: Started | None = None
         self.is_tired = False
         self.has_answered = False
@@ -173,20 +174,22 @@ class _Interpreter:
 
     def is_stale(self) -> bool:
         """Whether a fresh one would be another: Python, or what is installed for it, has changed."""
-        return any(warm.changed_ns(path) != changed for path, changed in self._watched.items())
+        return os.path.realpath(self.path) != self._real_path or any(
+            warm.changed_ns(path) != changed for path, changed in self._watched.items()
+        )
 
     def hear(self) -> bool:
         """What it has said; whether it still lives."""
         while True:
             try:
                 message = self._socket.recv(64 * 1024)
+                if not message:
+                    return False
+                self._heard(json.loads(message))
             except BlockingIOError:
                 return self.process.poll() is None
-            except OSError:
+            except (OSError, ValueError):
                 return False
-            if not message:
-                return False
-            self._heard(json.loads(message))
 
     def _heard(self, said: dict[str, Any]) -> None:
         self._watched = said.get("watch", self._watched)
@@ -275,11 +278,12 @@ class Warm:
         *,
         entrance: Path | None = None,
         limits: Sequence[tuple[int, int]] = (),
+        nicer_by: int = 0,
     ) -> Started:
         """Run a module whose archive `ModuleCache.archive` made.  The descriptors stay the caller's, to be closed.
 
         `entrance`: the `cgroup.procs` of the control group that it enters first.  `limits`: resource limits (as
-        `resource.RLIMIT_CPU`) to be lowered, soft and hard.
+        `resource.RLIMIT_CPU`) to be lowered.  `nicer_by`: how much less urgent it is than the runner.
         Raises Cold if it must be run by `plain`.
         """
         self.tidy()
@@ -289,7 +293,7 @@ class Warm:
         try:
             order = _order_of(module) | {
                 "environment": self._environment | module.environment, "home": self._environment.get("HOME", "/"),
-                "entrance": str(entrance or ""), "limits": list(limits),
+                "entrance": str(entrance or ""), "limits": list(limits), "nicer_by": nicer_by,
             }  # fmt: skip
             interpreter = self._interpreter(module)
             return interpreter.start(module, archive, order, stdout_fd, stderr_fd)
@@ -306,15 +310,16 @@ class Warm:
             if not lives:
                 self.falls += 1
                 log.warning("a warm Python fell falls=%s exit_code=%s", self.falls, one.process.poll())
-            if (not lives or one.is_tired or one.is_stale()) and one.running is None:
+            if not lives or (one.running is None and (one.is_tired or one.is_stale())):
                 self._retire(one)
         self._retired = [one for one in self._retired if not one.is_gone()]
 
     def close(self) -> None:
         """End them all, and what runs in them."""
-        for one in list(self._ready):
+        for one in (*self._ready, *self._retired):
             if one.running is not None:
                 one.running.cancel()
+        for one in list(self._ready):
             self._retire(one)
         for one in self._retired:
             try:

@@ -17,7 +17,9 @@ Right = Literal[
     "run_playbooks",  # change devices of one's annexes by Ansible
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
+    "send_commands",  # single acts from a fixed catalogue, to devices in one's sight
     "see_set_aside",
+    "see_audit",  # who did what; what was done in annexes in one's sight
     "manage_tokens",
     "create_annexes",
     "edit_rules",  # thresholds, times and audience of rules; those of the province only without confinement
@@ -40,7 +42,9 @@ _FROM: dict[Right, Role] = {
     "run_playbooks": "technician",
     "diagnose": "technician",
     "edit_stock": "technician",
+    "send_commands": "technician",
     "see_set_aside": "operator",
+    "see_audit": "operator",
     "manage_tokens": "operator",
     "create_annexes": "operator",
     "edit_rules": "operator",

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
@@ -11,14 +11,21 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access import guessing, passwords, sessions
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.errors import Invalid, PasswordWeak, SignInRefused, TooManyAttempts
-from annexfleet_controller.store import people
+from annexfleet_controller.store import audit, people
 from annexfleet_controller.store.database import reading, writing
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._@-]{1,79}")
 
 
 def create(
-    engine: Engine, name: str, role: str, *, now: datetime, annex_ids: Collection[str] = (), language: str = ""
+    engine: Engine,
+    name: str,
+    role: str,
+    *,
+    now: datetime,
+    annex_ids: Collection[str] = (),
+    language: str = "",
+    by: str = "command line",
 ) -> str:
     """A new person; the one-time password, shown once.  No annex means the whole province.
 
@@ -34,10 +41,11 @@ def create(
         people.create(
             db, name=name, password_hash=password_hash, role=role, annex_ids=annex_ids, now=now, language=language
         )
+        _note(db, "user.create", name, by=by, now=now, facts={"role": role, "annexes": sorted(annex_ids)})
     return password
 
 
-def reset(engine: Engine, name: str) -> str:
+def reset(engine: Engine, name: str, *, now: datetime, by: str = "command line") -> str:
     """A new one-time password; all sessions of the person end.  Raises UserUnknown."""
     password = passwords.one_time()
     password_hash = passwords.hashed(password)
@@ -46,16 +54,26 @@ def reset(engine: Engine, name: str) -> str:
         people.set_password(db, user.id, password_hash, must_change=True)
         people.close_sessions(db, user.id)
         people.forget_failures(db, name)
+        _note(db, "user.reset", name, by=by, now=now)
     return password
 
 
-def disable(engine: Engine, name: str, *, now: datetime) -> None:
+def disable(engine: Engine, name: str, *, now: datetime, by: str = "command line") -> None:
     """Sessions and keys of the person open nothing from the next request on.  Raises UserUnknown."""
     with writing(engine) as db:
         people.disable(db, people.get(db, name), now)
+        _note(db, "user.disable", name, by=by, now=now)
 
 
-def create_key(engine: Engine, user_name: str, key_name: str, *, now: datetime, days: int | None = 365) -> str:
+def create_key(
+    engine: Engine,
+    user_name: str,
+    key_name: str,
+    *,
+    now: datetime,
+    days: int | None = 365,
+    by: str = "command line",
+) -> str:
     """A bearer key for a program that acts with this person's rights, shown once.  Raises UserUnknown."""
     key = sessions.KEY_PREFIX + secrets.token_urlsafe(32)
     expires_at = None if days is None else now + timedelta(days=days)
@@ -64,7 +82,14 @@ def create_key(engine: Engine, user_name: str, key_name: str, *, now: datetime, 
         people.add_key(
             db, digest=sessions.digest(key), name=key_name[:80], user_id=user.id, expires_at=expires_at, now=now
         )
+        _note(db, "key.create", user_name, by=by, now=now, facts={"purpose": key_name[:80]})
     return key
+
+
+def _note(
+    db: Session, act: str, name: str, *, by: str, now: datetime, facts: Mapping[str, audit.Fact] | None = None
+) -> None:
+    audit.add(db, now=now, actor=by, via="console", act=act, subject=f"user:{name}", facts=facts)
 
 
 def sign_in(engine: Engine, name: str, password: str, *, address: str, now: datetime) -> str:

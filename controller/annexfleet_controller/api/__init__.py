@@ -3,7 +3,9 @@
 from annexfleet_controller.api import (
     alerts,
     annexes,
+    audit,
     calendars,
+    commands,
     contacts,
     devices,
     events,
@@ -27,7 +29,9 @@ from annexfleet_controller.api import (
 ROUTERS = (
     alerts.router,
     annexes.router,
+    audit.router,
     calendars.router,
+    commands.router,
     contacts.router,
     devices.router,
     fixes.router,

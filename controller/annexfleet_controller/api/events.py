@@ -51,8 +51,9 @@ async def follow(
     watch: Annotated[bool, Query(description="Let the device report every 2 s while this stream is open")] = False,
     last_event_id: Annotated[str, Header(max_length=20)] = "",
 ) -> StreamingResponse:
-    """A stream of `device` events: who moved, and how (`beat`, `change`, `live`, `hello`, `gone`); and of `annex`
-    events: where alerts, incidents, readiness or maintenance changed (`alert`, `incident`, `readiness`, `maintenance`).
+    """A stream of `device` events: who moved, and how (`beat`, `change`, `live`, `hello`, `gone`,
+    `command`); and of `annex` events: where something else changed (`alert`, `incident`, `readiness`, `maintenance`,
+    `run`).
 
     `refresh` says that something may have been missed: ask for everything anew.  `Last-Event-ID` resumes.
     One session may have 8 open, one person 20.

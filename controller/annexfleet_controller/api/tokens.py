@@ -17,7 +17,7 @@ from annexfleet_controller.errors import TokenUnknown
 from annexfleet_controller.identity import authority
 from annexfleet_controller.identity import tokens as making
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import annexes, tokens
+from annexfleet_controller.store import annexes, audit, tokens
 from annexfleet_controller.store.tables.devices import Token
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"], responses=problems.RESPONSES)
@@ -79,7 +79,11 @@ def revoke_token(token_id: str, person: Managing, db: WritingDb, now: Now) -> No
     token = tokens.find(db, token_id)
     if token is None or not person.scope.covers(token.annex_id):
         raise TokenUnknown
-    tokens.revoke(db, token_id, now)
+    if tokens.revoke(db, token_id, now):
+        audit.add(
+            db, now=now, actor=person.name, via=person.via, act="token.revoke", subject=f"token:{token_id}",
+            annex_id=token.annex_id,
+        )  # fmt: skip
 
 
 def _make(db: Session, new: NewToken, person: Person, *, home: Home, pin: str, now: datetime) -> TokenOut:
@@ -91,6 +95,7 @@ def _make(db: Session, new: NewToken, person: Person, *, home: Home, pin: str, n
         max_devices=new.devices,
         expires_at=now + timedelta(hours=new.hours),
         created_by=person.name,
+        via=person.via,
         enrol_url=home.enrol_url,
         authority_pin=pin,
         now=now,

@@ -24,8 +24,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     verify = actions.add_parser(
         "verify",
         help="read every entry and check that none was changed, left out or put in",
-        description="Also checks against the note that `work` keeps in the home (audit-checkpoint), so that a tail that "
-        "was cut off is found. Where a database of before was put back on purpose, remove that file afterwards.",
+        description="Also checks against the note that `work` keeps in the home (audit-checkpoint), so that a tail "
+        "that was cut off is found. Where a database of before was put back on purpose, remove that file afterwards.",
     )
     verify.set_defaults(run=_verify)
 

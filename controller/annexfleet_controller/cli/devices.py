@@ -3,7 +3,7 @@
 import argparse
 
 from annexfleet_controller.cli import exits
-from annexfleet_controller.cli.opened import opened, opened_engine
+from annexfleet_controller.cli.opened import console_user, opened, opened_engine
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.settings import Home
@@ -47,7 +47,7 @@ def _revoke(home: Home, args: argparse.Namespace) -> int:
     authority.ensure(home)
     with opened_engine(home) as engine:
         try:
-            revocation.revoke(home, args.id, engine=engine)
+            revocation.revoke(home, args.id, engine=engine, by=console_user())
         except DeviceUnknown:
             raise DeviceUnknown(f"There is no device {args.id}; `annexfleet device list` shows all.") from None
         except (revocation.NotHeeded, revocation.NotKicked) as error:

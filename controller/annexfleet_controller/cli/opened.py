@@ -1,5 +1,7 @@
 """The database for a command: migrated, and closed afterwards."""
 
+import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,18 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.cli.exits import NotReady
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import database, migrate
+
+
+def console_user() -> str:
+    """Who sits at this console, for the audit: the person behind sudo, else the system's user."""
+    return os.environ.get("SUDO_USER") or _system_user()
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return str(os.getuid())
 
 
 @contextmanager

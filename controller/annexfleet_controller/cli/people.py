@@ -4,7 +4,7 @@ import argparse
 
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.cli import exits
-from annexfleet_controller.cli.opened import opened_engine
+from annexfleet_controller.cli.opened import console_user, opened_engine
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import SettingsWrong
 from annexfleet_controller.settings import Home
@@ -36,7 +36,7 @@ def _create(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.access import users
 
     with opened_engine(home) as engine:
-        print(users.create(engine, args.name, args.role, now=SYSTEM.now(), annex_ids=args.annex))
+        print(users.create(engine, args.name, args.role, now=SYSTEM.now(), annex_ids=args.annex, by=console_user()))
     return exits.DONE
 
 
@@ -55,7 +55,7 @@ def _reset(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.access import users
 
     with opened_engine(home) as engine:
-        print(users.reset(engine, args.name))
+        print(users.reset(engine, args.name, now=SYSTEM.now(), by=console_user()))
     return exits.DONE
 
 
@@ -63,7 +63,7 @@ def _disable(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.access import users
 
     with opened_engine(home) as engine:
-        users.disable(engine, args.name, now=SYSTEM.now())
+        users.disable(engine, args.name, now=SYSTEM.now(), by=console_user())
     print(f"{args.name} may come in no more.")
     return exits.DONE
 
@@ -74,5 +74,6 @@ def _key(home: Home, args: argparse.Namespace) -> int:
     if args.days < 1:
         raise SettingsWrong("--days must be 1 or more")
     with opened_engine(home) as engine:
-        print(users.create_key(engine, args.name, args.purpose, now=SYSTEM.now(), days=args.days))
+        key = users.create_key(engine, args.name, args.purpose, now=SYSTEM.now(), days=args.days, by=console_user())
+    print(key)
     return exits.DONE

@@ -4,7 +4,7 @@ import argparse
 from datetime import timedelta
 
 from annexfleet_controller.cli import exits
-from annexfleet_controller.cli.opened import opened
+from annexfleet_controller.cli.opened import console_user, opened
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import AnnexExists, SettingsWrong, TokenUnknown
 from annexfleet_controller.settings import Home
@@ -100,10 +100,16 @@ def _list_tokens(home: Home, args: argparse.Namespace) -> int:
 
 
 def _revoke_token(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.store import tokens
+    from annexfleet_controller.store import audit, tokens
 
+    now = SYSTEM.now()
     with opened(home) as db:
-        if not tokens.revoke(db, args.id, SYSTEM.now()):
+        token = tokens.find(db, args.id)
+        if token is None or not tokens.revoke(db, args.id, now):
             raise TokenUnknown(f"There is no token {args.id} that is still good.")
+        audit.add(
+            db, now=now, actor=console_user(), via="console", act="token.revoke", subject=f"token:{token.id}",
+            annex_id=token.annex_id,
+        )  # fmt: skip
     print(f"Token {args.id} is revoked.")
     return exits.DONE

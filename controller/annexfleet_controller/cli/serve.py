@@ -1,4 +1,4 @@
-"""`annexfleet serve` and the processes it is made of: web, enrol, ingest, work, signer, relay, and on request the broker."""
+"""`annexfleet serve` and the processes it is made of, and on request the broker."""
 
 import argparse
 import logging

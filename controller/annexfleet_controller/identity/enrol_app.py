@@ -58,6 +58,7 @@ def create_enrol(home: Home, *, engine: Engine | None = None, clock: Clock = SYS
     """The application; the authority must stand (`authority.ensure`) and the database be of this version."""
     database = engine if engine is not None else open_database(home.database_url)
     authority = authorities.load(home)
+    known = (database, authority, home.settings)
     limit = RateLimit(REQUESTS_A_MINUTE, clock)
     app = FastAPI(title="annexfleet enrolment", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -78,17 +79,13 @@ def create_enrol(home: Home, *, engine: Engine | None = None, clock: Clock = SYS
 
     @app.post(ENROL_PATH)
     def enrol(content: Body) -> Response:
-        enrolled = enrolment.enrol(
-            database, authority, home.settings, _signed(content), clock.now(), command_keys=_command_keys(home)
-        )
+        enrolled = enrolment.enrol(*known, _signed(content), clock.now(), command_keys=_command_keys(home))
         log.info("device enrolled device=%s annex=%s role=%s", enrolled.device_id, enrolled.annex_id, enrolled.role)
         return _json(enrolled)
 
     @app.post(RENEW_PATH)
     def renew(content: Body) -> Response:
-        enrolled = enrolment.renew(
-            database, authority, home.settings, _signed(content), clock.now(), command_keys=_command_keys(home)
-        )
+        enrolled = enrolment.renew(*known, _signed(content), clock.now(), command_keys=_command_keys(home))
         log.info("certificate renewed device=%s", enrolled.device_id)
         return _json(enrolled)
 

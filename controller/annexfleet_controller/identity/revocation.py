@@ -20,7 +20,7 @@ from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.errors import AnnexfleetError, DeviceUnknown
 from annexfleet_controller.identity import authority, broker, revoked
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import certificates, devices
+from annexfleet_controller.store import audit, certificates, devices
 from annexfleet_controller.store.database import open_database, writing
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,15 @@ class NotKicked(AnnexfleetError):
     code = "not_kicked"
 
 
-def revoke(home: Home, device_id: str, *, engine: Engine | None = None, clock: Clock = SYSTEM) -> None:
+def revoke(
+    home: Home,
+    device_id: str,
+    *,
+    engine: Engine | None = None,
+    clock: Clock = SYSTEM,
+    by: str = "command line",
+    via: str = "console",
+) -> None:
     """Revoke a device and all its certificates, and end its connection.  A second time does the same once more.
 
     Raises DeviceUnknown, before anything was changed.  The rest leave it revoked in the database, and every start of
@@ -62,6 +70,9 @@ def revoke(home: Home, device_id: str, *, engine: Engine | None = None, clock: C
             raise DeviceUnknown(device=device_id)
         devices.revoke(db, device.number, now)
         certificates.revoke_of_device(db, device.number, now)
+        audit.add(
+            db, now=now, actor=by, via=via, act="device.revoke", subject=f"device:{device_id}", annex_id=device.annex_id
+        )
     revoked.publish(home, database, now)
     if _hand_over(home, clock):
         heeded = is_heeded(home)

@@ -71,7 +71,7 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     boot_id: Code
     challenge: Hex16
     keys_version: Annotated[int, Meta(ge=0)] = 0
-    exchange_key: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?$")] = ""
+    exchange_key: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     """As the challenge said, for a clear refusal; what was enrolled is what counts."""
 
 

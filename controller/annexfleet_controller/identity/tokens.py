@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import enrolment
 from annexfleet_controller.errors import AnnexfleetError, AnnexUnknown
-from annexfleet_controller.store import tokens
+from annexfleet_controller.store import audit, tokens
 from annexfleet_controller.store.tables.devices import Token
 from annexfleet_controller.store.tables.places import Annex
 
@@ -38,6 +38,7 @@ def create(
     enrol_url: str,
     authority_pin: str,
     now: datetime,
+    via: str = "console",
 ) -> str:
     """The token's text.  It is nowhere else: show it once.
 
@@ -62,6 +63,11 @@ def create(
             expires_at=expires_at,
         ),
     )
+    facts: dict[str, audit.Fact] = {"role": role, "devices": max_devices}
+    audit.add(
+        db, now=now, actor=created_by, via=via, act="token.create", subject=f"token:{token_id}", annex_id=annex_id,
+        facts=facts,
+    )  # fmt: skip
     text = enrolment.TokenText(token_id, seed, enrol_url.rstrip("/"), bytes.fromhex(authority_pin))
     return enrolment.encode_token(text)
 

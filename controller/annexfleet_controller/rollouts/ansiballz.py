@@ -23,6 +23,7 @@ _TYPES: dict[str, type] = {
     "ansible_module": str, "module_fqn": str, "profile": str, "rlimit_nofile": int, "params": str, "extensions": dict,
     "zip_data": str,
 }  # fmt: skip
+_BASE64 = re.compile(r"'([A-Za-z0-9+/]*={0,2})'")
 _DATE = re.compile(r"datetime\.datetime\([0-9]+(, [0-9]+)*, tzinfo=datetime\.timezone\.utc\)")
 
 _INTERPRETER = re.compile(r"/usr/bin/python3(\.[0-9]{1,2})?")
@@ -145,8 +146,12 @@ def _read(call: str) -> dict[str, Any]:
         name, _, value = line.removesuffix(",").partition("=")
         if not line.endswith(",") or name in found:
             raise ValueError("no argument")
-        # The date is a call itself, and only dates the archive.
-        found[name] = _DATE.fullmatch(value) is not None if name == "date_time" else ast.literal_eval(value)
+        if name == "date_time":  # a call itself, and only dates the archive
+            found[name] = _DATE.fullmatch(value) is not None
+        elif base64 := _BASE64.fullmatch(value):  # long, and needs no parsing
+            found[name] = base64[1]
+        else:
+            found[name] = ast.literal_eval(value)
     if not found.pop("date_time", False) or found.keys() != _TYPES.keys():
         raise ValueError("other arguments")
     return found

@@ -25,6 +25,8 @@ from annexfleet_controller.settings import Home
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _LEFT_OUT = frozenset({"__pycache__", ".git", ".ansible", ".cache"})
 _MAX_FILES = 5000
+_GIVEN = "annexfleet_"
+"""How variables begin that the inventory gives: nobody is asked for them."""
 _MAX_FILE_BYTES = 16 * 1024 * 1024
 _MAX_SPEC_BYTES = 256 * 1024
 
@@ -147,7 +149,7 @@ def _read(directory: Path, name: str) -> Playbook | None:
         summary = summary or str(spec.get("short_description") or "")
         told = spec.get("description") or ""
         description = description or (" ".join(map(str, told)) if isinstance(told, list) else str(told))
-        found = {variable.name: variable for variable in specified(spec.get("options"))} | found
+        found = {of.name: of for of in specified(spec.get("options")) if not of.name.startswith(_GIVEN)} | found
     return Playbook(name=name, summary=summary, description=description, variables=tuple(found.values()))
 
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store import bulk
@@ -29,7 +29,7 @@ _LOCK = 0x61756469
 """Any number of our own: `audi`."""
 _AT_ONCE = 1000
 
-Fact = str | int | float | bool | None | list[str]
+Fact = str | int | float | bool | list[str] | None
 
 
 class Entry(Struct, frozen=True):
@@ -164,7 +164,7 @@ def count(db: Session) -> int:
     return db.scalar(select(func.count()).select_from(AuditRow)) or 0
 
 
-def _after(db: Session, last: int) -> Sequence[Row[Any]]:
+def _after(db: Session, last: int) -> Sequence[Any]:
     columns = (
         AuditRow.id, AuditRow.at, AuditRow.actor, AuditRow.via, AuditRow.act, AuditRow.subject, AuditRow.annex_id,
         AuditRow.facts, AuditRow.before, AuditRow.digest,
@@ -172,7 +172,7 @@ def _after(db: Session, last: int) -> Sequence[Row[Any]]:
     return db.execute(select(*columns).where(AuditRow.id > last).order_by(AuditRow.id).limit(_AT_ONCE)).all()
 
 
-def _digest(row: "AuditRow | Row[Any]") -> str:
+def _digest(row: Any) -> str:
     """SHA-256 over an entry's canonical bytes: a JSON list, ASCII, without spaces, moments in microseconds."""
     moment = bulk.micros(row.at.timestamp())
     parts = [row.before, row.id, moment, row.actor, row.via, row.act, row.subject, row.annex_id, row.facts]

@@ -48,16 +48,16 @@ def create(
     author: str,
     now: datetime,
     give_up_after: timedelta = GIVE_UP_AFTER,
+    id_: str = "",
 ) -> CommandRow:
-    """A new order, which the relay sends as soon as the device is there.
+    """A new order, which the relay sends as soon as the device is there; `id_` may come from `new_id`.
 
     Raises protocol.commands.ParameterWrong.  Whether this person may, and whether the device is one that takes
     commands, the caller looks before.
     """
     values = checked(name, parameters)
-    id_ = "c-" + base64.b32encode(secrets.token_bytes(15)).decode("ascii").lower()
     row = CommandRow(
-        id=id_,
+        id=id_ or new_id(),
         device_number=device_number,
         name=name,
         parameters=json.dumps(values, separators=(",", ":"), ensure_ascii=False),
@@ -69,6 +69,11 @@ def create(
     db.add(row)
     db.flush()
     return row
+
+
+def new_id() -> str:
+    """`c-` and 120 random bits."""
+    return "c-" + base64.b32encode(secrets.token_bytes(15)).decode("ascii").lower()
 
 
 def find(db: Session, command_id: str) -> CommandRow | None:
@@ -170,6 +175,14 @@ def prune(db: Session, *, before: datetime) -> list[str]:
     attachments = db.scalars(select(CommandRow.attachment).where(old, CommandRow.attachment != "")).all()
     db.execute(delete(CommandRow).where(old))
     return list(attachments)
+
+
+def forget_attachments(db: Session, *, before: datetime) -> list[str]:
+    """Keep the commands, but not the files that they brought before; the names of these files."""
+    old = (CommandRow.state == "ended") & (CommandRow.ended_at < before) & (CommandRow.attachment != "")
+    attachments = list(db.scalars(select(CommandRow.attachment).where(old)))
+    db.execute(update(CommandRow).where(old).values(attachment=""))
+    return attachments
 
 
 def _end(db: Session, which: Select[str, int], outcome: str, detail: str, now: datetime) -> list[int]:

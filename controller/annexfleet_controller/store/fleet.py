@@ -166,6 +166,12 @@ def names(db: Session, scope: Scope, numbers: Collection[int]) -> dict[int, tupl
     return {number: (device_id, annex_id) for number, device_id, annex_id in db.execute(query)}
 
 
+def device_names(db: Session, scope: Scope, device_ids: Collection[str]) -> dict[str, str]:
+    """Names of these devices, of those in sight, by id; also of those out of service."""
+    query = select(Device.id, Device.name).where(scope.limit(Device.annex_id), Device.id.in_(device_ids))
+    return {row.id: row.name for row in db.execute(query)}
+
+
 def numbers(db: Session, scope: Scope, device_ids: Collection[str]) -> set[int]:
     """The numbers of these devices, of those in sight and in service."""
     query = select(Device.number).where(

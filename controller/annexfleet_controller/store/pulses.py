@@ -20,8 +20,8 @@ _LATE_AT_MOST = 1000
 class Pulse(NamedTuple):
     """What a batch touched.
 
-    Devices with letters: b(eat) c(hange) l(ive) h(ello) g(one); annexes with letters: a(lert) i(ncident) r(eadiness)
-    m(aintenance), where an empty name stands for the province.
+    Devices with letters: b(eat) c(hange) l(ive) h(ello) g(one) k (a command); annexes with letters: a(lert) i(ncident)
+    r(eadiness) m(aintenance) u (a run), where an empty name stands for the province.
     """
 
     id: int

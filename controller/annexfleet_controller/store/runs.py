@@ -215,12 +215,21 @@ def find(db: Session, scope: Scope, run_id: int) -> Run:
 
 
 def listing(
-    db: Session, scope: Scope, *, state: str = "", annex_id: str = "", before: int | None = None, limit: int
+    db: Session,
+    scope: Scope,
+    *,
+    state: str = "",
+    playbook: str = "",
+    annex_id: str = "",
+    before: int | None = None,
+    limit: int,
 ) -> list[Run]:
-    """Runs in sight, the newest first, from before that id."""
+    """Runs in sight, the newest first, from before that id.  `state` may also be an outcome of a run."""
     query = select(RunRow).where(_seen(scope)).order_by(RunRow.id.desc())
     if state:
-        query = query.where(RunRow.state == state)
+        query = query.where(RunRow.outcome == state if state in RUN_OUTCOMES else RunRow.state == state)
+    if playbook:
+        query = query.where(RunRow.playbook == playbook)
     if annex_id:
         query = query.where(_has_host(scope, RunHostRow.annex_id == annex_id))
     if before is not None:
@@ -228,6 +237,11 @@ def listing(
     rows = db.scalars(query.limit(limit)).all()
     counted = tallies(db, scope, [row.id for row in rows])
     return [of_row(row, counted.get(row.id, Tally())) for row in rows]
+
+
+def played(db: Session, scope: Scope) -> list[str]:
+    """The playbooks that were ever run, of the runs in sight."""
+    return list(db.scalars(select(RunRow.playbook).where(_seen(scope)).distinct().order_by(RunRow.playbook)))
 
 
 def owner_of(db: Session, device_number: int) -> int | None:

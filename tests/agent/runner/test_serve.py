@@ -62,6 +62,13 @@ class TestRequests:
             "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG"
         }  # fmt: skip
 
+    def test_files_that_programs_make_are_as_usual_and_the_runners_own_are_not(self, relay, device, tmp_path):
+        relay.run("/bin/sh", "-c", f"touch {tmp_path}/made")
+
+        assert (tmp_path / "made").stat().st_mode & 0o777 == 0o644
+        for own in ("ledger.db", "runner.sock", "exchange.key", "modules", "warm"):
+            assert (device.enrolled.directory / own).stat().st_mode & 0o077 == 0, own
+
     def test_much_output_comes_whole(self, relay):
         result, output, _ = relay.run("/bin/sh", "-c", "head -c 20000000 /dev/zero | tr '\\0' x")
 

@@ -153,6 +153,7 @@ ENDS = [
 def test_a_module_ends_as_in_a_fresh_python(recorded: list[Wanted], device: Device, how: str):
     wanted = ending(recorded, how)
     path = Path(json.loads(wanted.call.params)["ANSIBLE_MODULE_ARGS"]["path"])
+    path.unlink(missing_ok=True)
     left: list[str] = []
 
     def before() -> None:
@@ -201,10 +202,13 @@ def test_limits_and_control_group_are_entered_before_the_module_starts(
     wanted = named(recorded, "ansible.legacy.surroundings")[0]
     entrance = tmp_path / "cgroup.procs"
 
-    said = device.run(wanted, entrance=entrance, limits=[(resource.RLIMIT_CPU, 77), (resource.RLIMIT_CORE, 0)]).said
+    said = device.run(
+        wanted, entrance=entrance, limits=[(resource.RLIMIT_CPU, 77), (resource.RLIMIT_CORE, 0)], nicer_by=3
+    ).said
 
     assert entrance.read_text(encoding="utf-8") == "0"
-    assert said["limits"]["RLIMIT_CPU"] == [77, 77]
+    assert said["limits"]["RLIMIT_CPU"] == [77, 82]
+    assert said["nice"] == os.nice(0) + 3
     assert said["limits"]["RLIMIT_CORE"] == [0, 0]
 
 

@@ -1,19 +1,23 @@
 """Who reaches what: every route times every role times {own annex, another annex, signed out}."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from tests.controller.fleet import add_devices, device_id
 from tests.controller.site import Site
 from tests.controller.supplies.past import supply_day
-from tests.controller.web import places
+from tests.controller.web import places, ran
+from tests.controller.web.library import library
 
 from annexfleet_controller.access.door import Anybody, Needs
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.app import _refuse_routes_without_policy, policies
+from annexfleet_controller.rollouts import bundle
 from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import writing
+from annexfleet_controller.store.runs import targets_digest
 
 OPEN = {
     ("GET", "/healthz"),
@@ -143,6 +147,22 @@ LOWEST = {
     ("POST", "/incidents/{incident_id}/fixed"): "staff",
     ("GET", "/api/v1/incidents/{incident_id}/fixed"): "staff",
     ("POST", "/api/v1/incidents/{incident_id}/fixed"): "staff",
+    ("GET", "/admin/audit"): "operator",
+    ("GET", "/api/v1/audit"): "operator",
+    ("POST", "/devices/{device_id}/commands"): "technician",
+    ("GET", "/api/v1/devices/{device_id}/commands"): "technician",
+    ("POST", "/api/v1/devices/{device_id}/commands"): "technician",
+    ("GET", "/api/v1/commands/{command_id}"): "technician",
+    ("GET", "/api/v1/commands/{command_id}/attachment"): "technician",
+    ("GET", "/runs"): "technician",
+    ("POST", "/runs"): "technician",
+    ("GET", "/runs/new"): "technician",
+    ("POST", "/runs/new"): "technician",
+    ("GET", "/runs/{run_id}"): "technician",
+    ("GET", "/runs/{run_id}/devices/{device_id}"): "technician",
+    ("POST", "/runs/{run_id}/cancel"): "technician",
+    ("POST", "/runs/{run_id}/apply"): "technician",
+    ("POST", "/runs/{run_id}/retry"): "technician",
     ("GET", "/api/v1/playbooks"): "technician",
     ("GET", "/api/v1/runs"): "technician",
     ("POST", "/api/v1/runs"): "technician",
@@ -183,6 +203,8 @@ OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device
     ("POST", "/api/v1/tokens"),
     ("POST", "/maintenance"),
     ("POST", "/api/v1/maintenance"),
+    ("POST", "/runs"),
+    ("POST", "/runs/new"),
 }
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
@@ -224,6 +246,12 @@ BODIES = {
     ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
     ("PUT", "/api/v1/devices/{device_id}/connection"): {"json": {"connection": "ssh", "ssh_address": "10.0.0.9:22"}},
     ("PUT", "/api/v1/devices/{device_id}/tags"): {"json": {"tags": ["ring-0"]}},
+    ("POST", "/devices/{device_id}/commands"): {"data": {"name": "diagnostics"}},
+    ("POST", "/api/v1/devices/{device_id}/commands"): {"json": {"name": "diagnostics"}},
+    ("POST", "/runs/new"): {"data": {"playbook": "files", "annex": "berkane-1"}},
+    ("POST", "/runs"): {
+        "data": {"playbook": "files", "annex": "berkane-1", "do": "check", "digest": targets_digest([device_id(1)])}
+    },
     ("POST", "/api/v1/runs"): {"json": {"playbook": "nothing", "devices": [device_id(1)]}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
@@ -237,7 +265,16 @@ NOTHING_THERE = {
     for route in LOWEST
     if any(
         f"{{{name}}}" in route[1]
-        for name in ("token_id", "contact_id", "notice_id", "alert_id", "incident_id", "maintenance_id", "run_id")
+        for name in (
+            "token_id",
+            "contact_id",
+            "notice_id",
+            "alert_id",
+            "incident_id",
+            "maintenance_id",
+            "command_id",
+            "run_id",
+        )
     )
 } | {
     ("DELETE", "/api/v1/calendars/holidays/{day}"),
@@ -252,6 +289,7 @@ NAMES = {
     "alert_id": "7",
     "annex_id": "berkane-1",
     "code": "residence",
+    "command_id": "c-nothing",
     "contact_id": "7",
     "day": "2027-03-10",
     "device_id": device_id(1),
@@ -268,12 +306,16 @@ NAMES = {
 
 
 @pytest.fixture
-def place(site: Site) -> Site:
+def place(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    directory = library(tmp_path / "library")
+    monkeypatch.setattr(bundle, "library", lambda _home: directory)
     with writing(site.engine) as db:
         places.annex(db, 1, site.clock.now())
         places.annex(db, 2, site.clock.now())
         supplies.note(db, [supply_day(site.clock.now().date())])
     add_devices(site.engine, 1)
+    with writing(site.engine) as db:
+        ran.takes_commands(db, 1)
     return site.with_authority()
 
 

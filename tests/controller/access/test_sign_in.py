@@ -177,7 +177,7 @@ def test_a_reset_ends_all_sessions_and_gives_a_new_one_time_password(site: Site)
     old = site.person("clerk")
     client = site.signed_in(name="clerk")
 
-    new = users.reset(site.engine, "clerk")
+    new = users.reset(site.engine, "clerk", now=site.clock.now())
 
     assert client.get("/").status_code == 303
     assert sign_in(site.visitor(), "clerk", old).status_code == 401
@@ -208,7 +208,7 @@ def test_names_are_unique_and_people_must_exist(site: Site):
     with pytest.raises(UserExists):
         site.person("clerk")
     with pytest.raises(UserUnknown):
-        users.reset(site.engine, "yassine")
+        users.reset(site.engine, "yassine", now=site.clock.now())
 
 
 def test_a_form_needs_the_token_of_its_session(site: Site):

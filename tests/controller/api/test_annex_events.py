@@ -25,6 +25,14 @@ def test_a_pulse_of_an_annex_becomes_an_event_that_says_what_changed():
     assert b'event: annex\ndata: {"annex":"berkane-1"' in events[0].encoded("ar")
 
 
+def test_runs_and_commands_are_told_too():
+    pulse = Pulse(7, AT, {4: "bk"}, {"berkane-1": "u"})
+
+    device, annex = Hub._events([pulse], {4: ("d-x", "berkane-1")}, {})
+
+    assert (device.kinds, annex.kinds) == (("beat", "command"), ("run",))
+
+
 def test_a_letter_that_a_newer_controller_writes_is_left_out():
     events = Hub._events([Pulse(7, AT, {}, {"berkane-1": "xa"})], {}, {})
 

@@ -206,16 +206,19 @@ def test_a_database_that_is_none_is_said(run: Run, tmp_path: Path):
 
 def test_a_backup_is_whole_and_private_and_can_be_restored(run: Run, annex: str, tmp_path: Path):
     run("token", "create", "--annex", annex)  # makes the authority
+    run("keys", "rotate", "--now")
+    shown = run("keys", "show")[1]
     file = tmp_path / "province.tar"
 
     assert run("backup", str(file))[0] == exits.DONE
     assert file.stat().st_mode & 0o777 == 0o600
     with tarfile.open(file) as tar:
-        assert {"controller.db", "authority/root.key"} <= set(tar.getnames())
+        assert {"controller.db", "authority/root.key", "signer/keys.json"} <= set(tar.getnames())
 
     elsewhere = tmp_path / "elsewhere"
     assert run("restore", str(file), home=elsewhere)[0] == exits.DONE
     assert annex in run("annex", "list", home=elsewhere)[1]
+    assert run("keys", "show", home=elsewhere)[1].split("signer")[0] == shown.split("signer")[0]
     assert (elsewhere / "authority/root.key").stat().st_mode & 0o777 == 0o600
     (integrity,) = sqlite3.connect(elsewhere / "controller.db").execute("PRAGMA integrity_check").fetchone()
     assert integrity == "ok"

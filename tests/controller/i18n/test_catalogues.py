@@ -19,6 +19,10 @@ from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
 from annexfleet_controller.maintenance import Condition, Reason
+from annexfleet_controller.rollouts.approved import PROBLEMS
+from annexfleet_controller.rollouts.variables import REASONS
+from annexfleet_controller.store import runs
+from annexfleet_controller.store.run_progress import RESULT_STATES
 from annexfleet_controller.supplies import forecast, levels
 
 ROOM = Path(annexfleet_controller.__file__).parent
@@ -28,6 +32,12 @@ def calendar_reasons() -> set[str]:
     """Every reason for which a calendar is refused."""
     source = "".join(file.read_text(encoding="utf-8") for file in (ROOM / "calendars").glob("*.py"))
     return set(re.findall(r'reason="(\w+)"', source))
+
+
+def acts() -> set[str]:
+    """Every act that is written into the audit."""
+    source = "".join(file.read_text(encoding="utf-8") for file in ROOM.rglob("*.py"))
+    return set(re.findall(r'act="(\w+\.\w+)"', source)) | set(re.findall(r'_note\([^)]*?"(\w+\.\w+)"', source))
 
 
 TEMPLATES = sorted((ROOM / "web/templates").glob("*.html"))
@@ -137,6 +147,15 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("calendar_reason", calendar_reasons()),
         ("word", levels.KINDS),
         ("supply_state", forecast.STATES),
+        ("run_standing", ("queued", "running", *runs.RUN_OUTCOMES)),
+        ("host_standing", ("waiting", "running", *runs.HOST_OUTCOMES)),
+        ("task_standing", RESULT_STATES),
+        ("run_problem", PROBLEMS),
+        ("variable_reason", REASONS),
+        ("command_standing", ("waiting", "sent", "done", "refused", "failed", "unknown", "not_sent")),
+        ("command_reason", ("unknown_command", "unknown", "missing", "wrong_type", "wrong_form", "out_of_range")),
+        ("act", acts()),
+        ("via", ("session", "key", "console", "worker")),
         ("supply_why", tuple(why for why in forecast.WHYS if why)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

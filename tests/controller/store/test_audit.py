@@ -44,9 +44,13 @@ def test_entries_are_numbered_without_a_hole_and_verify(engine: Engine):
 
 
 def test_an_act_that_did_not_happen_leaves_no_entry(engine: Engine):
-    with pytest.raises(RuntimeError), writing(engine) as db:
-        audit.add(db, now=NOW, actor="tech", via="session", act="run.create", subject="run:1")
-        raise RuntimeError
+    def act_and_fail() -> None:
+        with writing(engine) as db:
+            audit.add(db, now=NOW, actor="tech", via="session", act="run.create", subject="run:1")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        act_and_fail()
 
     assert verified(engine) is None
     with reading(engine) as db:

@@ -39,6 +39,8 @@ class Errand:
         self.number = 0
         self.result: Result | None = None
         self.is_over = False
+        self.cancelled_because = ""
+        """Why nobody wants it any more, where somebody still waits for its end."""
         self._outlet = outlet
         self._files = files
         self._missing = MissingGathering()
@@ -108,7 +110,9 @@ class Errand:
     def _end(self, result: Result) -> None:
         self.is_over = True
         self.result = result
-        if result.error:
+        if result.error == "cancelled":
+            verdict = Verdict(unreachable=self.cancelled_because or words.ended(result))
+        elif result.error:
             verdict = Verdict(error=words.ended(result), code=result.error)
         elif self._digest is not None and result.exit_code == 0 and self._digest.hexdigest() != result.sha256:
             verdict = Verdict(error=words.ended(Result(error="digest_differs")), code="digest_differs")

@@ -109,6 +109,7 @@ class Session:
             self._waiting.popleft().unreachable(why)
         self._opening = None
         if self._active is not None:
+            self._active.cancelled_because = why
             self.cancel(self._active, now)
 
     def close(self, now: float, *, says_so: bool = True) -> None:
@@ -276,7 +277,7 @@ class Session:
         elif self._active is not None:
             if self._cancelled_at is not None and now - self._cancelled_at >= CANCEL_WITHIN_S:
                 self._put(Part("bye", 0), now)
-                self._lose(words.CANCELLED)
+                self._lose(self._active.cancelled_because or words.CANCELLED)
             elif silent_s >= SILENT_FOR_S:
                 self._lose(words.CUT.format(seconds=silent_s))
             elif silent_s >= PING_AFTER_S:

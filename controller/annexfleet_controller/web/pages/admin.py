@@ -12,7 +12,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import AnnexExists, Invalid, TokenUnknown
 from annexfleet_controller.identity import authority
 from annexfleet_controller.identity import tokens as making
-from annexfleet_controller.store import annexes, fleet, tokens
+from annexfleet_controller.store import annexes, audit, fleet, tokens
 from annexfleet_controller.web.pages.board import name_of
 from annexfleet_controller.web.render import Page
 
@@ -59,6 +59,7 @@ def create_token(
         max_devices=devices,
         expires_at=now + timedelta(hours=hours),
         created_by=person.name,
+        via=person.via,
         enrol_url=home.enrol_url,
         authority_pin=authority.load(home).pin,
         now=now,
@@ -71,7 +72,11 @@ def revoke_token(token_id: str, person: Managing, db: WritingDb, now: Now) -> Re
     token = tokens.find(db, token_id)
     if token is None or not person.scope.covers(token.annex_id):
         raise TokenUnknown
-    tokens.revoke(db, token_id, now)
+    if tokens.revoke(db, token_id, now):
+        audit.add(
+            db, now=now, actor=person.name, via=person.via, act="token.revoke", subject=f"token:{token_id}",
+            annex_id=token.annex_id,
+        )  # fmt: skip
     return RedirectResponse("/admin/tokens", 303)
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
 from msgspec import Struct
+from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import metrics, wire
 from annexfleet_agent.protocol.messages import Change
@@ -17,9 +18,9 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.direction import isolated
-from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.store import annexes, fleet, run_hosts
 from annexfleet_controller.web import trouble
-from annexfleet_controller.web.pages import maintained
+from annexfleet_controller.web.pages import commands, maintained
 from annexfleet_controller.web.pages.board import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
 
@@ -49,6 +50,7 @@ _EVENTS = 20
 _EVENTS_READ = 80
 """A start takes about twenty rows and is shown as one line."""
 _MOVED = 4
+_RUNS = 6
 _LONGEST_VALUE = 60
 _A_START = timedelta(minutes=2)
 """Collectors report for the first time one after another, the slow ones last."""
@@ -132,12 +134,35 @@ def show(
     chart: Annotated[str, Query(max_length=330)] = "",
 ) -> HTMLResponse:
     """Asked by htmx, only its state."""
+    return whole(
+        db, person, device_id, page, now=now, language=language, block=block if block == "state" else "", span=span,
+        chart=chart,
+    )  # fmt: skip
+
+
+def whole(
+    db: Session,
+    person: Person,
+    device_id: str,
+    page: Page,
+    *,
+    now: datetime,
+    language: Language,
+    block: str = "",
+    span: Span = "24h",
+    chart: str = "",
+    status: int = 200,
+    refused: commands.Refused | None = None,
+) -> HTMLResponse:
+    """The page, also with a command that was refused."""
     row = fleet.device(db, person.scope, device_id)
     known = fleet.known(db, [row], live=True)
     told = known[row.number]
+    printers = fleet.printers([row], known)
     return page(
         "device.html",
-        block=block if block == "state" else "",
+        block=block,
+        status=status,
         device=row,
         annex_name=name_of(annexes.get(db, person.scope, row.annex_id), language.code),
         presence=row.presence(now),
@@ -145,7 +170,11 @@ def show(
         alerts=trouble.of_device(db, person, row.id, language),
         groups=groups(told, language),
         unreadable=told.unreadable,
-        printers=fleet.printers([row], known),
+        printers=printers,
+        commanding=commands.of_device(db, row, printers, language, refused=refused)
+        if person.may("send_commands")
+        else None,
+        ran=run_hosts.of_device(db, person.scope, row.number, limit=_RUNS) if person.may("run_playbooks") else None,
         queues=fleet.queues([row], known),
         inventory=state.inventory(fleet.inventory(db, row.number)),
         past=past(fleet.changes(db, row.number, limit=_EVENTS_READ), language),

@@ -8,6 +8,7 @@
   const address = document.body.dataset.events;
   const line = document.getElementById("line");
   const SOON_MS = 250; // after a change: several at once cost one request
+  const RUN_MS = 1000; // while Ansible runs, something moves many times a second
   const LATER_MS = 4000; // after a beat: only averages move
   let timer = null;
   let dueAt = Infinity;
@@ -68,7 +69,11 @@
       const kinds = what.kinds.filter((kind) => kind !== "live");
       if (kinds.length) refresh(kinds.every((kind) => kind === "beat") ? LATER_MS : SOON_MS);
     });
-    source.addEventListener("annex", () => refresh(SOON_MS)); // alerts, incidents, readiness, maintenance
+    source.addEventListener("annex", (event) => {
+      const { kinds } = JSON.parse(event.data);
+      if (kinds.some((kind) => kind !== "run")) return refresh(SOON_MS); // alerts, incidents, readiness, maintenance
+      if (document.querySelector("[data-runs]")) refresh(RUN_MS); // only where runs are shown: they move all the time
+    });
     addEventListener("pagehide", () => source.close());
   }
 
