@@ -14,7 +14,19 @@ from annexfleet_controller import work
 from annexfleet_controller.clock import Clock
 from annexfleet_controller.identity import authority
 from annexfleet_controller.settings import Home, Settings
-from annexfleet_controller.store import changes, commands, configs, figures, history, parts, set_aside, states, supplies
+from annexfleet_controller.store import (
+    changes,
+    commands,
+    configs,
+    figures,
+    history,
+    parts,
+    run_queue,
+    runs,
+    set_aside,
+    states,
+    supplies,
+)
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
@@ -349,3 +361,19 @@ def test_when_a_loop_beside_the_jobs_ends_the_process_does_too(
 
     with pytest.raises(work.LoopEnded, match="watch"):
         work.run(home, threading.Event())
+
+
+def test_runs_are_kept_as_long_as_the_settings_say(worker: Worker, monkeypatch):
+    monkeypatch.setattr(work.history, "_RUNS_AT_ONCE", 2)
+    with writing(worker.engine) as db:
+        of = runs.targets(db, WHOLE, roles=["counter"])[:1]
+        for age in (500, 450, 401, 399, 0):
+            at = NOW - timedelta(days=age)
+            run_id = runs.create(db, runs.NewRun(playbook="packages", author="amina"), of, now=at)
+            run_queue.take(db, now=at)
+            run_queue.finish(db, run_id, 1, outcome="ok", now=at)
+
+    run(worker, work.forget_old)
+
+    with reading(worker.engine) as db:
+        assert [(NOW - kept.created_at).days for kept in runs.listing(db, WHOLE, limit=9)] == [0, 399]

@@ -207,6 +207,7 @@ def test_a_process_that_is_killed_in_mid_task_is_told_truly(walk: Walk, victim: 
     if victim == "play":
         # Its relay goes with it and ends what runs on the device; then all begins anew.
         walk.look_until(lambda: len(walk.waits()) == 2, "the second attempt")
+        walk.look_until(lambda: walk.on_device() == walk.waits()[1:], "the end of the first attempt's task")
         (walk.place / "go").touch()
         run, host = walk.finish(run_id)
         assert (run.outcome, run.attempts, host.outcome) == ("ok", 2, "changed"), (host.message, walk.log)

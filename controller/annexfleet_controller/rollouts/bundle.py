@@ -93,13 +93,17 @@ def digest(
 
 
 def copy(directory: Path, to: Path) -> None:
-    """Copy the library, of which a digest is made, and nothing else.  Raises LibraryWrong."""
-    to.mkdir(mode=0o700)
+    """Copy the library, of which a digest is made, and nothing else: whole or not at all.  Raises LibraryWrong."""
+    draft = to.with_name(f"{to.name}.draft")
+    if draft.exists():
+        shutil.rmtree(draft)  # of somebody who was killed over it
+    draft.mkdir(mode=0o700)
     for name, file in _files(directory):
-        target = to / name
+        target = draft / name
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copyfile(file, target)
         target.chmod(0o700 if os.access(file, os.X_OK) else 0o600)
+    draft.rename(to)
 
 
 def _files(directory: Path) -> Iterator[tuple[str, Path]]:

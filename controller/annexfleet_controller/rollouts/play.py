@@ -60,7 +60,8 @@ class Link(Struct, frozen=True, kw_only=True):
 
 def _relay_command(home: Home, run_id: int) -> list[str]:
     return [
-        sys.executable, "-m", "annexfleet_controller", "--home", str(home.path), "relay", "--run", str(run_id),
+        sys.executable, "-m", "annexfleet_controller", "--home", str(home.path), "--logs", str(home.path / "logs"),
+        "relay", "--run", str(run_id),
     ]  # fmt: skip
 
 

@@ -80,6 +80,7 @@ def test_a_copy_has_the_same_digest_and_caches_are_left_out(home: Home, tmp_path
     cache.mkdir(parents=True)
     (cache / "x.pyc").write_bytes(b"x")
 
+    (tmp_path / "copy.draft" / "left").mkdir(parents=True)  # of one who was killed in the middle
     bundle.copy(bundle.library(home), tmp_path / "copy")
 
     assert digest(Home(tmp_path, Settings(playbooks_dir=str(tmp_path / "copy")))) == digest(home)

@@ -142,7 +142,7 @@ def test_templates_in_every_word_of_devices_and_people_stay_words(stage: Stage):
     assert not pwned.exists()
     assert {host.outcome for host in stage.hosts(run.id)} == {"failed"}
     assert template in stage.hosts(run.id)[0].message
-    assert template in (stage.world / stage.ids[0]).read_text()
+    assert (stage.world / stage.ids[0]).read_text().count(template) > 10  # in all that it told of itself
 
 
 def forged(event: dict[str, object]) -> str:
