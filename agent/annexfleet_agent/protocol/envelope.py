@@ -17,6 +17,10 @@ from typing import Annotated, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from annexfleet_agent.protocol.actions import ACTION_CLASSES, ActionClass
+
+__all__ = ["ACTION_CLASSES", "ActionClass"]  # and all that stands below: these two only come from elsewhere
+
 KNOCK = b"K"
 CHALLENGE = b"C"
 ENVELOPE = b"E"
@@ -38,9 +42,6 @@ ENVELOPE_PURPOSE = b"annexfleet envelope 1\n"
 KEY_SET_PURPOSE = b"annexfleet command keys 1\n"
 SESSION_PURPOSE = b"annexfleet session 1\n"
 """In front of what is signed or derived, so that nothing made for one purpose is good for another."""
-
-ActionClass = Literal["run", "command"]
-ACTION_CLASSES: tuple[ActionClass, ...] = get_args(ActionClass)
 
 RefusalReason = Literal[
     "too_big",  # over MAX_ENVELOPE_BYTES
