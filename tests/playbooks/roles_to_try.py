@@ -91,9 +91,9 @@ TO_TRY: tuple[Trial, ...] = (
     Trial(
         name="security updates, and no restart without consent",
         playbook="system_updates",
-        variables={"system_updates_reboot": "always", "system_updates_held": ["jq"]},
-        facts=("apt-mark showhold | grep -qx jq",),
-        packages=("jq",),
+        variables={"system_updates_reboot": "always", "system_updates_held": ["tzdata"]},
+        facts=("apt-mark showhold | grep -qx tzdata",),
+        packages=("tzdata",),
     ),
     Trial(
         name="a restart that was agreed to",
@@ -125,7 +125,7 @@ TO_TRY: tuple[Trial, ...] = (
             "printers_queues": [
                 {
                     "name": "salle",
-                    "uri": "socket://127.0.0.1:9100",
+                    "uri": "ipp://127.0.0.1:9100/ipp/print",
                     "ppd": "printers/simple.ppd",
                     "info": "Imprimante de la salle",
                     "error_policy": "abort-job",
@@ -137,7 +137,7 @@ TO_TRY: tuple[Trial, ...] = (
         },
         library={"printers/simple.ppd": _PPD},
         facts=(
-            "lpstat -v salle | grep -q socket://127.0.0.1:9100",
+            "lpstat -v salle | grep -q ipp://127.0.0.1:9100/ipp/print",
             "lpstat -d | grep -q salle",
             "lpoptions -p salle | grep -q \"printer-make-and-model='Simple printer'\"",
         ),
