@@ -37,6 +37,8 @@ class Host:
         self.names = names
         self.counts = dict.fromkeys(("ok", "changed", "failed", "skipped"), 0)
         self.task_number = 0
+        self.failed_in = ""
+        """The name of the task that failed last."""
         self.message = ""
         self.outcome = ""
         self.changes: list[tuple[int, str, str]] = []
@@ -183,7 +185,7 @@ class Story:
         self._count(host, state)
         host.task_number = task.number
         if state in {"failed", "unreachable"}:
-            host.message = message
+            host.message, host.failed_in = message, task.name
         if state == "unreachable" and res.get("skip_reason") is None and not data.get("ignore_unreachable"):
             host.outcome = "unreachable"
         self._moved[id_] = self._progress(host, task=task.name)
@@ -205,7 +207,7 @@ class Story:
             host.outcome = self._outcome(id_, data)
             if host.outcome in {"ok", "changed", "skipped"}:
                 host.message = ""
-            task = None if host.outcome in {"failed", "unreachable"} else ""
+            task = host.failed_in if host.outcome in {"failed", "unreachable"} else ""
             self._moved[id_] = self._progress(host, task=task)
 
     def _outcome(self, id_: str, data: Mapping[str, Any]) -> str:
@@ -243,13 +245,15 @@ class Story:
         """Why a task failed, in Ansible's words."""
         if "censored" in res or res.get("_ansible_no_log"):
             return CENSORED
-        said = [_text(res.get("msg")), _text(res.get("reason"))]
+        said = [_text(res.get("reason"))]
         items = res.get("results")
         if isinstance(items, list):
             failed = [
                 item for item in items if isinstance(item, Mapping) and (item.get("failed") or "censored" in item)
             ]
             said += [CENSORED if "censored" in item else _text(item.get("msg")) for item in failed[:5]]
+        # Of a loop it only says that some items failed, which comes after what they say.
+        said.append(_text(res.get("msg")))
         for stream in ("module_stderr", "stderr", "module_stdout", "stdout"):
             if tail := _text(res.get(stream)).strip():
                 said.append(tail[-LONGEST_MESSAGE:] if len(tail) > LONGEST_MESSAGE else tail)
