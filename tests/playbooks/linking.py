@@ -21,7 +21,6 @@ def inventory(path: Path, devices: Iterable[Device], variables: Mapping[str, obj
     common = {
         "ansible_connection": "annexfleet",
         "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_remote_tmp": "/tmp/.ansible",
         **(variables or {}),
     }
     path.write_text(json.dumps({"all": {"hosts": {key: {} for key in ids(devices)}, "vars": common}}))
