@@ -29,6 +29,7 @@ from annexfleet_agent.protocol.envelope import (
     pack,
     parse,
 )
+from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.identity import signer
 from annexfleet_controller.rollouts.relay.signing import request_for_run
 from annexfleet_controller.store.database import reading, writing
@@ -66,7 +67,7 @@ class Front:
         self.one_id, self.other_id = walks.ids
         with writing(walks.controller.engine) as db:
             # In its first hour a device raises no alert.
-            db.execute(update(DeviceRow).values(enrolled_at=DeviceRow.enrolled_at - timedelta(hours=2)))
+            db.execute(update(DeviceRow).values(enrolled_at=SYSTEM.now() - timedelta(hours=2)))
         self.attacker = Attacker(walks.controller.home)
         self.gate = gate
         self.one.write("/root/syslog.py", _LISTENS_TO_SYSLOG)
