@@ -23,7 +23,8 @@ def inventory(path: Path, devices: Iterable[Device], variables: Mapping[str, obj
         "ansible_python_interpreter": "/usr/bin/python3",
         **(variables or {}),
     }
-    path.write_text(json.dumps({"all": {"hosts": {key: {} for key in ids(devices)}, "vars": common}}))
+    hosts = {device.agent.device_id: {"annexfleet_name": device.name} for device in devices if device.agent is not None}
+    path.write_text(json.dumps({"all": {"hosts": hosts, "vars": common}}))
     return path
 
 
