@@ -5,13 +5,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.playbooks.coverage.covering import came_back_whole, cover
 from tests.playbooks.devices.controller import FleetController
 from tests.playbooks.devices.device import Device
 from tests.playbooks.devices.fleet import Fleet
-from tests.playbooks.linking import environment, ids, inventory
-from tests.playbooks.playing import HERE, differences, play
-from tests.playbooks.test_coverage import COUNTS
+from tests.playbooks.linking import environment, inventory
+from tests.playbooks.playing import HERE, play
 
 MOST_RSS_BYTES = 28 * 1024 * 1024
 RUNNER = "-m annexfleet_agent.runner"
@@ -28,21 +26,6 @@ def device(fleet: Fleet, controller: FleetController) -> Device:
     (one,) = fleet.start(1)
     fleet.start_agents(controller, [one], "[runner]\nidle_s = 3\n")
     return one
-
-
-def test_coverage_is_the_same_as_over_ssh(fleet: Fleet, controller: FleetController, device: Device, tmp_path: Path):
-    (other,) = fleet.start(1)
-    over_link, over_ssh = tmp_path / "link", tmp_path / "ssh"
-    for directory in (over_link, over_ssh):
-        directory.mkdir()
-
-    linked = cover(inventory(tmp_path / "hosts.json", [device]), over_link, environment=environment(controller))
-    secure = cover(fleet.inventory([other]), over_ssh)
-
-    assert differences(linked, secure) == []
-    assert linked.exit_code == secure.exit_code == 0, linked.trouble
-    assert linked.counts == COUNTS
-    assert came_back_whole(over_link, ids([device])[0])
 
 
 def test_the_agent_is_as_light_as_before_when_the_runner_has_gone(

@@ -134,16 +134,17 @@ def test_the_command_line_runs_and_tells(walks: Walks):
 def test_a_run_whose_time_is_up_is_ended_everywhere(walks: Walks):
     one, *_ = walks.devices
     walks.hold(one)
-    run_id = walks.order([one])
+    token = secrets.token_hex(8)
+    run_id = walks.order([one], token=token)
     # A minute is the least that people may ask for; its process has not looked yet.
     with writing(walks.controller.engine) as db:
         db.get_one(RunRow, run_id).timeout_s = SHORT_S
-    walks.wait_on(one)
     run = walks.finish(run_id)
 
     assert run["outcome"] == "timed_out", walks.told(run_id)
     assert walks.outcomes(run_id)[ids([one])[0]] not in ("ok", "changed")
     walks.wait_until_nothing_is_left(run_id, one)
+    assert walks.trace(one, "ended", token) == 0
 
 
 def test_a_device_that_was_revoked_gets_nothing(walks: Walks):
