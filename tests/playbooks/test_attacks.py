@@ -229,7 +229,7 @@ def test_a_secret_is_found_nowhere_when_its_run_has_ended(front: Front):
     one = f"runs/{front.run_id}/hosts/{front.one_id}"
     answers = [
         front.walks.controller.ask(path, role="technician")
-        for path in (f"runs/{front.run_id}", one, f"runs/{front.run_id}/diffs", "audit")
+        for path in (f"runs/{front.run_id}", one, f"runs/{front.run_id}/diffs")
     ]
 
     assert told == []
