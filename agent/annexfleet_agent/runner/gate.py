@@ -43,7 +43,7 @@ class Gate:
         self._version = version
         self._clock = clock
         self._asked: dict[str, Asked] = {}
-        self._refused_at: deque[float] = deque()
+        self._refused_at: deque[float] = deque(maxlen=_SIGNATURES_PER_MINUTE)
         self._uncounted: dict[str, int] = {}
 
     def challenge(self, knock: Knock, *, busy: bool) -> Challenge:
