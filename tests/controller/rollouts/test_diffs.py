@@ -34,7 +34,7 @@ def test_names_of_devices_and_temporary_files_are_taken_out():
     def change(name: str, file: str) -> str:
         return text({"before": "", "after": f"{name}.annex {name}-2 my{name}\nsource {file}\n"}, name, "d-" + name)
 
-    one = change("guichet-one", "/root/.ansible/tmp/ansible-tmp-17.2-5/source")
+    one = change("guichet-one", "/var/lib/someone/.ansible/tmp/ansible-tmp-17.2-5/source")
     assert "guichet-one.annex" not in one
     assert one == change("guichet-two", "/home/someone/.ansible/tmp/ansible-tmp-99.1-7/source").replace(
         "guichet-two-2 myguichet-two", "guichet-one-2 myguichet-one"

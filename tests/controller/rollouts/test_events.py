@@ -152,7 +152,7 @@ def test_devices_that_change_alike_have_one_digest_though_their_names_differ():
         diff = {
             "before": "",
             "after": f"I am {host}\n{extra}",
-            "after_header": f"/root/.ansible/tmp/ansible-tmp-{host}/x",
+            "after_header": f"/tmp/ansible-tmp-{host}/x",
         }
         told.take_in(event("runner_on_ok", host, res={"changed": True, "diff": [diff]}))
     told.take_in(
