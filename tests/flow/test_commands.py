@@ -9,7 +9,7 @@ from tests.flow.broker import Broker
 from tests.flow.relaying import Bed, relay_bed
 from tests.flow.runners import FakeRunner, Work
 
-from annexfleet_agent.protocol import topics, wire
+from annexfleet_agent.protocol import receipts, topics, wire
 from annexfleet_agent.protocol.envelope import Result
 from annexfleet_agent.protocol.messages import Receipt
 from annexfleet_controller.rollouts import dispatch
@@ -172,7 +172,12 @@ def test_the_receipt_that_comes_as_an_item_settles_it_as_well(bed: Bed):
     id_ = order(bed, runner)
     bed.wait_until(lambda: runner.works, "it was sent")
 
-    receipt = Receipt(seq=1, at=datetime.now(UTC).timestamp(), command_id=id_, outcome="done", detail="x")
-    runner._client.publish(topics.up(runner.device_id, "receipt"), wire.encode(receipt), 1)
+    with reading(bed.engine) as db:
+        proof = receipts.proof(db.get_one(CommandRow, id_).receipt_key, id_, "done", "x")
+    for seq, said in ((1, ""), (2, proof[::-1]), (3, proof)):
+        receipt = Receipt(
+            seq=seq, at=datetime.now(UTC).timestamp(), command_id=id_, outcome="done", detail="x", proof=said
+        )
+        runner._client.publish(topics.up(runner.device_id, "receipt"), wire.encode(receipt), 1)
 
     assert ended(bed, id_) == ("done", "x")

@@ -139,6 +139,7 @@ class Gate:
                 sequence=envelope.sequence,
                 issued_at=envelope.issued_at,
                 command_id=envelope.command_id if envelope.action == "command" and not begun_before else "",
+                receipt_key=accepted.arguments.receipt_key,
                 now=self._clock.now(),
             )
         except keys.KeySetWrong:

@@ -118,7 +118,7 @@ class Runner:
             self._ledger.told(body.decode("utf-8", "replace"))
 
     def _tell_kept(self, kept: Kept) -> None:
-        told = framing.Told(kept.command_id, kept.outcome, kept.detail, kept.at)
+        told = framing.Told(kept.command_id, kept.outcome, kept.detail, kept.at, kept.proof)
         self._link.say(framing.RECEIPT + msgspec.json.encode(told))
 
     def _tell_refused(self) -> None:
