@@ -110,8 +110,7 @@ display = Display()
 _HEAD = struct.Struct(">ccI")
 _PIECE_BYTES = 256 * 1024
 _MOST_OUTPUT_BYTES = 128 * 1024 * 1024
-"""Of one task, twice what a runner lets through unless it is told otherwise.  A device that is not ours any more may
-send without end, and all of it would lie in this machine's memory."""
+"""Of one task, for all of it lies in this machine's memory; twice what a runner lets through if nobody says more."""
 _LONGEST_PATH_BYTES = 100
 """sun_path has 108."""
 _REFUSES_PASSWORDS = (
