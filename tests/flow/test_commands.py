@@ -164,6 +164,16 @@ def test_a_relay_that_ends_leaves_a_command_to_its_device(bed: Bed):
     assert runner.byes == 0
 
 
+def test_a_device_that_says_what_no_receipt_can_be_is_not_repeated_to_anybody(bed: Bed):
+    runner = bed.device(
+        does=lambda work: work.end(Result(receipt="<b>fine</b> and much longer", detail="a\0\x1b[31mb\nforged=line"))
+    )
+
+    id_ = order(bed, runner)
+
+    assert ended(bed, id_) == ("unknown", "a\ufffdb forged=line")
+
+
 def test_the_receipt_that_comes_as_an_item_settles_it_as_well(bed: Bed):
     runner = bed.device(does=lambda _work: None)
     bed.start_ingest()

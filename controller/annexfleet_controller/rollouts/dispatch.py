@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session as Db
 from annexfleet_agent.protocol.envelope import Challenge
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.identity.signer import Request
+from annexfleet_controller.rollouts.masking import plain
 from annexfleet_controller.rollouts.relay import signing
 from annexfleet_controller.rollouts.relay.background import Background
 from annexfleet_controller.rollouts.relay.errand import Errand
@@ -40,6 +41,8 @@ FORGOTTEN_AFTER = timedelta(minutes=30)
 MOST_AT_ONCE = 32
 MAX_ATTACHMENT_BYTES = 20 * 1024 * 1024
 WITH_ATTACHMENT = "diagnostics"
+OUTCOMES = frozenset({"done", "refused", "failed", "unknown"})
+"""Of receipts; whatever else a device says of itself nobody understands."""
 _PASSES = frozenset(
     {"", "offline", "unanswered", "busy", "not_ready", "stale_boot", "foreign_challenge", "expired", "replayed",
      "no_session", "signer_away", "failed", "no_keys", "keys_behind", "clock_wrong", "sequence", "database",
@@ -269,7 +272,8 @@ class Commands:
             problem = sending.attachment.problem
             attachment = sending.attachment.keep() if result.receipt == "done" else ""
             detail = problem or sending.attachment.problem or result.detail or result.error
-            self._write_end(due, result.receipt, detail, attachment)
+            outcome = result.receipt if result.receipt in OUTCOMES else "unknown"
+            self._write_end(due, outcome, plain(detail).replace("\n", " "), attachment)
         elif was_sent or due.state == "sent":
             self._not_before[due.id] = now + SENT_AGAIN_AFTER.total_seconds()
         elif reason in _PASSES:
