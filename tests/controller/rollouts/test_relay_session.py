@@ -404,6 +404,18 @@ def test_a_runner_that_talks_nonsense_is_told_from_one_that_fails():
     assert line.refusals == ["nonsense"]
 
 
+@pytest.mark.parametrize("reason", ["a\nforged=line", "\x1b[31m", "nul\0", "\u202e"])
+def test_a_refusal_whose_reason_cannot_be_shown_is_none(reason: str):
+    line = Line()
+    _, asker = line.ask()
+    line.challenge()
+    line.sign()
+    line.session.hear(pack(Refusal(session=line.knocks()[-1].session, reason=reason)), line.now)
+
+    assert line.refusals == []
+    assert asker.verdict is None
+
+
 def test_files_that_are_not_of_the_module_are_not_given_away():
     line = Line()
     _, asker = line.ask()
