@@ -174,6 +174,16 @@ def test_a_device_that_says_what_no_receipt_can_be_is_not_repeated_to_anybody(be
     assert ended(bed, id_) == ("unknown", "a\ufffdb forged=line")
 
 
+def test_a_device_that_never_ends_keeps_no_place(bed: Bed, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dispatch, "LONGEST_S", 1.0)
+    runner = bed.device(does=lambda _work: None)
+
+    id_ = order(bed, runner)
+
+    bed.wait_until(lambda: runner.works and runner.works[-1].cancelled.is_set(), "it is let go of")
+    assert state(bed, id_)[0] == "sent", "nobody knows what became of it"
+
+
 def test_the_receipt_that_comes_as_an_item_settles_it_as_well(bed: Bed):
     runner = bed.device(does=lambda _work: None)
     bed.start_ingest()
