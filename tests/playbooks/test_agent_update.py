@@ -75,7 +75,7 @@ def device(fleet: Fleet) -> Device:
 def _update(fleet: Fleet, library: Path, directory: Path, version: str) -> Played:
     directory.mkdir()
     wishes = {
-        "agent_update_version": version, "agent_update_restart": [_RESTART], "agent_update_settings": str(SETTINGS),
+        "agent_update_version": version, "annexfleet_agent_restart": [_RESTART], "agent_update_settings": str(SETTINGS),
         "agent_update_deadline_s": 20, "agent_update_settle_s": 1, "annexfleet_os_id": "debian",
     }  # fmt: skip
     return play(

@@ -111,6 +111,9 @@ def of_ansible(
         "TMPDIR": str(attempt / "tmp"),
         MARK: str(ground.directory),
         "ANNEXFLEET_RELAY": str(ground.relay_socket),
+        # For the library's own files, and for roles that have the controller sign something.
+        "ANNEXFLEET_HOME": str(ground.home),
+        "ANNEXFLEET_LIBRARY": str(ground.home / "library"),
         "ANSIBLE_CONFIG": str(configuration if configuration.exists() else attempt / "ansible.cfg"),
         "ANSIBLE_HOME": str(attempt / "home"),
         "ANSIBLE_LOCAL_TEMP": str(attempt / "local"),

@@ -40,6 +40,8 @@ class Host:
         self.counts = dict.fromkeys(("ok", "changed", "failed", "skipped"), 0)
         self.task_number = 0
         self.task = ""
+        self.failed_in = ""
+        """The name of the task that failed last."""
         self.message = ""
         self.outcome = ""
         self.changes: list[tuple[int, str, str]] = []
@@ -189,7 +191,7 @@ class Story:
         self._count(host, state)
         host.task_number, host.task = task.number, task.name
         if state in {"failed", "unreachable"}:
-            host.message = message
+            host.message, host.failed_in = message, task.name
         if state == "unreachable":
             host.outcome = "unreachable"
         self._moved[id_] = self._progress(host)
@@ -212,8 +214,9 @@ class Story:
             host.outcome = self._outcome(id_, data)
             if host.outcome in {"ok", "changed", "skipped"}:
                 host.outcome, host.message = ("failed", BROKEN_OFF) if id_ in given_up else (host.outcome, "")
-            if host.outcome not in {"failed", "unreachable"}:
-                host.task = ""
+                host.task = host.task if id_ in given_up else ""
+            else:
+                host.task = host.failed_in or host.task
             self._moved[id_] = self._progress(host)
 
     def _outcome(self, id_: str, data: Mapping[str, Any]) -> str:
@@ -251,13 +254,15 @@ class Story:
         """Why a task failed, in Ansible's words."""
         if "censored" in res or res.get("_ansible_no_log"):
             return CENSORED
-        said = [_text(res.get("msg")), _text(res.get("reason"))]
+        said = [_text(res.get("reason"))]
         items = res.get("results")
         if isinstance(items, list):
             failed = [
                 item for item in items if isinstance(item, Mapping) and (item.get("failed") or "censored" in item)
             ]
             said += [CENSORED if "censored" in item else _text(item.get("msg")) for item in failed[:5]]
+        # Of a loop it only says that some items failed, which comes after what they say.
+        said.append(_text(res.get("msg")))
         for stream in ("module_stderr", "stderr", "module_stdout", "stdout"):
             if tail := _text(res.get(stream)).strip():
                 said.append(tail[-LONGEST_MESSAGE:] if len(tail) > LONGEST_MESSAGE else tail)

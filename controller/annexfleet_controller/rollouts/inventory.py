@@ -99,7 +99,8 @@ def group_name(kind: str, name: str) -> str:
 
 def _connection(target: Target) -> dict[str, Any]:
     if target.connection != "ssh":
-        return {"ansible_connection": "annexfleet"}
+        # A runner of root's needs no sudo to become root, so none is put in front of what it does.
+        return {"ansible_connection": "annexfleet", "ansible_user": "root"}
     host, port = _host_and_port(target.ssh_address)
     return {"ansible_connection": "ssh", "ansible_host": host, "ansible_user": "root"} | (
         {"ansible_port": port} if port else {}

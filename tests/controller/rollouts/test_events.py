@@ -221,3 +221,22 @@ def test_two_hundred_devices_and_thirty_tasks_are_taken_in_within_seconds():
 
     assert len(told.take().hosts) == 200
     assert time.process_time() - began < 10  # measured: 0.7 s
+
+
+def test_the_task_that_failed_is_told_even_when_all_comes_in_one_batch():
+    told = story("a")
+    told.take_in(event("runner_on_start", "a", task=1))
+    told.take_in(event("runner_on_ok", "a", task=1, res={}))
+    told.take_in(event("runner_on_start", "a", task=2))
+    told.take_in(event("runner_on_failed", "a", task=2, res={"msg": "no"}))
+    told.take_in(stats(processed={"a": 1}, failures={"a": 1}))
+
+    assert by_number(told.take())[1].task == "Task 2"
+
+
+def test_of_a_loop_the_items_words_come_first():
+    told = story("a")
+    items = [{"msg": "fine"}, {"failed": True, "msg": "there is no such file"}]
+    told.take_in(event("runner_on_failed", "a", res={"msg": "One or more items failed", "results": items}))
+
+    assert told.take().results[0].message.splitlines() == ["there is no such file", "One or more items failed"]

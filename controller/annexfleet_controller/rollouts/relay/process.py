@@ -301,7 +301,7 @@ class Relay:
                 admitted.host.id,
                 lambda challenge: signing.request_for_run(admitted.run_id, admitted.host.id, challenge),
             )
-        session.is_away = not self._is_there(admitted)
+        session.see(self._is_there(admitted), self._mono())
         return session
 
     def new_session(
