@@ -153,3 +153,14 @@ def test_what_cannot_be_is_said(stage: Stage, capsys: pytest.CaptureFixture[str]
     assert main(["--home", str(stage.home.path), "run", *argv]) == 1
     assert message in capsys.readouterr().err
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("argv", [("runs", "show"), ("runs", "cancel"), ("relay", "--run")])
+def test_a_number_that_no_run_can_have_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...]
+):
+    with pytest.raises(SystemExit) as ended:
+        main(["--home", str(tmp_path), *argv, "9" * 30])
+
+    assert ended.value.code == 2
+    assert "no number of a run" in capsys.readouterr().err
