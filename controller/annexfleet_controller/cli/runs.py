@@ -198,8 +198,10 @@ class _Progress:
 
 def _follow(home: Home, run_id: int) -> int:
     """Tell how a run goes until it has ended.  The first Ctrl-C asks, the second one cancels."""
+    from sqlalchemy.exc import OperationalError
+
     print(f"run {run_id}", flush=True)
-    progress, asked, may_complain = _Progress(), False, True
+    progress, asked, may_complain, is_away = _Progress(), False, True, False
     began = time.monotonic()
     while True:
         try:
@@ -211,6 +213,13 @@ def _follow(home: Home, run_id: int) -> int:
             if run.state == "queued" and may_complain and time.monotonic() - began > _WAITS_LONG_S:
                 may_complain = False
                 print("It waits: is `annexfleet serve` (or `annexfleet work`) running?", file=sys.stderr)
+            time.sleep(_LOOK_EVERY_S)
+        except OperationalError as error:
+            # Away for a while; the run is another process's, and goes on.
+            progress.end()
+            if not is_away:
+                print(f"The database does not answer ({error.orig}). Trying on.", file=sys.stderr)
+            is_away = True
             time.sleep(_LOOK_EVERY_S)
         except KeyboardInterrupt:
             progress.end()
