@@ -1,6 +1,5 @@
 """Each playbook on a real device over the fleet's own link: dry, then for good, then again (`roles_to_try.py`)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,9 @@ class Bench:
 
     def play(self, trial: Trial, device: Device, directory: Path, *arguments: str) -> Played:
         directory.mkdir()
-        told = {"annexfleet_os_id": "debian", "ansible_user": "root"}
+        told = {
+            "annexfleet_os_id": "debian", "ansible_user": "root", "annexfleet_device_id": linking.ids([device])[0],
+        }  # fmt: skip
         own = {
             **linking.environment(self.controller),
             "ANNEXFLEET_HOME": str(self.controller.home.path),
@@ -41,8 +42,8 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(fleet: Fleet) -> Iterator[Bench]:
-    yield Bench(fleet)
+def bench(fleet: Fleet) -> Bench:
+    return Bench(fleet)
 
 
 def _holds(device: Device, fact: str) -> bool:

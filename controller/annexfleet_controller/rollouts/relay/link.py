@@ -77,6 +77,10 @@ class Link:
             if self.is_up:
                 self._client.subscribe(filter_, qos=0)
 
+    def hears(self, filter_: str) -> bool:
+        """Whether that was asked for."""
+        return filter_ in self._filters
+
     def send(self, topic: str, payload: bytes) -> None:
         if self.is_up:
             self._client.publish(topic, payload, qos=0)

@@ -195,6 +195,8 @@ class Relay:
     def _hear(self, topic: str, payload: bytes) -> None:
         now = self._mono()
         if device_id := topics.run_sender(topic):
+            if not self.figures.knows(device_id):
+                return  # nothing was ever sent to it: a broker that makes names up must not fill our memory
             self.figures.heard(device_id, len(payload))
             for session in list(self._of_device.get(device_id, ())):
                 session.hear(payload, now)
@@ -206,6 +208,8 @@ class Relay:
             self._hear_presence(sender.device_id, message, now)
 
     def _hear_presence(self, device_id: str, message: object, now: float) -> None:
+        if not self._link.hears(topics.up(device_id, "hello")):
+            return
         sessions = list(self._of_device.get(device_id, ()))
         if isinstance(message, Hello):
             self._presence[device_id] = (now, True)
