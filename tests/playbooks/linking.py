@@ -21,10 +21,10 @@ def inventory(path: Path, devices: Iterable[Device], variables: Mapping[str, obj
     common = {
         "ansible_connection": "annexfleet",
         "ansible_python_interpreter": "/usr/bin/python3",
-        "ansible_remote_tmp": "/tmp/.ansible",
         **(variables or {}),
     }
-    path.write_text(json.dumps({"all": {"hosts": {key: {} for key in ids(devices)}, "vars": common}}))
+    hosts = {device.agent.device_id: {"annexfleet_name": device.name} for device in devices if device.agent is not None}
+    path.write_text(json.dumps({"all": {"hosts": hosts, "vars": common}}))
     return path
 
 

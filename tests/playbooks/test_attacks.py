@@ -29,12 +29,14 @@ from annexfleet_agent.protocol.envelope import (
     pack,
     parse,
 )
+from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.identity import signer
 from annexfleet_controller.rollouts.relay.signing import request_for_run
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.devices import Device as DeviceRow
 
 CANARY = "canary-of-the-wire-8841"
+LISTENER = "/usr/local/sbin/syslog.py"
 SYSLOG = "/var/log/syslog-of-the-test"
 _LISTENS_TO_SYSLOG = f"""
 import os, socket
@@ -66,11 +68,11 @@ class Front:
         self.one_id, self.other_id = walks.ids
         with writing(walks.controller.engine) as db:
             # In its first hour a device raises no alert.
-            db.execute(update(DeviceRow).values(enrolled_at=DeviceRow.enrolled_at - timedelta(hours=2)))
+            db.execute(update(DeviceRow).values(enrolled_at=SYSTEM.now() - timedelta(hours=2)))
         self.attacker = Attacker(walks.controller.home)
         self.gate = gate
-        self.one.write("/root/syslog.py", _LISTENS_TO_SYSLOG)
-        self.one.run(["setsid", "-f", "/usr/bin/python3", "/root/syslog.py"])
+        self.one.write(LISTENER, _LISTENS_TO_SYSLOG)
+        self.one.run(["sh", "-c", f"setsid -f /usr/bin/python3 {LISTENER} >/dev/null 2>&1 </dev/null"])
         self.one.wait_until(lambda: self.one.exists(SYSLOG), "a system log")
         walks.let_go()
         self.run_id = walks.order(word=CANARY, variables={"walk_gate": str(gate)}, timeout_s=900)
@@ -223,7 +225,7 @@ def test_a_secret_is_found_nowhere_when_its_run_has_ended(front: Front):
 
     home = front.walks.controller.home.path
     told = [file for file in home.rglob("*") if file.is_file() and CANARY.encode() in file.read_bytes()]
-    there = front.one.run(["grep", "-rlF", CANARY, *KEPT_ON_DEVICES], check=False).stdout.split()
+    there = front.one.run(["sh", "-c", f"grep -rlF {CANARY} {' '.join(KEPT_ON_DEVICES)}"], check=False).stdout.split()
     one = f"runs/{front.run_id}/hosts/{front.one_id}"
     answers = [
         front.walks.controller.ask(path, role="technician")

@@ -62,7 +62,7 @@ def test_the_agent_is_as_light_as_before_when_the_runner_has_gone(
 
     agent = psutil.Process(device.agent.pid)
     assert agent.memory_info().rss <= MOST_RSS_BYTES
-    assert agent.children() == []
+    device.wait_until(lambda: agent.children() == [], "nothing is left of it")
     assert device.pids("warm.py") == []
 
 

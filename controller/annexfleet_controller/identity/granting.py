@@ -134,6 +134,7 @@ def for_command(command_id: str, command: SignableCommand | None, device: Signab
         Arguments(
             command=command.name,
             parameters=parameters,
+            receipt_key=command.receipt_key,
             request_timeout_s=timeout_s,
             session_timeout_s=timeout_s + _AROUND_A_COMMAND_S,
         ),

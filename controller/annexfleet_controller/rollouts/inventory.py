@@ -14,6 +14,9 @@ from msgspec import Struct
 
 from annexfleet_agent.protocol.messages import Inventory
 
+_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9._:-]*")
+"""No option, for it does not begin with a hyphen: brackets around it go before ssh sees it."""
+
 Readiness = Literal["ready", "degraded", "blocked", "unknown"]
 
 
@@ -105,6 +108,11 @@ def _connection(target: Target) -> dict[str, Any]:
     return {"ansible_connection": "ssh", "ansible_host": host, "ansible_user": "root"} | (
         {"ansible_port": port} if port else {}
     )
+
+
+def is_address(address: str) -> bool:
+    """Whether ssh would take the host in it for a host, and for nothing else."""
+    return _HOST.fullmatch(_host_and_port(address)[0]) is not None
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

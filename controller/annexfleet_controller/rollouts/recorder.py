@@ -80,8 +80,12 @@ class Recorder:
     def hear(self, event: dict[str, object]) -> None:
         """Take in an event of Ansible; once the run is being ended, what is left of them means nothing any more."""
         with self._lock:
-            if not self.ending:
+            if self.ending:
+                return
+            try:
                 self._story.take_in(event)
+            except Exception:  # the fence between devices: what one of them says must not end the run of all
+                log.exception("an event is dropped run=%s event=%s", self._run_id, event.get("event"))
 
     def end(self, why: Ending) -> None:
         """End the run from outside; the first reason counts.  Safe in a signal's handler."""

@@ -70,6 +70,7 @@ def fill(engine: Engine) -> None:
         db.add(
             CommandRow(
                 id=COMMAND, device_number=1, name="reboot", parameters='{"delay_s": 5}', author="amina",
+                receipt_key=b"receipt key",
                 created_at=NOW, give_up_at=NOW + timedelta(hours=1), state="waiting",
             )
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """What is signed and what is refused, on both databases."""
 
+import base64
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -73,7 +74,9 @@ def test_a_command_travels_sealed_with_its_parameters(signer: Signer, root: str)
     envelope, arguments = opened(answer, root)
     assert (envelope.action, envelope.command_id) == ("command", COMMAND)
     assert (arguments.command, arguments.parameters) == ("reboot", {"delay_s": 5})
+    assert arguments.receipt_key == b"receipt key"
     assert b"reboot" not in answer.delivery
+    assert base64.b64encode(b"receipt key") not in answer.delivery
 
 
 def test_a_command_that_was_sent_may_be_sent_again_until_it_is_given_up(

@@ -135,7 +135,7 @@ class Session:
                 return
             if isinstance(body, Challenge) and self._opening is not None:
                 self._opening.hear_challenge(body, now)
-            elif isinstance(body, Refusal):
+            elif isinstance(body, Refusal) and body.reason.isprintable():  # it goes into logs, and into the database
                 self._hear_refusal(body, now)
         self.go_on(now)
 
