@@ -54,6 +54,9 @@ def _wheels(library: Path, version: str, *, spoilt: str = "") -> None:
             shutil.copy(wheel, place)
 
 
+pytestmark = pytest.mark.trial
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder whose `library` holds a good version and one that falls as soon as it runs."""

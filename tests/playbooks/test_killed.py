@@ -100,7 +100,16 @@ class _Walk:
         self.walks.let_go()
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.victim}-{case.phase}")
+ALWAYS = {("play", "task"), ("relay", "task"), ("runner", "task"), ("agent", "transfer")}
+"""Tried at each change; the others are trials."""
+
+
+def _param(case: Case) -> object:
+    marks = [] if (case.victim, case.phase) in ALWAYS else [pytest.mark.trial]
+    return pytest.param(case, id=f"{case.victim}-{case.phase}", marks=marks)
+
+
+@pytest.mark.parametrize("case", [_param(case) for case in CASES])
 def test_who_is_killed_is_told_truly_and_leaves_nothing(walks: Walks, tmp_path: Path, case: Case):
     walk = _Walk(walks, tmp_path, case.phase)
     device = walk.device

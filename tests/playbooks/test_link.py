@@ -68,6 +68,7 @@ def test_a_device_is_restarted_and_goes_on_in_a_new_session(
     assert device.boot_id != before
 
 
+@pytest.mark.trial
 def test_twenty_devices(fleet: Fleet, controller: FleetController, tmp_path: Path):
     many = fleet.start(MANY)
     fleet.start_agents(controller, many)

@@ -50,7 +50,16 @@ def _holds(device: Device, fact: str) -> bool:
     return device.run(["sh", "-c", fact], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("trial", TO_TRY, ids=lambda trial: trial.name.replace(" ", "-"))
+ALWAYS = {"files", "certificates", "ssh_access"}
+"""Tried at each change; the others take longer."""
+
+
+def _param(trial: Trial) -> object:
+    marks = [] if trial.playbook in ALWAYS else [pytest.mark.trial]
+    return pytest.param(trial, id=trial.name.replace(" ", "-"), marks=marks)
+
+
+@pytest.mark.parametrize("trial", [_param(trial) for trial in TO_TRY])
 def test_a_playbook_foretells_does_and_then_leaves_alone(bench: Bench, trial: Trial, tmp_path: Path) -> None:
     device = bench.device()
     for package in trial.packages:
