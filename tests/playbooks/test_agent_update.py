@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.playbooks import linking
 from tests.playbooks.devices.agents import LOG, SETTINGS
+from tests.playbooks.devices.controller import FleetController
 from tests.playbooks.devices.device import Device
 from tests.playbooks.devices.fleet import Fleet
 from tests.playbooks.playing import Played, play
@@ -63,23 +65,29 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def device(fleet: Fleet) -> Device:
+def controller(fleet: Fleet) -> FleetController:
+    return fleet.controller()
+
+
+@pytest.fixture(scope="module")
+def device(fleet: Fleet, controller: FleetController) -> Device:
     (found,) = fleet.start(1)
-    controller = fleet.controller()
     fleet.start_agents(controller)
     controller.wait_until_online([found.agent.device_id])
     found.write(_RESTART, _RESTARTS, mode=0o755)
     return found
 
 
-def _update(fleet: Fleet, library: Path, directory: Path, version: str) -> Played:
+def _update(controller: FleetController, device: Device, library: Path, directory: Path, version: str) -> Played:
     directory.mkdir()
     wishes = {
         "agent_update_version": version, "annexfleet_agent_restart": [_RESTART], "agent_update_settings": str(SETTINGS),
         "agent_update_deadline_s": 20, "agent_update_settle_s": 1, "annexfleet_os_id": "debian",
     }  # fmt: skip
     return play(
-        _PLAYBOOK, fleet.inventory(), directory, variables=wishes, environment={
+        _PLAYBOOK, linking.inventory(directory / "inventory.json", [device], {"ansible_user": "root"}), directory,
+        variables=wishes, environment={
+            **linking.environment(controller),
             "ANNEXFLEET_LIBRARY": str(library), "ANSIBLE_CONFIG": str(_ROOT / "playbooks" / "ansible.cfg")
         },
     )  # fmt: skip
@@ -94,18 +102,18 @@ def _status(device: Device) -> dict[str, object]:
 
 
 def test_a_new_agent_is_in_force_and_a_bad_one_gives_way_to_it(
-    fleet: Fleet, device: Device, library: Path, tmp_path: Path
+    controller: FleetController, device: Device, library: Path, tmp_path: Path
 ) -> None:
-    first = _update(fleet, library, tmp_path / "first", "0.1.1")
+    first = _update(controller, device, library, tmp_path / "first", "0.1.1")
     assert first.exit_code == 0, first.trouble
     status = _status(device)
     assert (status["agent_version"], status["link"], status["running"]) == ("0.1.1", "connected", True)
 
-    again = _update(fleet, library, tmp_path / "again", "0.1.1")
+    again = _update(controller, device, library, tmp_path / "again", "0.1.1")
     assert again.exit_code == 0, again.trouble
     assert again.counts["changed"] == 0
 
-    bad = _update(fleet, library, tmp_path / "bad", "0.1.2")
+    bad = _update(controller, device, library, tmp_path / "bad", "0.1.2")
     assert bad.exit_code != 0
     assert "the old one is in force again" in bad.trouble
     status = _status(device)
@@ -114,9 +122,9 @@ def test_a_new_agent_is_in_force_and_a_bad_one_gives_way_to_it(
 
 
 def test_a_version_that_the_library_has_not_is_refused_before_anything_changes(
-    fleet: Fleet, device: Device, library: Path, tmp_path: Path
+    controller: FleetController, device: Device, library: Path, tmp_path: Path
 ) -> None:
-    refused = _update(fleet, library, tmp_path / "refused", "9.9.9")
+    refused = _update(controller, device, library, tmp_path / "refused", "9.9.9")
     assert refused.exit_code != 0
     assert refused.counts["changed"] == 0
     assert "pip wheel" in refused.trouble

@@ -312,7 +312,42 @@ def test_a_device_that_answers_pings_may_take_as_long_as_it_needs():
     assert asker.verdict == Verdict(exit_code=0)
 
 
-def test_a_goodbye_in_mid_task_is_no_end_and_before_it_is():
+def test_a_goodbye_before_a_session_ends_what_waits_for_one():
+    line = Line()
+    _, asker = line.ask()
+    line.challenge()
+
+    line.session.said_goodbye(line.now)
+
+    assert asker.verdict == Verdict(unreachable=words.OFFLINE)
+    _, late = line.ask()
+    assert late.verdict == Verdict(unreachable=words.OFFLINE)
+
+
+def test_a_device_that_goes_between_two_tasks_is_waited_for_a_little():
+    line = Line()
+    line.ask()
+    line.open()
+    line.result(1)
+
+    line.session.said_goodbye(line.now)
+    _, asker = line.ask()
+    line.turn(session.BACK_WITHIN_S / 2)
+    assert asker.verdict is None
+    line.deliver()
+    assert all(part.request != 2 for part in line.heard)
+    line.session.said_hello(BOOT, line.now)
+    line.deliver()
+    line.result(2)
+    assert asker.verdict == Verdict(exit_code=0)
+
+    line.session.said_goodbye(line.now)
+    _, asker = line.ask()
+    line.turn(session.BACK_WITHIN_S + 1)
+    assert asker.verdict == Verdict(unreachable=words.OFFLINE)
+
+
+def test_a_goodbye_in_mid_task_is_no_end():
     line = Line()
     _, asker = line.ask()
     line.open()
@@ -322,10 +357,6 @@ def test_a_goodbye_in_mid_task_is_no_end_and_before_it_is():
     line.deliver()
     line.result(1)
     assert asker.verdict == Verdict(exit_code=0)
-
-    line.session.said_goodbye(line.now)
-    _, late = line.ask()
-    assert late.verdict == Verdict(unreachable=words.OFFLINE)
 
 
 def test_a_hello_of_another_boot_ends_the_session_at_once():

@@ -57,6 +57,11 @@ class Link:
         return -1 if connection is None else connection.fileno()
 
     @property
+    def connection(self) -> object:
+        """What `fileno` is the number of; None while there is no connection."""
+        return self._client.socket()
+
+    @property
     def wants_write(self) -> bool:
         return bool(self._client.want_write())
 
