@@ -7,16 +7,12 @@ import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from annexfleet_controller.cli import exits, lock
 from annexfleet_controller.cli.exits import NotReady
 from annexfleet_controller.cli.opened import console_user, opened
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.settings import Home
-
-if TYPE_CHECKING:
-    from annexfleet_controller.identity import signing
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +83,13 @@ def _rotate(home: Home, args: argparse.Namespace) -> int:
     if not args.now:
         _demand_leave(keep_old=args.keep_old)
     made = signing.rotate(home, SYSTEM.now(), root_key=args.root_key, keep_old=args.keep_old)
-    _note(home, made, keep_old=args.keep_old)
+    _note(home, made.key_id, made.keys.version, keep_old=args.keep_old)
     dropped = "The old keys stay in force." if args.keep_old else "The old keys are dropped."
     print(f"Version {made.keys.version} is in force; key {made.key_id} signs from now on. {dropped}")
     return exits.DONE
 
 
-def _note(home: Home, made: "signing.Signing", *, keep_old: bool) -> None:
+def _note(home: Home, key_id: str, version: int, *, keep_old: bool) -> None:
     """Into the audit.  Keys that leaked must be replaced also while the database is away."""
     from annexfleet_controller.store import audit
 
@@ -101,7 +97,7 @@ def _note(home: Home, made: "signing.Signing", *, keep_old: bool) -> None:
         with opened(home) as db:
             audit.add(
                 db, now=SYSTEM.now(), actor=console_user(), via="console", act="keys.rotate",
-                subject=f"keys:{made.key_id}", facts={"version": made.keys.version, "keep_old": keep_old},
+                subject=f"keys:{key_id}", facts={"version": version, "keep_old": keep_old},
             )  # fmt: skip
     except NotReady as error:
         print(f"annexfleet: the keys are new, and the audit does not say so: {error}", file=sys.stderr)
