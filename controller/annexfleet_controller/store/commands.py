@@ -23,8 +23,8 @@ from annexfleet_controller.store.tables.commands import CommandRow
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import DeviceState
 
-GIVE_UP_AFTER = timedelta(minutes=15)
-"""A device that is away for longer is not rebooted when it comes back: whoever asked has gone home."""
+GIVE_UP_AFTER = timedelta(minutes=10)
+"""A restart that comes an hour late, when somebody works at the counter again, does harm."""
 RECEIPT_KEY_BYTES = 32
 NO_ANSWER = "no_answer"
 """The detail of an unknown outcome of which nothing was heard; a receipt that comes later replaces it."""

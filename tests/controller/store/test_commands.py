@@ -10,17 +10,11 @@ from annexfleet_agent.protocol import receipts
 from annexfleet_agent.protocol.commands import ParameterWrong
 from annexfleet_controller.store import commands, states
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables.base import Base
 from annexfleet_controller.store.tables.commands import CommandRow
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=30)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(autouse=True)
-def _tables(engine: Engine) -> None:
-    Base.metadata.create_all(engine)
 
 
 @pytest.fixture
