@@ -12,6 +12,8 @@ from tests.playbooks.walking import Walks
 
 KEEPALIVE_S = 110
 """Of the agent's connection, as it is unless agent.toml says otherwise."""
+pytestmark = pytest.mark.trial
+
 SHORT_S = 5.0
 OUTPUT_BYTES = 600_000
 

@@ -20,6 +20,8 @@ from tests.playbooks.devices.fleet import Fleet
 from tests.playbooks.linking import ids
 from tests.playbooks.walking import PLACE, SUCCESSES, Walks
 
+pytestmark = pytest.mark.trial
+
 LARGE_BYTES = 1_500_000
 RUNNER = "-m annexfleet_agent.runner"
 WARM = "warm.py"
@@ -100,16 +102,7 @@ class _Walk:
         self.walks.let_go()
 
 
-ALWAYS = {("play", "task"), ("relay", "task"), ("runner", "task"), ("agent", "transfer")}
-"""Tried at each change; the others are trials."""
-
-
-def _param(case: Case) -> object:
-    marks = [] if (case.victim, case.phase) in ALWAYS else [pytest.mark.trial]
-    return pytest.param(case, id=f"{case.victim}-{case.phase}", marks=marks)
-
-
-@pytest.mark.parametrize("case", [_param(case) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.victim}-{case.phase}")
 def test_who_is_killed_is_told_truly_and_leaves_nothing(walks: Walks, tmp_path: Path, case: Case):
     walk = _Walk(walks, tmp_path, case.phase)
     device = walk.device

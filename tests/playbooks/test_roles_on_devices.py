@@ -50,7 +50,7 @@ def _holds(device: Device, fact: str) -> bool:
     return device.run(["sh", "-c", fact], check=False).returncode == 0
 
 
-ALWAYS = {"files", "certificates", "ssh_access"}
+ALWAYS = {"files"}
 """Tried at each change; the others take longer."""
 
 
