@@ -9,6 +9,8 @@ from tests.playbooks.devices.fleet import Fleet
 from tests.playbooks.linking import environment, ids, inventory
 from tests.playbooks.playing import HERE, Played, Told, differences, play
 
+pytestmark = pytest.mark.trial
+
 COUNTS = {"ok": 20, "changed": 20, "failed": 0, "ignored": 2, "skipped": 1, "unreachable": 0}
 """Of one fresh device."""
 

@@ -137,14 +137,20 @@ def test_output_waits_until_the_other_side_takes_it():
     assert len(run.heard["output"]) == 300_000
 
 
+def _alive() -> set[int]:
+    """The children of this process that run; other tests may have left theirs."""
+    return {one.pid for one in family.children(family.table(), os.getpid()) if one.state != "Z"}
+
+
 @both
 def test_a_time_limit_ends_all(kind):
+    before = _alive()
     run = Run(kind, "/bin/sh", "-c", "sleep 300 & sleep 300", limits=Limits(
         seconds=0.5, output_bytes=1000, memory_bytes=2_000_000_000
     ))  # fmt: skip
 
     assert run.end().error == "timed_out"
-    assert not [one for one in family.children(family.table(), os.getpid()) if one.state != "Z"]
+    assert not _alive() - before
 
 
 @both
@@ -225,6 +231,7 @@ def test_what_an_earlier_piece_of_work_left_is_not_ended_with_a_later_one(kind, 
 
 
 def test_a_fork_bomb_is_ended_whole():
+    before = _alive()
     run = Run(
         "proc", "/bin/sh", "-c", "f() { sleep 300 & setsid sleep 300 & }; for i in 1 2 3 4 5 6 7 8 9; do f; done; wait"
     )
@@ -233,7 +240,7 @@ def test_a_fork_bomb_is_ended_whole():
     run.execution.kill("cancelled")
     run.end()
 
-    assert not [one for one in family.children(family.table(), os.getpid()) if one.state != "Z"]
+    assert not _alive() - before
 
 
 def test_a_program_that_is_not_there_is_an_error_and_leaves_no_descriptors():
