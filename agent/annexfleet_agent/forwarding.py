@@ -13,24 +13,13 @@ import socket
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
 
 from annexfleet_agent.loop import Loop, Timer
 from annexfleet_agent.protocol import wire
-from annexfleet_agent.protocol.channel import session_of
-from annexfleet_agent.protocol.envelope import (
-    FRAME,
-    KNOCK,
-    Knock,
-    Malformed,
-    Refusal,
-    RefusalReason,
-    pack,
-    unpack,
-)
 from annexfleet_agent.protocol.topics import is_channel
 from annexfleet_agent.runner import framing
 
@@ -122,13 +111,13 @@ class Forwarding:
         if len(packet) > wire.MAX_PAYLOAD_BYTES:
             log.warning("a packet for the runner is too big and is dropped bytes=%s", len(packet))
             return
-        if kind == KNOCK and not self._note(packet):
+        if kind == framing.KNOCK and not self._note(packet):
             return
         if self._runner is None and self._knocking is None:
-            if kind == FRAME:
-                self._refuse(session_of(packet), "no_session")
+            if kind == framing.FRAME:
+                self._refuse(framing.session_of(packet), "no_session")
                 return
-            if kind != KNOCK or not self._find_runner():
+            if kind != framing.KNOCK or not self._find_runner():
                 return
         self._say(framing.PACKET + packet)
 
@@ -136,11 +125,8 @@ class Forwarding:
 
     def _note(self, packet: bytes) -> bool:
         """Whether it is a knock; its channel is known then."""
-        try:
-            knock = unpack(packet)
-        except Malformed:
-            return False
-        if not isinstance(knock, Knock) or not is_channel(knock.channel):
+        knock = framing.address(packet)
+        if knock is None or not is_channel(knock.channel):
             return False
         if knock.session not in self._channels:
             while len(self._channels) >= _MOST_SESSIONS:
@@ -148,12 +134,12 @@ class Forwarding:
             self._channels[knock.session] = knock.channel
         return True
 
-    def _refuse(self, session: str, reason: RefusalReason) -> None:
+    def _refuse(self, session: str, reason: Literal["no_session", "not_ready"]) -> None:
         channel = self._channels.get(session)
         if channel is not None:
-            self._ways.publish(channel, pack(Refusal(session=session, reason=reason)))
+            self._ways.publish(channel, framing.refusal(session, reason))
 
-    def _refuse_all(self, reason: RefusalReason) -> None:
+    def _refuse_all(self, reason: Literal["no_session", "not_ready"]) -> None:
         for session in list(self._channels):
             self._refuse(session, reason)
         self._channels.clear()
@@ -284,7 +270,8 @@ class Forwarding:
         kind = message[:1]
         if kind == framing.PACKET:
             channel, packet = framing.from_runner(message)
-            channel = channel or self._channels.get(_session(packet), "")
+            if not channel and (whose := framing.address(packet)) is not None:
+                channel = self._channels.get(whose.session, "")
             if is_channel(channel) and len(packet) <= wire.MAX_PAYLOAD_BYTES:
                 self._ways.publish(channel, packet)
         elif kind == framing.RECEIPT:
@@ -316,12 +303,3 @@ class Forwarding:
     def _forget_waiting(self) -> None:
         self._waiting.clear()
         self._waiting_bytes = 0
-
-
-def _session(packet: bytes) -> str:
-    """Whose packet this is, of those that a runner sends without knowing the channel."""
-    try:
-        found = unpack(packet)
-    except Malformed:
-        return ""
-    return found.session if isinstance(found, Refusal) else ""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from annexfleet_agent.protocol.envelope import ACTION_CLASSES, ActionClass
+from annexfleet_agent.protocol.actions import ACTION_CLASSES, ActionClass
 from annexfleet_agent.protocol.metrics import COLLECTORS
 
 DEFAULT_PATH = Path("/etc/annexfleet/agent.toml")

@@ -28,6 +28,11 @@ def test_the_resident_process_imports_nothing_heavy():
 
     assert {"paho.mqtt.client", "msgspec", "sqlite3", "psutil"} <= modules
     assert modules & _UNWANTED == set()
+    # A megabyte of structs that only the runner needs.
+    assert (
+        modules & {f"annexfleet_agent.{name}" for name in ("protocol.envelope", "protocol.channel", "runner.jobs")}
+        == set()
+    )
 
 
 def test_looking_up_a_name_loads_no_letters_of_the_world():

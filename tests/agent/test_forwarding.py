@@ -9,6 +9,7 @@ import pytest
 
 from annexfleet_agent.forwarding import Forwarding, Ways
 from annexfleet_agent.loop import Loop
+from annexfleet_agent.protocol import channel, envelope
 from annexfleet_agent.protocol.envelope import Knock, Refusal, pack
 from annexfleet_agent.runner import framing
 
@@ -326,3 +327,9 @@ def test_refusals_are_counted_for_a_day_and_then_no_more(make):
 
     resident.until(lambda: resident.forwarding.refused_today() is not None)
     assert resident.forwarding.refused_today() == 3
+
+
+def test_what_the_agent_knows_of_packets_is_what_they_are():
+    assert (framing.KNOCK, framing.FRAME, framing.REFUSAL) == (envelope.KNOCK, envelope.FRAME, envelope.REFUSAL)
+    assert framing.session_of(FRAME) == SESSION == channel.session_of(FRAME)
+    assert envelope.unpack(framing.refusal(SESSION, "not_ready")) == Refusal(session=SESSION, reason="not_ready")

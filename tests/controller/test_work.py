@@ -16,6 +16,7 @@ from annexfleet_controller.identity import authority
 from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import (
     changes,
+    commands,
     configs,
     figures,
     history,
@@ -111,6 +112,27 @@ def test_changes_and_messages_set_aside_are_kept_as_long_as_the_settings_say(wor
     run(worker, work.forget_old)
 
     assert count(worker, ChangeRow) == count(worker, SetAside) == 1
+
+
+def test_files_of_commands_are_kept_a_month_and_commands_as_long_as_runs(worker: Worker):
+    files = worker.home.path / "diagnostics"
+    files.mkdir(parents=True)
+    ids = {}
+    for age in (5, 35, 401):
+        then = NOW - timedelta(days=age)
+        with writing(worker.engine) as db:
+            id_ = commands.create(db, device_number=1, name="diagnostics", parameters={}, author="a", now=then).id
+            commands.claim(db, id_, now=then)
+            number = db.scalar(select(Device.id).where(Device.number == 1)) or ""
+            commands.settle(db, id_, "done", now=then, device_id=number, attachment=f"{id_}.tar.gz")
+        (files / f"{id_}.tar.gz").write_bytes(b"x")
+        ids[id_] = age
+
+    run(worker, work.forget_old)
+
+    with reading(worker.engine) as db:
+        assert sorted(ids[row.id] for row in commands.of_device(db, 1)) == [5, 35]
+    assert [ids[file.name.removesuffix(".tar.gz")] for file in files.iterdir()] == [5]
 
 
 def test_days_of_supplies_are_kept_as_long_as_the_settings_say(worker: Worker, monkeypatch):

@@ -26,7 +26,7 @@ def test_it_starts_refuses_a_second_and_stops_without_a_trace(capsys: pytest.Cap
         healthy = main(["--home", str(serve.home.path), "doctor"])
         code = serve.stop()
 
-    assert len(parts) == 6  # broker, signer, web, enrol, ingest, work
+    assert len(parts) == 7  # broker, signer, web, enrol, ingest, relay, work
     assert second == exits.TAKEN
     assert "already running" in complaint
     assert healthy == exits.DONE, capsys.readouterr().out

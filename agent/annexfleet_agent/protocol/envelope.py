@@ -17,6 +17,10 @@ from typing import Annotated, Literal, TypeVar, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from annexfleet_agent.protocol.actions import ACTION_CLASSES, ActionClass
+
+__all__ = ["ACTION_CLASSES", "ActionClass"]  # and all that stands below: these two only come from elsewhere
+
 KNOCK = b"K"
 CHALLENGE = b"C"
 ENVELOPE = b"E"
@@ -39,9 +43,6 @@ KEY_SET_PURPOSE = b"annexfleet command keys 1\n"
 SESSION_PURPOSE = b"annexfleet session 1\n"
 """In front of what is signed or derived, so that nothing made for one purpose is good for another."""
 
-ActionClass = Literal["run", "command"]
-ACTION_CLASSES: tuple[ActionClass, ...] = get_args(ActionClass)
-
 RefusalReason = Literal[
     "too_big",  # over MAX_ENVELOPE_BYTES
     "malformed",  # no envelope, or a field that cannot be so
@@ -52,7 +53,7 @@ RefusalReason = Literal[
     "stale_boot",  # made for a time before this device started last
     "foreign_challenge",  # no challenge of ours, or one that was used before
     "expired",
-    "replayed",  # a sequence number that is not above all before
+    "replayed",  # a sequence number that is not above all before: another envelope overtook it
     "sealed_wrong",  # the arguments do not open with the device's key
     "not_allowed",  # this installation does not take this class of action
     "busy",  # a request of an earlier session still runs; no sign of an attack
@@ -60,8 +61,10 @@ RefusalReason = Literal[
     "no_session",  # a frame of a session that this runner does not know: it ended, or was started anew
 ]
 REFUSAL_REASONS: tuple[RefusalReason, ...] = get_args(RefusalReason)
-HARMLESS: frozenset[RefusalReason] = frozenset({"busy", "not_ready", "not_allowed", "no_session"})
-"""Every other refusal is counted as an attempt to forge, and an alert is made of it."""
+HARMLESS: frozenset[RefusalReason] = frozenset({"busy", "not_ready", "not_allowed", "no_session", "replayed"})
+"""Every other refusal is counted as an attempt to forge, and an alert is made of it.  `replayed` is none: it is told
+only of what was signed over a challenge of ours that nobody used, so two envelopes overtook each other.  A copy names
+a challenge that is gone."""
 
 SessionId = Annotated[str, Meta(pattern=r"^[0-9a-f]{16}\Z")]
 Hex16 = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}\Z")]

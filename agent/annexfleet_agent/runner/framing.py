@@ -34,6 +34,38 @@ SOCKET_BYTES = 256 * 1024
 """Of the kernel's buffers, each direction."""
 
 
+KNOCK = b"K"
+FRAME = b"F"
+REFUSAL = b"R"
+"""What the resident has to know of packets, as in `protocol.envelope`; that one is too heavy to stay in memory."""
+
+
+class Address(Struct, frozen=True):
+    """What a knock or a refusal says of whose it is."""
+
+    session: Annotated[str, Meta(pattern=r"^[0-9a-f]{16}$")]
+    channel: str = ""
+
+
+def address(packet: bytes) -> Address | None:
+    """Of a KNOCK or REFUSAL packet; None if it is none."""
+    if packet[:1] not in (KNOCK, REFUSAL):
+        return None
+    try:
+        return msgspec.json.decode(packet[1:], type=Address)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def session_of(packet: bytes) -> str:
+    """Of a FRAME packet."""
+    return packet[1:9].hex()
+
+
+def refusal(session: str, reason: str) -> bytes:
+    return REFUSAL + msgspec.json.encode({"session": session, "reason": reason})
+
+
 class Told(Struct, frozen=True):
     """What became of a command."""
 

@@ -118,8 +118,10 @@ def credentials(home: Home, ground: Ground, task: Approved, *, now: datetime) ->
     return made
 
 
-def verdict(ending: str, story: Story | None, outcomes: Mapping[str, int]) -> Verdict:
+def verdict(ending: str, story: Story | None, outcomes: Mapping[str, int], *, is_cancelled: bool = False) -> Verdict:
     """Judge a run by why it ended and by how many of its devices ended in which way.
+
+    `is_cancelled`: somebody asked for its end; one that came to a good end all the same is good.
 
     Without Ansible's closing statistics nobody knows, and nothing is ever called good.
     """
@@ -131,8 +133,9 @@ def verdict(ending: str, story: Story | None, outcomes: Mapping[str, int]) -> Ve
         return Verdict(outcome="unknown", problem="no_statistics", message=story.last_words)
     if outcomes.get("") or outcomes.get("unknown"):
         return Verdict(outcome="unknown")
-    good = sum(outcomes.get(outcome, 0) for outcome in runs.SUCCESSES)
-    return Verdict(outcome="ok" if good == sum(outcomes.values()) else "failed")
+    if sum(outcomes.get(outcome, 0) for outcome in runs.SUCCESSES) == sum(outcomes.values()):
+        return Verdict(outcome="ok")
+    return Verdict(outcome="cancelled" if is_cancelled else "failed")
 
 
 def _secrets(ground: Ground, run: runs.Run) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from annexfleet_controller.rollouts.approved import NotAsApproved
 from annexfleet_controller.rollouts.events import Story
 from annexfleet_controller.rollouts.ground import Ground, Held
 from annexfleet_controller.rollouts.masking import Mask
-from annexfleet_controller.rollouts.recorder import Ending, Recorder, keep
+from annexfleet_controller.rollouts.recorder import Ending, Recorder, cancelled, keep
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import run_queue, run_results
 from annexfleet_controller.store.database import open_database, writing
@@ -271,8 +271,10 @@ class _Play:
         def finish(db: Any, now: datetime) -> bool:
             if not run_queue.is_ours(db, self._run_id, self._attempt):
                 return False
-            keep(db, self._run_id, batch, now=now)
-            verdict = approved.verdict(ending, story, run_results.outcomes(db, self._run_id))
+            is_cancelled = bool(run_queue.asked(db, self._run_id, self._attempt))
+            keep(db, self._run_id, cancelled(batch) if is_cancelled else batch, now=now)
+            outcomes = run_results.outcomes(db, self._run_id)
+            verdict = approved.verdict(ending, story, outcomes, is_cancelled=is_cancelled)
             return run_queue.finish(
                 db, self._run_id, self._attempt, outcome=verdict.outcome, problem=verdict.problem, rest=verdict.rest,
                 message=verdict.message, now=now,

@@ -152,9 +152,22 @@ class Recorder:
             if not run_queue.is_ours(db, self._run_id, self._attempt):
                 self.end("lost")
                 return
+            is_cancelled = run_queue.asked(db, self._run_id, self._attempt)
             for batch in self._unwritten:
-                keep(db, self._run_id, batch, now=self._clock.now())
+                known = cancelled(batch) if is_cancelled else batch
+                keep(db, self._run_id, known, now=self._clock.now())
         self._unwritten = []
+
+
+def cancelled(batch: Batch) -> Batch:
+    """What came after somebody asked for the end: a task that fails then was ended by the relay, for that reason."""
+    return structs.replace(
+        batch,
+        hosts=[
+            structs.replace(host, outcome="cancelled") if host.outcome in {"failed", "unreachable"} else host
+            for host in batch.hosts
+        ],
+    )
 
 
 def keep(db: Session, run_id: int, batch: Batch, *, now: datetime) -> None:

@@ -177,6 +177,14 @@ def prune(db: Session, *, before: datetime) -> list[str]:
     return list(attachments)
 
 
+def forget_attachments(db: Session, *, before: datetime) -> list[str]:
+    """Keep the commands, but not the files that they brought before; the names of these files."""
+    old = (CommandRow.state == "ended") & (CommandRow.ended_at < before) & (CommandRow.attachment != "")
+    attachments = list(db.scalars(select(CommandRow.attachment).where(old)))
+    db.execute(update(CommandRow).where(old).values(attachment=""))
+    return attachments
+
+
 def _end(db: Session, which: Select[str, int], outcome: str, detail: str, now: datetime) -> list[int]:
     found = db.execute(which).all()
     numbers = set()

@@ -1,10 +1,22 @@
 """History is folded and forgotten, and so is what passed."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from annexfleet_controller.store import changes, history, people, pulses, runs, set_aside, states, supplies, watches
+from annexfleet_controller.store import (
+    changes,
+    commands,
+    history,
+    people,
+    pulses,
+    runs,
+    set_aside,
+    states,
+    supplies,
+    watches,
+)
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.work.worker import Worker
 
@@ -13,6 +25,7 @@ _ROWS_AT_ONCE = 400
 _PRUNE_AT_ONCE = 2000
 _RUNS_AT_ONCE = 10
 _PULSES_KEPT = timedelta(minutes=10)
+_ATTACHMENTS_KEPT = timedelta(days=30)
 _SIGN_INS_KEPT = timedelta(days=1)
 """Failed ones, and answers to requests that may be repeated."""
 
@@ -62,7 +75,7 @@ def _devices_with(worker: Worker, resolution_s: int, until: datetime, after: int
 
 
 def forget_old(worker: Worker) -> None:
-    """Changes, messages set aside, days of supplies and runs, when they are older than the settings keep them."""
+    """Changes, messages set aside, days of supplies, runs and commands that are older than the settings keep them."""
     now, kept = worker.clock.now(), worker.settings
     for prune, days in ((changes.prune, kept.keep_changes_days), (set_aside.prune, kept.keep_set_aside_days)):
         while True:
@@ -82,6 +95,17 @@ def forget_old(worker: Worker) -> None:
             old = runs.prune(db, before=now - timedelta(days=kept.keep_runs_days), at_most=_RUNS_AT_ONCE)
         if len(old) < _RUNS_AT_ONCE or not worker.go_on():
             break
+    _forget_commands(worker)
+
+
+def _forget_commands(worker: Worker) -> None:
+    """Commands are kept as long as runs; the files that they brought, which may have 20 MB each, a month."""
+    now = worker.clock.now()
+    with writing(worker.engine) as db:
+        files = commands.prune(db, before=now - timedelta(days=worker.settings.keep_runs_days))
+        files += commands.forget_attachments(db, before=now - _ATTACHMENTS_KEPT)
+    for name in files:
+        (worker.home.path / "diagnostics" / Path(name).name).unlink(missing_ok=True)
 
 
 def forget_what_passed(worker: Worker) -> None:

@@ -133,17 +133,17 @@ def test_when_it_cannot_write_nothing_is_begun(path, monkeypatch):
 
 def test_refusals_are_counted_by_hour_and_by_reason_without_the_harmless(path):
     ledger = Ledger(path, now=NOW)
-    ledger.count_refusals({"replayed": 2, "busy": 5}, now=NOW)
-    ledger.count_refusals({"replayed": 1, "expired": 1}, now=NOW + 3600)
+    ledger.count_refusals({"bad_signature": 2, "busy": 5}, now=NOW)
+    ledger.count_refusals({"bad_signature": 1, "expired": 1}, now=NOW + 3600)
 
     hour = int(NOW // 3600)
     assert ledger.refused_by_hour() == {hour: 2, hour + 1: 2}
-    assert ledger.refused_by_reason() == {"replayed": 3, "expired": 1, "busy": 5}
+    assert ledger.refused_by_reason() == {"bad_signature": 3, "expired": 1, "busy": 5}
 
-    ledger.count_refusals({"replayed": 1}, now=NOW + 40 * 3600)
+    ledger.count_refusals({"bad_signature": 1}, now=NOW + 40 * 3600)
 
     assert ledger.refused_by_hour() == {hour + 40: 1}
-    assert ledger.refused_by_reason()["replayed"] == 4
+    assert ledger.refused_by_reason()["bad_signature"] == 4
     ledger.close()
 
 

@@ -208,7 +208,12 @@ def _receipt(command: Command, language: Language) -> Receipt:
         timed = seconds and isinstance(value, int | float) and value
         about.append((kind, formats.duration(language, float(value)) if timed else str(value)))
     return Receipt(
-        id=command.id, name=command.name, standing=command.outcome or command.state, detail=command.detail,
+        id=command.id, name=command.name, standing=command.outcome or command.state, detail=_detail(command.detail),
         about=about, author=command.author, created_at=command.created_at, ended_at=command.ended_at,
         give_up_at=command.give_up_at, has_file=bool(command.attachment),
     )  # fmt: skip
+
+
+def _detail(code: str) -> str:
+    """The code that has words: whichever number a program ended with, people read the same."""
+    return "exit" if code.startswith("exit_") else code
