@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 
 from annexfleet_controller.store.database import open_database
 from annexfleet_controller.store.migrate import upgrade
-from annexfleet_controller.store.tables.base import Base
 from tests import postgres
 
 _numbers = itertools.count(1)
@@ -38,7 +37,6 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("template") / "controller.db"
     engine = open_database(f"sqlite:///{file}")
     upgrade(engine)
-    Base.metadata.create_all(engine)  # until the tables of runs and commands have their migration
     engine.dispose()
     return file
 
@@ -49,7 +47,6 @@ def postgres_template(postgres_server: postgres.Server) -> str:
     postgres_server.command("CREATE DATABASE template_annexfleet")
     engine = open_database(postgres_server.url("template_annexfleet"))
     upgrade(engine)
-    Base.metadata.create_all(engine)  # until the tables of runs and commands have their migration
     engine.dispose()
     return "template_annexfleet"
 

@@ -310,7 +310,12 @@ class AgentCore:
         """What the runner says became of a command."""
         self._put(
             messages.Receipt(
-                seq=UNNUMBERED, at=told.at, command_id=told.command_id, outcome=told.outcome, detail=told.detail
+                seq=UNNUMBERED,
+                at=told.at,
+                command_id=told.command_id,
+                outcome=told.outcome,
+                detail=told.detail,
+                proof=told.proof,
             )
         )
 

@@ -64,6 +64,8 @@ class Forwarding:
         self._waiting_bytes = 0
         self._channels: dict[str, str] = {}
         """Where the relay of each session hears, as it said when it knocked."""
+        self._unanswered: set[str] = set()
+        """Sessions whose relay was told nothing since it knocked."""
         self._line_is_up = False
         self._child = 0
         self._started_at = -_BETWEEN_STARTS_S
@@ -130,8 +132,9 @@ class Forwarding:
             return False
         if knock.session not in self._channels:
             while len(self._channels) >= _MOST_SESSIONS:
-                del self._channels[next(iter(self._channels))]
+                self._forget(next(iter(self._channels)))
             self._channels[knock.session] = knock.channel
+        self._unanswered.add(knock.session)
         return True
 
     def _refuse(self, session: str, reason: Literal["no_session", "not_ready"]) -> None:
@@ -142,7 +145,14 @@ class Forwarding:
     def _refuse_all(self, reason: Literal["no_session", "not_ready"]) -> None:
         for session in list(self._channels):
             self._refuse(session, reason)
-        self._channels.clear()
+            self._forget(session)
+
+    def _forget(self, session: str) -> None:
+        self._channels.pop(session, None)
+        self._unanswered.discard(session)
+
+    def _answered(self, channel: str) -> None:
+        self._unanswered -= {session for session in self._unanswered if self._channels.get(session) == channel}
 
     # -- finding a runner
 
@@ -274,6 +284,7 @@ class Forwarding:
                 channel = self._channels.get(whose.session, "")
             if is_channel(channel) and len(packet) <= wire.MAX_PAYLOAD_BYTES:
                 self._ways.publish(channel, packet)
+                self._answered(channel)
         elif kind == framing.RECEIPT:
             told = framing.told(message)
             self._ways.keep(told)
@@ -283,7 +294,9 @@ class Forwarding:
         elif kind == framing.REFUSED:
             self._refused = framing.refused(message)
         elif kind == framing.ENDS:
-            self._channels.clear()
+            # Who knocked in this very moment was not heard, and must not wait for an answer.
+            for session in set(self._channels) - self._unanswered:
+                self._forget(session)
 
     def _gone(self) -> None:
         """The runner ended; if it did not say so before, relays wait for it."""

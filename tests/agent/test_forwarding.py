@@ -226,11 +226,23 @@ def test_a_runner_that_ends_in_order_is_no_news(make):
     resident = make()
     resident.knock()
 
+    resident.says(framing.to_relay("relay1", b"Cchallenge"))
     resident.says(framing.ENDS)
     resident.runner.close()
     resident.turn()
 
-    assert resident.published == []
+    assert resident.published == [("relay1", b"Cchallenge")]
+
+
+def test_who_knocks_while_the_runner_ends_is_told_at_once(make):
+    resident = make()
+    resident.knock()  # it lies in the socket of a runner that looks at it no more
+
+    resident.says(framing.ENDS)
+    resident.runner.close()
+    resident.until(lambda: resident.published)
+
+    assert resident.published == [refusal("no_session")]
 
 
 def test_a_receipt_goes_into_the_outbox_and_the_runner_hears_so(make):

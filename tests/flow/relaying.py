@@ -28,7 +28,6 @@ from annexfleet_controller.rollouts.relay import framing, serving, words
 from annexfleet_controller.rollouts.relay.opening import Leave, NotSigned
 from annexfleet_controller.store import migrate, states
 from annexfleet_controller.store.database import open_database, reading, writing
-from annexfleet_controller.store.tables.base import Base
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import DeviceState
 from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
@@ -312,7 +311,6 @@ def relay_bed(broker: Broker) -> Iterator[Bed]:
     """Everything but the relay and its devices; all of it ends with the block."""
     engine = open_database(broker.home.database_url)
     migrate.upgrade(engine)
-    Base.metadata.create_all(engine)
     add_annex(engine)
     bed = Bed(broker, engine)
     try:

@@ -9,7 +9,7 @@ from tests.flow.broker import Broker
 from tests.flow.relaying import Bed, relay_bed
 from tests.flow.runners import FakeRunner, Work
 
-from annexfleet_agent.protocol import topics, wire
+from annexfleet_agent.protocol import receipts, topics, wire
 from annexfleet_agent.protocol.envelope import Result
 from annexfleet_agent.protocol.messages import Receipt
 from annexfleet_controller.rollouts import dispatch
@@ -164,6 +164,26 @@ def test_a_relay_that_ends_leaves_a_command_to_its_device(bed: Bed):
     assert runner.byes == 0
 
 
+def test_a_device_that_says_what_no_receipt_can_be_is_not_repeated_to_anybody(bed: Bed):
+    runner = bed.device(
+        does=lambda work: work.end(Result(receipt="<b>fine</b> and much longer", detail="a\0\x1b[31mb\nforged=line"))
+    )
+
+    id_ = order(bed, runner)
+
+    assert ended(bed, id_) == ("unknown", "a\ufffdb forged=line")
+
+
+def test_a_device_that_never_ends_keeps_no_place(bed: Bed, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dispatch, "LONGEST_S", 1.0)
+    runner = bed.device(does=lambda _work: None)
+
+    id_ = order(bed, runner)
+
+    bed.wait_until(lambda: runner.works and runner.works[-1].cancelled.is_set(), "it is let go of")
+    assert state(bed, id_)[0] == "sent", "nobody knows what became of it"
+
+
 def test_the_receipt_that_comes_as_an_item_settles_it_as_well(bed: Bed):
     runner = bed.device(does=lambda _work: None)
     bed.start_ingest()
@@ -172,7 +192,12 @@ def test_the_receipt_that_comes_as_an_item_settles_it_as_well(bed: Bed):
     id_ = order(bed, runner)
     bed.wait_until(lambda: runner.works, "it was sent")
 
-    receipt = Receipt(seq=1, at=datetime.now(UTC).timestamp(), command_id=id_, outcome="done", detail="x")
-    runner._client.publish(topics.up(runner.device_id, "receipt"), wire.encode(receipt), 1)
+    with reading(bed.engine) as db:
+        proof = receipts.proof(db.get_one(CommandRow, id_).receipt_key, id_, "done", "x")
+    for seq, said in ((1, ""), (2, proof[::-1]), (3, proof)):
+        receipt = Receipt(
+            seq=seq, at=datetime.now(UTC).timestamp(), command_id=id_, outcome="done", detail="x", proof=said
+        )
+        runner._client.publish(topics.up(runner.device_id, "receipt"), wire.encode(receipt), 1)
 
     assert ended(bed, id_) == ("done", "x")

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -382,3 +383,22 @@ def test_a_terminated_relay_process_ends_what_runs_on_devices(bed: Bed):
 
         assert process.wait(10) == 0
         assert runner.works[-1].cancelled.is_set()
+
+
+AT_ONCE = 10
+
+
+def test_who_comes_in_the_moment_in_which_another_goes_is_heard(bed: Bed):
+    runner = bed.device()
+    with bed.signer_process(), bed.relay_process(runner) as process:
+        for plugin in (first := [bed.plugin() for _ in range(AT_ONCE)]):
+            assert plugin.run(runner.device_id, "x", input_=b"one").stdout == b"one"
+
+        process.send_signal(signal.SIGSTOP)
+        for plugin in first:
+            plugin.close()
+        second = [bed.plugin() for _ in range(AT_ONCE)]  # they get the numbers of those that closed
+        process.send_signal(signal.SIGCONT)
+
+        for plugin in second:
+            assert plugin.run(runner.device_id, "x", input_=b"two").stdout == b"two"

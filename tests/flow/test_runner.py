@@ -16,7 +16,7 @@ from tests.agent.runner.relays import CHANNEL, Relay
 from tests.flow.agents import Controller, running_agent, write_state
 from tests.flow.talking import close_for_good
 
-from annexfleet_agent.protocol import topics
+from annexfleet_agent.protocol import receipts, topics
 from annexfleet_agent.protocol.channel import Part
 from annexfleet_agent.protocol.commands import COMMANDS
 from annexfleet_agent.protocol.envelope import Arguments, Refusal, Request
@@ -171,8 +171,9 @@ def test_a_receipt_comes_through_the_outbox(fleet):
         fleet.online()
         relay = Relay(fleet, fleet.link())
         arguments = Arguments(
-            command="watch", parameters={"seconds": 60}, request_timeout_s=COMMANDS["watch"].timeout_s
-        )
+            command="watch", parameters={"seconds": 60}, request_timeout_s=COMMANDS["watch"].timeout_s,
+            receipt_key=b"k" * 32,
+        )  # fmt: skip
         made = Made(fleet.enrolled, relay.knock(), action="command", command_id="c-7", arguments=arguments)
         relay.send(made)
 
@@ -180,6 +181,7 @@ def test_a_receipt_comes_through_the_outbox(fleet):
         until(lambda: fleet.controller.of("receipt"), "the receipt comes")
         receipt = fleet.controller.of("receipt")[0]
         assert (receipt.command_id, receipt.outcome) == ("c-7", "done")
+        assert receipts.is_proven(b"k" * 32, "c-7", "done", receipt.detail, receipt.proof)
         until(lambda: fleet.controller.of("live"), "the device is watched")
 
 

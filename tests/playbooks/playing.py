@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,6 +93,7 @@ def play(
     *,
     variables: Mapping[str, object] | None = None,
     environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
     timeout_s: float = 300.0,
 ) -> Played:
     """Run a playbook with `ansible-playbook`; `directory`: an empty one for what it writes."""
@@ -102,7 +103,15 @@ def play(
         "ANSIBLE_CALLBACKS_ENABLED": "tally",
         "TALLY_FILE": str(tally),
     }
-    argv = ["ansible-playbook", "-i", inventory, playbook, "--extra-vars", json.dumps(dict(variables or {}))]
+    argv = [
+        "ansible-playbook",
+        "-i",
+        inventory,
+        playbook,
+        "--extra-vars",
+        json.dumps(dict(variables or {})),
+        *arguments,
+    ]
     began = time.monotonic()
     done = subprocess.run(
         argv, capture_output=True, text=True, check=False, timeout=timeout_s, cwd=directory,

@@ -6,6 +6,7 @@ import pytest
 from tests.playbooks.coverage.covering import came_back_whole, cover
 from tests.playbooks.devices.device import Device
 from tests.playbooks.devices.fleet import Fleet
+from tests.playbooks.linking import environment, ids, inventory
 from tests.playbooks.playing import HERE, Played, Told, differences, play
 
 COUNTS = {"ok": 20, "changed": 20, "failed": 0, "ignored": 2, "skipped": 1, "unreachable": 0}
@@ -28,6 +29,21 @@ def test_over_ssh_every_task_ends_as_it_should(over_ssh: tuple[Played, Device, P
     assert came_back_whole(directory, device.name)
     assert device.read("/var/lib/cover/unpacked.txt") == "من الأرشيف\n"
     assert "greeting = hallo" in device.read("/var/lib/cover/settings.conf")
+
+
+def test_over_the_link_every_task_ends_as_it_does_over_ssh(
+    fleet: Fleet, over_ssh: tuple[Played, Device, Path], tmp_path: Path
+):
+    devices = fleet.start(1)
+    controller = fleet.controller()
+    fleet.start_agents(controller, devices)
+
+    linked = cover(inventory(tmp_path / "hosts.json", devices), tmp_path, environment=environment(controller))
+
+    assert differences(linked, over_ssh[0]) == []
+    assert linked.exit_code == 0, linked.trouble
+    assert linked.counts == COUNTS
+    assert came_back_whole(tmp_path, ids(devices)[0])
 
 
 def test_the_ten_tasks_of_the_benches_succeed_and_settle(fleet: Fleet, tmp_path: Path):

@@ -161,6 +161,8 @@ class Arguments(_Part, frozen=True, kw_only=True):
     command: Code = ""
     """The name of a command in `commands`; empty for a run."""
     parameters: dict[str, str | int | float | bool] = {}
+    receipt_key: Annotated[bytes, Meta(max_length=64)] = b""
+    """Of a command: what proves its receipt (`receipts`)."""
     request_timeout_s: Annotated[float, Meta(gt=0, le=86_400)] = 3600.0
     """For each request of a run, at most."""
     session_timeout_s: Annotated[float, Meta(gt=0, le=7 * 86_400)] = 4 * 3600.0

@@ -126,6 +126,8 @@ class Receipt(_Item, frozen=True, omit_defaults=True, kw_only=True):
     command_id: Code
     outcome: Literal["done", "refused", "failed", "unknown"]
     detail: Code = ""
+    proof: Code = ""
+    """As `receipts.proof` makes it; without it a receipt settles nothing."""
 
 
 class Gap(_Item, frozen=True, omit_defaults=True, kw_only=True):

@@ -27,7 +27,7 @@ MAX_FILE_BYTES = 400_000
 _PROGRAM_S = 20.0
 _COLLECTORS_S = 180.0
 _PROCESSES = 40
-_CREDENTIALS = re.compile(rb"(://)[^/@\s]+@")
+_CREDENTIALS = re.compile(rb"(://)[^\s\"'<>]+@")
 _UNITS = ("--unit=annexfleet-agent", "--unit=annexfleet-runner")
 _PROGRAMS: tuple[tuple[str, Sequence[str]], ...] = (
     ("agent-log.txt", ("journalctl", *_UNITS, "--lines=1000", "--no-pager", "--output=short-iso")),

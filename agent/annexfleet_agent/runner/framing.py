@@ -73,6 +73,7 @@ class Told(Struct, frozen=True):
     outcome: Literal["done", "refused", "failed", "unknown"]
     detail: Code = ""
     at: float = 0.0
+    proof: Code = ""
 
 
 class Refused(Struct, frozen=True):

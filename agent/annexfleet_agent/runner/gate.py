@@ -43,7 +43,7 @@ class Gate:
         self._version = version
         self._clock = clock
         self._asked: dict[str, Asked] = {}
-        self._refused_at: deque[float] = deque()
+        self._refused_at: deque[float] = deque(maxlen=_SIGNATURES_PER_MINUTE)
         self._uncounted: dict[str, int] = {}
 
     def challenge(self, knock: Knock, *, busy: bool) -> Challenge:
@@ -139,6 +139,7 @@ class Gate:
                 sequence=envelope.sequence,
                 issued_at=envelope.issued_at,
                 command_id=envelope.command_id if envelope.action == "command" and not begun_before else "",
+                receipt_key=accepted.arguments.receipt_key,
                 now=self._clock.now(),
             )
         except keys.KeySetWrong:

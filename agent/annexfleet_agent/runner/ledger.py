@@ -14,6 +14,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from annexfleet_agent.protocol import receipts
 from annexfleet_agent.protocol.envelope import HARMLESS
 
 log = logging.getLogger(__name__)
@@ -25,9 +26,12 @@ _HOURS_KEPT = 24
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS mark (key TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS receipt (
-    command_id TEXT PRIMARY KEY, outcome TEXT NOT NULL, detail TEXT NOT NULL, at REAL NOT NULL, told INTEGER NOT NULL
+    command_id TEXT PRIMARY KEY, outcome TEXT NOT NULL, detail TEXT NOT NULL, at REAL NOT NULL, told INTEGER NOT NULL,
+    proof TEXT NOT NULL
 );
-CREATE TABLE IF NOT EXISTS acting (command_id TEXT PRIMARY KEY, at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS acting (
+    command_id TEXT PRIMARY KEY, at REAL NOT NULL, receipt_key BLOB NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS refused (
     hour INTEGER NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL, PRIMARY KEY (hour, reason)
 ) WITHOUT ROWID;
@@ -47,6 +51,8 @@ class Kept(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     detail: str
     at: float
+    proof: str = ""
+    """As `protocol.receipts` makes it."""
 
 
 class Ledger:
@@ -85,8 +91,10 @@ class Ledger:
         """The latest moment at which an accepted envelope was signed, by the controller's clock."""
         return self._newest_issued_at
 
-    def begin(self, *, sequence: int, issued_at: float, command_id: str, now: float) -> None:
+    def begin(self, *, sequence: int, issued_at: float, command_id: str, now: float, receipt_key: bytes = b"") -> None:
         """About to act; on disk when this returns.  `command_id` is empty for a run, whose parts have no receipts.
+
+        With `receipt_key` the command's receipt is proven, also if this process does not live to write it.
 
         Raises LedgerUnusable: then nothing may be done.
         """
@@ -95,23 +103,23 @@ class Ledger:
             self._db.execute("INSERT OR REPLACE INTO mark VALUES ('sequence', ?)", (sequence,))
             self._db.execute("INSERT OR REPLACE INTO mark VALUES ('newest_issued_at', ?)", (newest,))
             if command_id:
-                self._db.execute("INSERT OR REPLACE INTO acting VALUES (?, ?)", (command_id, now))
+                self._db.execute("INSERT OR REPLACE INTO acting VALUES (?, ?, ?)", (command_id, now, receipt_key))
         self._sequence, self._newest_issued_at = sequence, newest
 
     def end(self, command_id: str, outcome: Outcome, detail: str, *, now: float) -> Kept:
         """What became of it; on disk when this returns.  Raises LedgerUnusable."""
         with self._writing():
+            kept = self._keep(command_id, outcome, detail, now)
             self._db.execute("DELETE FROM acting WHERE command_id = ?", (command_id,))
-            self._keep(command_id, outcome, detail, now)
             self._db.execute(
                 "DELETE FROM receipt WHERE told AND rowid <= (SELECT max(rowid) FROM receipt) - ?", (_MOST_RECEIPTS,)
             )
-        return Kept(command_id=command_id, outcome=outcome, detail=detail, at=now)
+        return kept
 
     def receipt(self, command_id: str) -> Kept | None:
         """What became of a command before; None if it was never begun, or long ago."""
         row = self._db.execute(
-            "SELECT command_id, outcome, detail, at FROM receipt WHERE command_id = ?", (command_id,)
+            "SELECT command_id, outcome, detail, at, proof FROM receipt WHERE command_id = ?", (command_id,)
         ).fetchone()
         return None if row is None else _kept(row)
 
@@ -120,7 +128,7 @@ class Ledger:
         return [
             _kept(row)
             for row in self._db.execute(
-                "SELECT command_id, outcome, detail, at FROM receipt WHERE NOT told ORDER BY rowid"
+                "SELECT command_id, outcome, detail, at, proof FROM receipt WHERE NOT told ORDER BY rowid"
             )
         ]
 
@@ -182,8 +190,14 @@ class Ledger:
         row = self._db.execute("SELECT value FROM mark WHERE key = ?", (key,)).fetchone()
         return row[0] if row else 0.0
 
-    def _keep(self, command_id: str, outcome: Outcome, detail: str, at: float) -> None:
-        self._db.execute("INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, 0)", (command_id, outcome, detail, at))
+    def _keep(self, command_id: str, outcome: Outcome, detail: str, at: float) -> Kept:
+        """The key of its receipt goes with the mark that it was begun; the proof stays."""
+        row = self._db.execute("SELECT receipt_key FROM acting WHERE command_id = ?", (command_id,)).fetchone()
+        proof = receipts.proof(row[0] if row else b"", command_id, outcome, detail)
+        self._db.execute(
+            "INSERT OR REPLACE INTO receipt VALUES (?, ?, ?, ?, 0, ?)", (command_id, outcome, detail, at, proof)
+        )
+        return Kept(command_id=command_id, outcome=outcome, detail=detail, at=at, proof=proof)
 
     def _settle_unknown(self, now: float) -> None:
         """The runner before this one ended in the middle of these."""
@@ -229,5 +243,5 @@ class _Writing:
             self._db.execute("ROLLBACK")
 
 
-def _kept(row: tuple[str, Outcome, str, float]) -> Kept:
-    return Kept(command_id=row[0], outcome=row[1], detail=row[2], at=row[3])
+def _kept(row: tuple[str, Outcome, str, float, str]) -> Kept:
+    return Kept(command_id=row[0], outcome=row[1], detail=row[2], at=row[3], proof=row[4])

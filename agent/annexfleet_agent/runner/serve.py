@@ -78,6 +78,7 @@ class Runner:
         self._line_is_up = False
         self._heard_at = loop.clock.mono()
         self._ticks = 0
+        self._noted_at = -_TICK_S
         self._link = Link(loop, listener, heard=self._hear, came=self._agent_came, went=self._agent_went)
         loop.after(_TICK_S, self._tick)
 
@@ -117,7 +118,7 @@ class Runner:
             self._ledger.told(body.decode("utf-8", "replace"))
 
     def _tell_kept(self, kept: Kept) -> None:
-        told = framing.Told(kept.command_id, kept.outcome, kept.detail, kept.at)
+        told = framing.Told(kept.command_id, kept.outcome, kept.detail, kept.at, kept.proof)
         self._link.say(framing.RECEIPT + msgspec.json.encode(told))
 
     def _tell_refused(self) -> None:
@@ -162,13 +163,23 @@ class Runner:
         try:
             accepted, device_id = self._gate.admit(packet, running=running.session.id if running else "")
         except Refused as refused:
-            log.warning("an envelope is refused reason=%s session=%s", refused.reason, refused.session)
-            if self._gate.flush():
-                self._tell_refused()
+            self._note_refused(refused)
             if refused.session:
                 self._refuse(refused.session, refused.reason)
             return
         self._open(accepted, device_id)
+
+    def _note_refused(self, refused: Refused) -> None:
+        """At once, or with the next tick: a flood must not cost a write to the disk, and a line, for each packet."""
+        now = self._loop.clock.mono()
+        if now - self._noted_at >= _TICK_S:
+            self._noted_at = now
+            log.warning("an envelope is refused reason=%s session=%s", refused.reason, refused.session)
+            self._flush_refused()
+
+    def _flush_refused(self) -> None:
+        if self._gate.flush():
+            self._tell_refused()
 
     def _open(self, accepted: Accepted, device_id: str) -> None:
         envelope, arguments = accepted.envelope, accepted.arguments
@@ -242,6 +253,7 @@ class Runner:
     def _tick(self) -> None:
         self._loop.after(_TICK_S, self._tick)
         self._ticks += 1
+        self._flush_refused()
         for session in list(self._sessions.values()):
             session.tick()
         if self._ticks % _REAP_EVERY == 0:

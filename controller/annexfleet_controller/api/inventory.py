@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from annexfleet_controller.access.asked import Db, EngineOf
+from annexfleet_controller.access.asked import Db, EngineOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import problems
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import inventory, targets
-from annexfleet_controller.store import fleet, reaching
+from annexfleet_controller.store import audit, fleet, reaching
 from annexfleet_controller.store.database import writing
 
 router = APIRouter(prefix="/api/v1", tags=["inventory"], responses=problems.RESPONSES)
@@ -78,14 +78,18 @@ def show(
 
 
 @router.put("/devices/{device_id}/connection")
-def put_connection(device_id: str, body: ReachIn, person: Editing, engine: EngineOf) -> ReachOut:
+def put_connection(device_id: str, body: ReachIn, person: Editing, engine: EngineOf, now: Now) -> ReachOut:
     """How Ansible reaches a device: over the agent's own link, or over SSH."""
-    if body.connection == "ssh" and (not body.ssh_address or body.ssh_address.startswith("-")):
+    if body.connection == "ssh" and not inventory.is_address(body.ssh_address):
         raise Invalid("SSH needs an address: host or host:port", field="ssh_address")
     address = body.ssh_address if body.connection == "ssh" else ""
     with writing(engine) as db:
         row = fleet.device(db, person.scope, device_id)
         reaching.put_connection(db, row.number, body.connection, address)
+        audit.add(
+            db, now=now, actor=person.name, via=person.via, act="device.connection", subject=f"device:{device_id}",
+            annex_id=row.annex_id, facts={"connection": body.connection, "ssh_address": address},
+        )  # fmt: skip
     return ReachOut(device=device_id, connection=body.connection, ssh_address=address)
 
 

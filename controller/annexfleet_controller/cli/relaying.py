@@ -6,6 +6,7 @@ import signal
 import threading
 
 from annexfleet_controller.cli import exits, lock
+from annexfleet_controller.cli.runs import run_number
 from annexfleet_controller.settings import Home
 
 _PARENT_EVERY_S = 1.0
@@ -13,7 +14,7 @@ _PARENT_EVERY_S = 1.0
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     relay = commands.add_parser("relay", help="only what carries Ansible to devices, and sends commands")
-    relay.add_argument("--run", dest="run_id", type=int, metavar="ID", help="for the devices of this run alone")
+    relay.add_argument("--run", dest="run_id", type=run_number, metavar="ID", help="for the devices of this run alone")
     relay.set_defaults(run=_relay, log_name="relay")
 
 

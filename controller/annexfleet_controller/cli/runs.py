@@ -54,18 +54,26 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     list_.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     list_.set_defaults(run=_list)
     show = actions.add_parser("show", help="one run with its devices")
-    show.add_argument("number", type=int)
+    show.add_argument("number", type=run_number)
     show.add_argument(
         "--diffs", action="store_true", help="what changed or would change, devices that do alike together"
     )
     show.set_defaults(run=_show)
     cancel = actions.add_parser("cancel", help="ask for the end of a run")
-    cancel.add_argument("number", type=int)
+    cancel.add_argument("number", type=run_number)
     cancel.set_defaults(run=_cancel)
     play = commands.add_parser("play", help="carry a run out (started by `annexfleet work`)")
-    play.add_argument("number", type=int)
+    play.add_argument("number", type=run_number)
     play.add_argument("--attempt", type=int, required=True)
     play.set_defaults(run=_play, log_name="play")
+
+
+def run_number(text: str) -> int:
+    """Of a run, as large as the database takes it."""
+    number = int(text)
+    if not 0 < number < 2**63:
+        raise argparse.ArgumentTypeError(f"no number of a run: {text}")
+    return number
 
 
 def _play(home: Home, args: argparse.Namespace) -> int:
@@ -190,8 +198,10 @@ class _Progress:
 
 def _follow(home: Home, run_id: int) -> int:
     """Tell how a run goes until it has ended.  The first Ctrl-C asks, the second one cancels."""
+    from sqlalchemy.exc import OperationalError
+
     print(f"run {run_id}", flush=True)
-    progress, asked, may_complain = _Progress(), False, True
+    progress, asked, may_complain, is_away = _Progress(), False, True, False
     began = time.monotonic()
     while True:
         try:
@@ -203,6 +213,13 @@ def _follow(home: Home, run_id: int) -> int:
             if run.state == "queued" and may_complain and time.monotonic() - began > _WAITS_LONG_S:
                 may_complain = False
                 print("It waits: is `annexfleet serve` (or `annexfleet work`) running?", file=sys.stderr)
+            time.sleep(_LOOK_EVERY_S)
+        except OperationalError as error:
+            # Away for a while; the run is another process's, and goes on.
+            progress.end()
+            if not is_away:
+                print(f"The database does not answer ({error.orig}). Trying on.", file=sys.stderr)
+            is_away = True
             time.sleep(_LOOK_EVERY_S)
         except KeyboardInterrupt:
             progress.end()
@@ -269,6 +286,7 @@ def _playbooks(home: Home, args: argparse.Namespace) -> int:
 
 
 def _list(home: Home, args: argparse.Namespace) -> int:
+    from annexfleet_controller.rollouts.masking import plain
     from annexfleet_controller.store import runs
     from annexfleet_controller.store.scope import WHOLE
 
@@ -281,7 +299,7 @@ def _list(home: Home, args: argparse.Namespace) -> int:
         kind = "dry run" if run.check else ""
         print(
             f"{run.id:6} {run.created_at:%Y-%m-%d %H:%M} UTC {run.outcome or run.state:10} {run.playbook:20} {kind:8}"
-            f"{run.hosts.succeeded}/{run.hosts.all} devices  {run.author}  {run.reason}"
+            f"{run.hosts.succeeded}/{run.hosts.all} devices  {plain(run.author)}  {plain(run.reason)}"
         )
     return exits.DONE
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from annexfleet_controller.cli import exits, lock
 from annexfleet_controller.cli.exits import NotReady
+from annexfleet_controller.cli.opened import console_user, opened
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.settings import Home
 
@@ -82,9 +83,24 @@ def _rotate(home: Home, args: argparse.Namespace) -> int:
     if not args.now:
         _demand_leave(keep_old=args.keep_old)
     made = signing.rotate(home, SYSTEM.now(), root_key=args.root_key, keep_old=args.keep_old)
+    _note(home, made.key_id, made.keys.version, keep_old=args.keep_old)
     dropped = "The old keys stay in force." if args.keep_old else "The old keys are dropped."
     print(f"Version {made.keys.version} is in force; key {made.key_id} signs from now on. {dropped}")
     return exits.DONE
+
+
+def _note(home: Home, key_id: str, version: int, *, keep_old: bool) -> None:
+    """Into the audit.  Keys that leaked must be replaced also while the database is away."""
+    from annexfleet_controller.store import audit
+
+    try:
+        with opened(home) as db:
+            audit.add(
+                db, now=SYSTEM.now(), actor=console_user(), via="console", act="keys.rotate",
+                subject=f"keys:{key_id}", facts={"version": version, "keep_old": keep_old},
+            )  # fmt: skip
+    except NotReady as error:
+        print(f"annexfleet: the keys are new, and the audit does not say so: {error}", file=sys.stderr)
 
 
 def _demand_leave(*, keep_old: bool) -> None:

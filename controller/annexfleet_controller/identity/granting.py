@@ -46,6 +46,9 @@ _LONGEST_SESSION_S = 7 * 86_400.0
 _LONGEST_REQUEST_S = 86_400.0
 _AROUND_A_COMMAND_S = 120.0
 """What the session of a command may take besides the command itself."""
+_AFTER_A_RUN_S = 30.0
+"""The controller ends a run whose time is up.  Only if it cannot, the device does so itself, and not in the same
+second: else the task would have failed, of a run that timed out."""
 _RUNNING = "running"
 _KINDS = ("playbook", "console")
 
@@ -85,7 +88,7 @@ def check_device(device: SignableDevice | None, exchange_key: str) -> SignableDe
 
 
 def for_run(run_id: int, run: SignableRun | None, now: datetime) -> Grant:
-    """Leave for one session of a run with one device, for what is left of the run's time.  Raises Refused."""
+    """Leave for one session of a run with one device, for what is left of its time and a little.  Raises Refused."""
     if run is None or run.kind not in _KINDS:
         raise Refused("run_unknown")
     if run.host_state is None:
@@ -100,6 +103,7 @@ def for_run(run_id: int, run: SignableRun | None, now: datetime) -> Grant:
     left_s = run.timeout_s - max(0.0, spent_s)  # a clock that was set back gives no more
     if not math.isfinite(left_s) or left_s <= 0:
         raise Refused("run_overdue")
+    left_s += _AFTER_A_RUN_S
     return Grant(
         "run",
         f"run-{run_id}",
@@ -130,6 +134,7 @@ def for_command(command_id: str, command: SignableCommand | None, device: Signab
         Arguments(
             command=command.name,
             parameters=parameters,
+            receipt_key=command.receipt_key,
             request_timeout_s=timeout_s,
             session_timeout_s=timeout_s + _AROUND_A_COMMAND_S,
         ),

@@ -14,7 +14,7 @@ from annexfleet_agent.protocol import messages, topics, wire
 
 _SEQ = re.compile(rb'"seq"\s*:\s*(\d{1,16})(?=\s*[,}\]])')
 _MOST = 2**53
-_CODES = ("session_id", "boot_id", "install_id", "agent_version", "collector", "digest")
+_CODES = ("session_id", "command_id", "detail", "boot_id", "install_id", "agent_version", "collector", "digest")
 """Fields of messages that become columns of their own."""
 CONFIG_VERSION = "agent_config_version"
 _NOT_JUDGED: dict[type, dict[str, Any]] = {

@@ -92,8 +92,14 @@ def _transaction(engine: Engine, batch: Sequence[Heard | Aside], now: datetime) 
 
 def _settle_command(db: Session, device_id: str, receipt: Receipt, touched: dict[int, str], now: datetime) -> None:
     """A receipt ends the command that it is of, if the relay did not hear of it before."""
-    id_ = receipt.command_id
-    number = commands.settle(db, id_, receipt.outcome, now=now, device_id=device_id, detail=receipt.detail)
+    try:
+        number = commands.settle_by_receipt(
+            db, receipt.command_id, receipt.outcome, now=now, device_id=device_id, detail=receipt.detail,
+            proof=receipt.proof,
+        )  # fmt: skip
+    except commands.ReceiptForged:
+        log.warning("a forged receipt settles nothing device=%s command=%s", device_id, receipt.command_id)
+        return
     if number is not None:
         touched[number] = touched.get(number, "") + "k"
 

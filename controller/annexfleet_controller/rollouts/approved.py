@@ -99,7 +99,7 @@ def prove(file: Path, device_ids: Sequence[str]) -> None:
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # the quick one, if there is one
         """Reads what is marked as data as what it is."""
 
-    Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+    Loader.add_constructor("!unsafe", lambda loader, node: loader.construct_mapping(node, deep=True))
     document = yaml.load(file.read_bytes(), Loader)  # noqa: S506  # it is a SafeLoader
     listed = set(document["all"]["hosts"])
     for group in document["all"]["children"].values():

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -15,8 +15,6 @@ from annexfleet_controller.store import audit, command_reads, commands, fleet, p
 from annexfleet_controller.store.command_reads import Command
 from annexfleet_controller.store.scope import Scope
 
-GIVE_UP_AFTER = timedelta(minutes=10)
-"""A restart that comes an hour late, when somebody works at the counter again, does harm."""
 WAITING_AT_MOST = 10
 _ID = re.compile(r"c-[a-z2-7]{24}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
@@ -51,9 +49,8 @@ def send(
     if waiting >= WAITING_AT_MOST:
         raise TooManyCommands(f"{waiting} commands wait for device {device_id}", waiting=waiting)
     made = commands.create(
-        db, device_number=device.number, name=name, parameters=checked, author=by, now=now,
-        give_up_after=GIVE_UP_AFTER, id_=command_id,
-    )  # fmt: skip
+        db, device_number=device.number, name=name, parameters=checked, author=by, now=now, id_=command_id
+    )
     pulses.add(db, {device.number: "k"}, now=now, origin="commands")
     facts: dict[str, audit.Fact] = {"command": name, "id": made.id, **checked}
     audit.add(

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session as Db
 from annexfleet_agent.protocol.envelope import Challenge
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.identity.signer import Request
+from annexfleet_controller.rollouts.masking import plain
 from annexfleet_controller.rollouts.relay import signing
 from annexfleet_controller.rollouts.relay.background import Background
 from annexfleet_controller.rollouts.relay.errand import Errand
@@ -37,9 +38,13 @@ PAUSE_S = 15.0
 """After a device could not be reached, or was busy for long."""
 FORGOTTEN_AFTER = timedelta(minutes=30)
 """Of silence: then the outcome is unknown."""
+LONGEST_S = FORGOTTEN_AFTER.total_seconds()
+"""A device that goes on answering and never ends must not keep a place that others wait for."""
 MOST_AT_ONCE = 32
 MAX_ATTACHMENT_BYTES = 20 * 1024 * 1024
 WITH_ATTACHMENT = "diagnostics"
+OUTCOMES = frozenset({"done", "refused", "failed", "unknown"})
+"""Of receipts; whatever else a device says of itself nobody understands."""
 _PASSES = frozenset(
     {"", "offline", "unanswered", "busy", "not_ready", "stale_boot", "foreign_challenge", "expired", "replayed",
      "no_session", "signer_away", "failed", "no_keys", "keys_behind", "clock_wrong", "sequence", "database",
@@ -142,12 +147,19 @@ class _Sending:
     """One order under way; an `errand.Outlet`."""
 
     def __init__(
-        self, due: Due, session: Session, attachment: _Attachment, over: Callable[["_Sending"], object]
+        self,
+        due: Due,
+        session: Session,
+        attachment: _Attachment,
+        over: Callable[["_Sending"], object],
+        *,
+        began_at: float,
     ) -> None:
         self.due = due
         self.session = session
         self.attachment = attachment
         self.errand = Errand(None, self)
+        self.began_at = began_at
         self.is_over = False
         self._over = over
 
@@ -181,8 +193,12 @@ class Commands:
         while self._over:
             self._settle(self._over.pop(), now)
         for sending in list(self._sending.values()):
-            if sending.attachment.problem == "output_too_big" and not sending.is_over:
+            if sending.is_over:
+                continue
+            if sending.attachment.problem == "output_too_big":
                 sending.session.cancel(sending.errand, now)
+            if now - sending.began_at >= LONGEST_S:
+                self._drop(sending, now)
         if not self._ending and not self._looking and now - self._looked_at >= LOOK_EVERY_S:
             self._looking, self._looked_at = True, now
             self._relay.background.ask(self._look, lambda due: self._found(due, now), self._not_looked)
@@ -232,7 +248,9 @@ class Commands:
         session = self._relay.new(
             due.device_id, lambda challenge: signing.request_for_command(due.id, due.device_id, challenge)
         )
-        sending = _Sending(due, session, self._attachments.begin(due.id), self._over.append)
+        sending = _Sending(
+            due, session, self._attachments.begin(due.id), self._over.append, began_at=self._relay.mono()
+        )
         self._sending[due.id] = sending
         self._relay.background.ask(
             lambda: self._claim(due), lambda ours: self._claimed(sending, ours), lambda: self._claimed(sending, False)
@@ -259,6 +277,12 @@ class Commands:
             )
             sending.session.add(sending.errand, now)
 
+    def _drop(self, sending: _Sending, now: float) -> None:
+        log.warning("a command does not end command=%s device=%s", sending.due.id, sending.due.device_id)
+        self._not_before[sending.due.id] = now + SENT_AGAIN_AFTER.total_seconds()
+        self._forget(sending, now)
+        sending.attachment.drop()
+
     # -- what became of it
 
     def _settle(self, sending: _Sending, now: float) -> None:
@@ -269,7 +293,8 @@ class Commands:
             problem = sending.attachment.problem
             attachment = sending.attachment.keep() if result.receipt == "done" else ""
             detail = problem or sending.attachment.problem or result.detail or result.error
-            self._write_end(due, result.receipt, detail, attachment)
+            outcome = result.receipt if result.receipt in OUTCOMES else "unknown"
+            self._write_end(due, outcome, plain(detail).replace("\n", " "), attachment)
         elif was_sent or due.state == "sent":
             self._not_before[due.id] = now + SENT_AGAIN_AFTER.total_seconds()
         elif reason in _PASSES:

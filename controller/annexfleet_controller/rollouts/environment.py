@@ -23,12 +23,14 @@ _LARGEST_RESULT = 600_000
 _QUIET = '''\
 """Says nothing: what devices answer goes out in events, and never raw on the output that is read for events.
 
-Only of a task that was skipped it says why, for that event alone does not tell.
+It says only what an event alone does not tell: why a task was skipped, whether Ansible goes on with a device that was
+not reached, and in the end with whom it did not go on.
 """
 
 import json
 import sys
 
+from ansible.executor.task_queue_manager import TaskQueueManager
 from ansible.plugins.callback import CallbackBase
 
 DOCUMENTATION = """
@@ -48,8 +50,29 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_skipped(self, result):
         told = result._result
         items = [_why(item) for item in told.get("results") or () if isinstance(item, dict)]
-        sys.stdout.write(json.dumps(_why(told) | ({"results": items[:1000]} if items else {})))
-        sys.stdout.flush()
+        _say(_why(told) | ({"results": items[:1000]} if items else {}))
+
+    def v2_runner_on_unreachable(self, result):
+        _say({"goes_on": bool(result._task.ignore_unreachable)})
+
+    def v2_playbook_on_stats(self, stats):
+        _say({"given_up": _given_up()})
+
+
+def _given_up():
+    # With any_errors_fatal and its like Ansible gives devices up on which nothing failed.  Its statistics do not count
+    # that, and a callback is not told: who calls us knows.
+    frame = sys._getframe()
+    while frame is not None:
+        if isinstance(manager := frame.f_locals.get("self"), TaskQueueManager):
+            return list(manager._failed_hosts)
+        frame = frame.f_back
+    return None
+
+
+def _say(what):
+    sys.stdout.write(json.dumps(what))
+    sys.stdout.flush()
 
 
 def _why(told):
@@ -88,6 +111,9 @@ def of_ansible(
         "TMPDIR": str(attempt / "tmp"),
         MARK: str(ground.directory),
         "ANNEXFLEET_RELAY": str(ground.relay_socket),
+        # For the library's own files, and for roles that have the controller sign something.
+        "ANNEXFLEET_HOME": str(ground.home),
+        "ANNEXFLEET_LIBRARY": str(ground.home / "library"),
         "ANSIBLE_CONFIG": str(configuration if configuration.exists() else attempt / "ansible.cfg"),
         "ANSIBLE_HOME": str(attempt / "home"),
         "ANSIBLE_LOCAL_TEMP": str(attempt / "local"),

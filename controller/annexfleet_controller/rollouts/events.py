@@ -4,8 +4,9 @@ Only events that bear the run's own number (`nonce`) count: ansible-runner reads
 a device may write what it likes, and nothing there may pass for an event.
 
 A device's outcome comes from Ansible's closing statistics, for until then a failure may yet be rescued.  Only one that
-could not be reached is over at once.  Where there are no statistics, nobody knows what became of the others: they get
-no outcome here, and least of all a good one.
+could not be reached is over at once, unless the task says that Ansible goes on with it.  Where there are no statistics,
+nobody knows what became of the others: they get no outcome here, and least of all a good one.  Nor are the statistics
+believed of devices that Ansible gave up because others failed: they count what was done, not what is missing.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from annexfleet_controller.store.run_progress import Batch, Progress, Result, Ta
 LONGEST_MESSAGE = 2000
 _LONGEST_NAME = 200
 _LAST_WORDS = 20
+BROKEN_OFF = "The playbook was broken off here, for it failed on other devices."
 
 _STATES = {
     "runner_on_ok": "ok",
@@ -37,6 +39,9 @@ class Host:
         self.names = names
         self.counts = dict.fromkeys(("ok", "changed", "failed", "skipped"), 0)
         self.task_number = 0
+        self.task = ""
+        self.failed_in = ""
+        """The name of the task that failed last."""
         self.message = ""
         self.outcome = ""
         self.changes: list[tuple[int, str, str]] = []
@@ -90,9 +95,9 @@ class Story:
         elif name == "runner_on_start":
             self._started(data)
         elif name in _STATES:
-            self._result(str(name), data, _skipped(event) if name == "runner_on_skipped" else data.get("res"))
+            self._result(str(name), data, _beside(event))
         elif name == "playbook_on_stats":
-            self._statistics(data)
+            self._statistics(data, _beside(event).get("given_up"))
         elif name in {"error", "verbose", "warning"}:
             self._hear_words(event)
 
@@ -158,19 +163,22 @@ class Story:
             return
         id_, host = found
         task = self._task(data)
-        host.task_number = task.number
-        self._moved[id_] = self._progress(host, task=task.name)
+        host.task_number, host.task = task.number, task.name
+        self._moved[id_] = self._progress(host)
 
-    def _result(self, event: str, data: Mapping[str, Any], given: object) -> None:
+    def _result(self, event: str, data: Mapping[str, Any], beside: Mapping[str, Any]) -> None:
         if (found := self._host(data)) is None:
             return
         id_, host = found
         task = self._task(data)
+        given = beside if event == "runner_on_skipped" else data.get("res")
         res: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
         state = _STATES[event]
         if state == "ok" and res.get("changed") is True:
             state = "changed"
-        elif state == "failed" and data.get("ignore_errors") is True:
+        elif (state == "failed" and data.get("ignore_errors") is True) or (
+            state == "unreachable" and beside.get("goes_on") is True
+        ):
             state = "ignored"
         if state == "skipped" and self._check and task.predictable and diffs.is_unpredictable(task.action, res):
             self._keep(Task(number=task.number, key=task.key, name=task.name, action=task.action, predictable=False))
@@ -181,12 +189,12 @@ class Story:
             message=message, diff_digest=digest,
         )  # fmt: skip
         self._count(host, state)
-        host.task_number = task.number
+        host.task_number, host.task = task.number, task.name
         if state in {"failed", "unreachable"}:
-            host.message = message
-        if state == "unreachable" and res.get("skip_reason") is None and not data.get("ignore_unreachable"):
+            host.message, host.failed_in = message, task.name
+        if state == "unreachable":
             host.outcome = "unreachable"
-        self._moved[id_] = self._progress(host, task=task.name)
+        self._moved[id_] = self._progress(host)
 
     def _difference(self, host: Host, task: Task, res: Mapping[str, Any]) -> str:
         text = diffs.text(res, names=host.names, mask=self._mask)
@@ -197,16 +205,19 @@ class Story:
         host.changes.append((task.number, task.key, digest))
         return digest
 
-    def _statistics(self, data: Mapping[str, Any]) -> None:
+    def _statistics(self, data: Mapping[str, Any], told: object) -> None:
         self.has_statistics = True
+        given_up = set(told) if isinstance(told, list) else set()
         for id_, host in self._hosts.items():
             if host.outcome:
                 continue
             host.outcome = self._outcome(id_, data)
             if host.outcome in {"ok", "changed", "skipped"}:
-                host.message = ""
-            task = None if host.outcome in {"failed", "unreachable"} else ""
-            self._moved[id_] = self._progress(host, task=task)
+                host.outcome, host.message = ("failed", BROKEN_OFF) if id_ in given_up else (host.outcome, "")
+                host.task = host.task if id_ in given_up else ""
+            else:
+                host.task = host.failed_in or host.task
+            self._moved[id_] = self._progress(host)
 
     def _outcome(self, id_: str, data: Mapping[str, Any]) -> str:
         if _count(data, "dark", id_):
@@ -231,11 +242,11 @@ class Story:
             host.counts["skipped"] += 1
 
     @staticmethod
-    def _progress(host: Host, *, task: str | None) -> Progress:
+    def _progress(host: Host) -> Progress:
         return Progress(
             device_number=host.number, state="ended" if host.outcome else "running", outcome=host.outcome,
             ok_count=host.counts["ok"], changed_count=host.counts["changed"], failed_count=host.counts["failed"],
-            skipped_count=host.counts["skipped"], task_number=host.task_number, task=task, message=host.message,
+            skipped_count=host.counts["skipped"], task_number=host.task_number, task=host.task, message=host.message,
             diff_digest=diffs.digest_of_all((key, digest) for _, key, digest in sorted(host.changes)),
         )  # fmt: skip
 
@@ -243,13 +254,15 @@ class Story:
         """Why a task failed, in Ansible's words."""
         if "censored" in res or res.get("_ansible_no_log"):
             return CENSORED
-        said = [_text(res.get("msg")), _text(res.get("reason"))]
+        said = [_text(res.get("reason"))]
         items = res.get("results")
         if isinstance(items, list):
             failed = [
                 item for item in items if isinstance(item, Mapping) and (item.get("failed") or "censored" in item)
             ]
             said += [CENSORED if "censored" in item else _text(item.get("msg")) for item in failed[:5]]
+        # Of a loop it only says that some items failed, which comes after what they say.
+        said.append(_text(res.get("msg")))
         for stream in ("module_stderr", "stderr", "module_stdout", "stdout"):
             if tail := _text(res.get(stream)).strip():
                 said.append(tail[-LONGEST_MESSAGE:] if len(tail) > LONGEST_MESSAGE else tail)
@@ -257,12 +270,13 @@ class Story:
         return self._mask("\n".join(dict.fromkeys(line for line in said if line)), at_most=LONGEST_MESSAGE)
 
 
-def _skipped(event: Mapping[str, Any]) -> object:
-    """Why a task was skipped, as our own plugin says it beside the event (`environment`)."""
+def _beside(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What our own plugin says beside an event (`environment`); it says nothing beside most."""
     try:
-        return json.loads(_text(event.get("stdout")))
+        said = json.loads(_text(event.get("stdout")) or "{}")
     except (ValueError, RecursionError):
-        return None
+        return {}
+    return said if isinstance(said, Mapping) else {}
 
 
 def _text(value: object) -> str:

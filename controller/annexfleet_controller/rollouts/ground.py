@@ -34,6 +34,7 @@ class Held(Exception):
 class Ground:
     def __init__(self, home: Home, run_id: int) -> None:
         self.run_id = run_id
+        self.home = home.path
         self.directory = home.path / "runs" / str(run_id)
 
     @property

@@ -14,6 +14,9 @@ from msgspec import Struct
 
 from annexfleet_agent.protocol.messages import Inventory
 
+_HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9._:-]*")
+"""No option, for it does not begin with a hyphen: brackets around it go before ssh sees it."""
+
 Readiness = Literal["ready", "degraded", "blocked", "unknown"]
 
 
@@ -99,11 +102,17 @@ def group_name(kind: str, name: str) -> str:
 
 def _connection(target: Target) -> dict[str, Any]:
     if target.connection != "ssh":
-        return {"ansible_connection": "annexfleet"}
+        # A runner of root's needs no sudo to become root, so none is put in front of what it does.
+        return {"ansible_connection": "annexfleet", "ansible_user": "root"}
     host, port = _host_and_port(target.ssh_address)
     return {"ansible_connection": "ssh", "ansible_host": host, "ansible_user": "root"} | (
         {"ansible_port": port} if port else {}
     )
+
+
+def is_address(address: str) -> bool:
+    """Whether ssh would take the host in it for a host, and for nothing else."""
+    return _HOST.fullmatch(_host_and_port(address)[0]) is not None
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from annexfleet_controller.rollouts import bundle, variables
 from annexfleet_controller.rollouts.environment import MOST_FORKS
 from annexfleet_controller.rollouts.ground import Ground
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import audit, run_hosts, runs
+from annexfleet_controller.store import audit, fleet, run_hosts, runs
 from annexfleet_controller.store.scope import WHOLE, Scope
 
 MOST_DEVICES = 5000
@@ -94,15 +94,17 @@ def again(
 ) -> int:
     """A new run of the same for the devices in sight without success; its id.
 
-    It takes the playbook as it is now.  Secrets have to be given again: they went with the run.  Raises RunUnknown;
-    RunOver while it has not ended, or where nothing is left to do; and what `order` raises.
+    It takes the playbook as it is now, and leaves out devices that went out of service since.  Secrets have to be given
+    again: they went with the run.  Raises RunUnknown; RunOver while it has not ended, or where nothing is left to do;
+    and what `order` raises.
     """
     run = runs.find(db, asker.scope, run_id)
-    left = [
-        host.device_id
+    missed = {
+        host.device_number: host.device_id
         for host in run_hosts.hosts(db, asker.scope, run_id)
         if host.state == "ended" and host.outcome not in runs.SUCCESSES
-    ]
+    }
+    left = [missed[number] for number in sorted(fleet.numbers(db, asker.scope, missed.values()))]
     if run.state != "ended" or run.kind != "playbook" or not left:
         raise RunOver(f"run {run_id} leaves nothing to do again")
     given = dict(secrets or {})

@@ -33,7 +33,7 @@ from annexfleet_controller.rollouts.approved import NotAsApproved
 from annexfleet_controller.rollouts.events import Story
 from annexfleet_controller.rollouts.ground import Ground, Held
 from annexfleet_controller.rollouts.masking import Mask
-from annexfleet_controller.rollouts.recorder import Ending, Recorder, cancelled, keep
+from annexfleet_controller.rollouts.recorder import BEAT_EVERY_S, Ending, Recorder, cancelled, keep
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import run_queue, run_results
 from annexfleet_controller.store.database import open_database, writing
@@ -130,10 +130,14 @@ class _Play:
             return True
         self._start_relay(self._link.relay)
         assert self._relay is not None
-        deadline = self._clock.mono() + RELAY_WITHIN_S
+        deadline, beat_at = self._clock.mono() + RELAY_WITHIN_S, self._clock.mono()
         while not _listens(self._ground.relay_socket):
             if self._relay.poll() is not None or self._clock.mono() > deadline:
                 return False
+            if self._clock.mono() >= beat_at:  # a worker of another machine would think us dead before the relay is up
+                beat_at += BEAT_EVERY_S
+                with writing(self._engine) as db:
+                    run_queue.beat(db, self._run_id, self._attempt, now=self._clock.now())
             time.sleep(_PAUSE_S)
         return True
 

@@ -80,8 +80,12 @@ class Recorder:
     def hear(self, event: dict[str, object]) -> None:
         """Take in an event of Ansible; once the run is being ended, what is left of them means nothing any more."""
         with self._lock:
-            if not self.ending:
+            if self.ending:
+                return
+            try:
                 self._story.take_in(event)
+            except Exception:  # the fence between devices: what one of them says must not end the run of all
+                log.exception("an event is dropped run=%s event=%s", self._run_id, event.get("event"))
 
     def end(self, why: Ending) -> None:
         """End the run from outside; the first reason counts.  Safe in a signal's handler."""
@@ -112,21 +116,24 @@ class Recorder:
                 log.exception("a run is recorded badly run=%s", self._run_id)
 
     def _step(self) -> None:
-        self._gather()
-        if self._unwritten:
-            self._write()
         mono = self._clock.mono()
+        # First what needs no database: time is up, and relays fall, also while that is away.
+        if not self.ending and self._clock.now() >= self._deadline:
+            self.end("timed_out")
+        if not self.ending and mono >= self._due["tend"]:
+            self._due["tend"] = mono + ASK_EVERY_S
+            self._tend()
         if mono >= self._due["renew"]:
             self._due["renew"] = mono + RENEW_EVERY_S
             self._renew()
-        if self.ending:
-            return
-        if mono >= self._due["tend"]:
-            self._due["tend"] = mono + ASK_EVERY_S
-            self._tend()
-        if self._clock.now() >= self._deadline:
-            self.end("timed_out")
-        elif mono >= self._due["beat"]:
+        if not self.ending:
+            self._ask(mono)
+        self._gather()
+        if self._unwritten:
+            self._write()
+
+    def _ask(self, mono: float) -> None:
+        if mono >= self._due["beat"]:
             self._due["beat"] = mono + BEAT_EVERY_S
             with writing(self._engine) as db:
                 self._judge(run_queue.beat(db, self._run_id, self._attempt, now=self._clock.now()))

@@ -32,7 +32,7 @@ MOST_AT_ONCE = 4
 SILENT_AFTER = timedelta(seconds=20)
 """Four heartbeats."""
 _LOOK_EVERY_S = 1.0
-_TIDY_EVERY_S = 600.0
+_TIDY_EVERY_S = 60.0
 _KILLED_WITHIN_S = 5.0
 
 Start = Callable[[Home, int, int], "subprocess.Popen[bytes]"]

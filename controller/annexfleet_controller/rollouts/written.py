@@ -1,7 +1,9 @@
 """Variables and hosts as files that Ansible reads, in which every text is marked as data.  Thinks only.
 
-Whatever a device or a person wrote may look like a template.  Each text, keys too, bears the tag `!unsafe`, so that
-Ansible (ansible-core 2.19) never reads one as a template, however often it is handed on.
+Whatever a device or a person wrote may look like a template.  The mapping around it bears the tag `!unsafe`, so that
+Ansible (ansible-core 2.19) never reads a text in it, keys too, as a template, however often it is handed on.  No text
+bears the tag itself: Ansible would then ask anew what it is without its quotes, and make a number of "007", a boolean
+of "yes" and nothing of "".
 """
 
 import math
@@ -11,9 +13,9 @@ from typing import Any
 _PLAIN = frozenset(map(chr, range(0x20, 0x7F))) - {'"', "\\"}
 
 
-def document(value: Any) -> str:
-    """A value as YAML in ASCII.  A half of a surrogate pair becomes U+FFFD; what is no JSON becomes text."""
-    return f"{_written(value)}\n"
+def document(value: Mapping[str, Any]) -> str:
+    """Variables as YAML in ASCII.  A half of a surrogate pair becomes U+FFFD; what is no JSON becomes text."""
+    return f"!unsafe {_written(value)}\n"
 
 
 def inventory(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Iterable[str]]) -> str:
@@ -26,7 +28,7 @@ def inventory(hosts: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Itera
         group: [host for host in sorted(members) if host in hosts] for group, members in groups.items()
     }
     lines = ["all:", "  hosts:"]
-    lines += [f"    {_quoted(host)}: {_written(hosts[host])}" for host in sorted(hosts)]
+    lines += [f"    {_quoted(host)}: !unsafe {_written(hosts[host])}" for host in sorted(hosts)]
     if not hosts:
         lines[-1] += " {}"
     lines.append("  children:" if children else "  children: {}")
@@ -44,16 +46,10 @@ def _written(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_key(key)}: {_written(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{_quoted(str(key))}: {_written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return "[" + ", ".join(map(_written, value)) + "]"
-    return f"!unsafe {_quoted(str(value))}"
-
-
-def _key(key: Any) -> str:
-    text = str(key)
-    # Names of variables are names; only what is not is marked.
-    return _quoted(text) if text.isascii() and text.isidentifier() else f"!unsafe {_quoted(text)}"
+    return _quoted(str(value))
 
 
 def _quoted(text: str) -> str:

@@ -17,15 +17,21 @@ from typing import NamedTuple
 from sqlalchemy import CursorResult, Select, delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from annexfleet_agent.protocol import receipts
 from annexfleet_agent.protocol.commands import Value, checked
 from annexfleet_controller.store.tables.commands import CommandRow
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import DeviceState
 
-GIVE_UP_AFTER = timedelta(minutes=15)
-"""A device that is away for longer is not rebooted when it comes back: whoever asked has gone home."""
+GIVE_UP_AFTER = timedelta(minutes=10)
+"""A restart that comes an hour late, when somebody works at the counter again, does harm."""
+RECEIPT_KEY_BYTES = 32
 NO_ANSWER = "no_answer"
 """The detail of an unknown outcome of which nothing was heard; a receipt that comes later replaces it."""
+
+
+class ReceiptForged(Exception):
+    """A receipt that the device of its command did not write."""
 
 
 class Due(NamedTuple):
@@ -61,6 +67,7 @@ def create(
         device_number=device_number,
         name=name,
         parameters=json.dumps(values, separators=(",", ":"), ensure_ascii=False),
+        receipt_key=secrets.token_bytes(RECEIPT_KEY_BYTES),
         author=author,
         created_at=now,
         give_up_at=now + give_up_after,
@@ -134,7 +141,12 @@ def settle(
     )
     if number is None:
         return None
-    still = or_(CommandRow.state != "ended", (CommandRow.outcome == "unknown") & (CommandRow.detail == NO_ANSWER))
+    still = or_(
+        CommandRow.state != "ended",
+        (CommandRow.outcome == "unknown") & (CommandRow.detail == NO_ANSWER),
+        # A refusal bears no seal, and who forges one may have let the envelope through: what the device did counts.
+        CommandRow.outcome.in_(("refused", "not_sent")) & (CommandRow.outcome != outcome),
+    )
     values = {"state": "ended", "outcome": outcome, "detail": detail[:64], "ended_at": now}
     if attachment:
         values["attachment"] = attachment
@@ -148,6 +160,25 @@ def settle(
         )
         return number
     return number if _count(settled) else None
+
+
+def settle_by_receipt(
+    db: Session, command_id: str, outcome: str, *, now: datetime, device_id: str, detail: str, proof: str
+) -> int | None:
+    """As `settle`, by a receipt that came over the broker: it counts if its proof is the device's own.
+
+    Raises ReceiptForged if it is not, for a command that there is.
+    """
+    key = db.scalar(
+        select(CommandRow.receipt_key)
+        .join(Device, Device.number == CommandRow.device_number)
+        .where(CommandRow.id == command_id, Device.id == device_id)
+    )
+    if key is None:
+        return None
+    if not receipts.is_proven(key, command_id, outcome, detail, proof):
+        raise ReceiptForged(command_id)
+    return settle(db, command_id, outcome, now=now, device_id=device_id, detail=detail)
 
 
 def give_up(db: Session, *, now: datetime) -> list[int]:

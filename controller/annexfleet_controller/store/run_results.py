@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, structs
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import bindparam, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -79,28 +79,27 @@ def write(db: Session, run_id: int, batch: Batch, *, now: datetime) -> None:
         db.execute(
             result.on_conflict_do_update(index_elements=["run_id", "device_number", "task_number"], set_=columns)
         )  # fmt: skip
-    for host in batch.hosts:
-        _progress(db, run_id, host, now)
+    _progress(db, run_id, batch.hosts, now)
     touched = {host.device_number for host in batch.hosts} | {result.device_number for result in batch.results}
     pulses.add(db, {}, now=now, origin="runs", annexes=dict.fromkeys(_annexes(db, run_id, touched), "u"))
 
 
-def _progress(db: Session, run_id: int, host: Progress, now: datetime) -> None:
-    given = structs.asdict(host)
-    values: dict[str, Any] = {
-        name: value for name, value in given.items() if name != "device_number" and value is not None
-    }  # fmt: skip
-    values["started_at"] = func.coalesce(RunHostRow.started_at, _moment(now))
-    if host.state == "ended":
-        values["ended_at"] = now
-    db.execute(
-        update(RunHostRow)
-        .where(
-            RunHostRow.run_id == run_id, RunHostRow.device_number == host.device_number, RunHostRow.state != "ended"
+def _progress(db: Session, run_id: int, hosts: Sequence[Progress], now: datetime) -> None:
+    """A statement for all that tell the same fields: at its end a run has news of all of its devices at once."""
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for host in hosts:
+        told = {name: value for name, value in structs.asdict(host).items() if value is not None}
+        if host.state == "ended":
+            told["ended_at"] = now
+        alike.setdefault(tuple(told), []).append({f"its_{name}": value for name, value in told.items()})
+    for names, rows in alike.items():
+        of = {name: bindparam(f"its_{name}", type_=RunHostRow.__table__.c[name].type) for name in names}
+        number = of.pop("device_number")
+        query = update(RunHostRow).where(
+            RunHostRow.run_id == run_id, RunHostRow.device_number == number, RunHostRow.state != "ended"
         )
-        .values(values)
-        .execution_options(synchronize_session=False)
-    )  # fmt: skip
+        values = {**of, "started_at": func.coalesce(RunHostRow.started_at, _moment(now))}
+        db.connection().execute(query.values(values), rows)
 
 
 def _moment(now: datetime) -> Any:

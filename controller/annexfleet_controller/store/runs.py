@@ -161,10 +161,11 @@ def create(db: Session, new: NewRun, of: Sequence[Target], *, now: datetime) -> 
         created_at=now, state="queued" if is_queued else "running", started_at=None if is_queued else now,
         seen_at=None if is_queued else now, attempts=0 if is_queued else 1,
     )  # fmt: skip
-    db.add(row)
-    db.flush()
-    join(db, row.id, of, now=now)
-    return row.id
+    with db.begin_nested():  # whoever catches RunBusy may commit what else there is
+        db.add(row)
+        db.flush()
+        join(db, row.id, of, now=now)
+        return row.id
 
 
 def join(db: Session, run_id: int, of: Sequence[Target], *, now: datetime) -> None:

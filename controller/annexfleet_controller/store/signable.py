@@ -36,6 +36,7 @@ class SignableCommand(Struct, frozen=True):
     name: str
     parameters: str
     """JSON"""
+    receipt_key: bytes
     state: str
     give_up_at: datetime
 
@@ -71,4 +72,4 @@ def command(db: Session, command_id: str) -> SignableCommand | None:
     row = db.get(CommandRow, command_id)
     if row is None:
         return None
-    return SignableCommand(row.device_number, row.name, row.parameters, row.state, row.give_up_at)
+    return SignableCommand(row.device_number, row.name, row.parameters, row.receipt_key, row.state, row.give_up_at)

@@ -74,6 +74,12 @@ options:
       - name: ANNEXFLEET_REQUEST_TIMEOUT
     vars:
       - name: annexfleet_request_timeout
+  largest_file_bytes:
+    description: The largest file that is fetched. A device may send without end, and this machine's disk has one.
+    type: int
+    default: 1073741824
+    vars:
+      - name: annexfleet_largest_file_bytes
   warm:
     description:
       - Run Ansible's own modules in a Python that the device keeps warm, and send it only the files that it lacks.
@@ -103,6 +109,8 @@ display = Display()
 
 _HEAD = struct.Struct(">ccI")
 _PIECE_BYTES = 256 * 1024
+_MOST_OUTPUT_BYTES = 128 * 1024 * 1024
+"""Of one task, for all of it lies in this machine's memory; twice what a runner lets through if nobody says more."""
 _LONGEST_PATH_BYTES = 100
 """sun_path has 108."""
 _REFUSES_PASSWORDS = (
@@ -223,6 +231,7 @@ class Connection(ConnectionBase):
 
         Raises AnsibleConnectionFailure if the device cannot be reached.
         """
+        most_bytes = _MOST_OUTPUT_BYTES if output is None else self.get_option("largest_file_bytes")
         self._connect()
         line = self._line
         assert line is not None
@@ -233,7 +242,9 @@ class Connection(ConnectionBase):
         except UnicodeEncodeError as error:
             raise AnsibleError("annexfleet: a command or a path that is not UTF-8 cannot be sent") from error
         try:
-            answer, was_sent = _exchange(line, head, iter(()) if source is None else _framed(source), output)
+            answer, was_sent = _exchange(
+                line, head, iter(()) if source is None else _framed(source), output, most_bytes=most_bytes
+            )
         except OSError as error:
             self.close()
             raise AnsibleConnectionFailure(f"annexfleet: the relay broke off: {error}") from error
@@ -268,10 +279,15 @@ class Connection(ConnectionBase):
 
 
 def _exchange(
-    line: socket.socket, head: bytes, source: t.Iterator[bytes], output: t.Callable[[bytes], object] | None
-) -> tuple[_Answer, bool]:
-    """Send and hear at once, so that neither side waits for the other; also whether all input was sent."""
+    line: socket.socket, head: bytes, source: t.Iterator[bytes], output: t.Callable[[bytes], object] | None,
+    *, most_bytes: int,
+) -> tuple[_Answer, bool]:  # fmt: skip
+    """Send and hear at once, so that neither side waits for the other; also whether all input was sent.
+
+    Raises AnsibleError for an answer of more than `most_bytes`.
+    """
     stdout, stderr, buffer = bytearray(), bytearray(), bytearray()
+    heard_bytes = 0
     sending = memoryview(head)
     is_sent = False
     poll = select.poll()
@@ -295,6 +311,9 @@ def _exchange(
                 raise ConnectionResetError("it ended, or refused this connection; its log says why")
             buffer += data
             for kind, piece in _whole(buffer):
+                heard_bytes += len(piece)
+                if heard_bytes > most_bytes:
+                    raise AnsibleError(f"annexfleet: the device sends more than {most_bytes} bytes")
                 if kind == b"O":
                     (output or stdout.extend)(piece)
                 elif kind == b"E":

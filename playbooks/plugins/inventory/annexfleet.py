@@ -54,7 +54,9 @@ from urllib.error import HTTPError, URLError
 from ansible.errors import AnsibleParserError
 from ansible.module_utils.urls import open_url
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
+from ansible.release import __version__
 
+_OLDEST = (2, 19)
 _SUFFIXES = ("annexfleet.yml", "annexfleet.yaml")
 _MOST_BYTES = 512 * 1024 * 1024
 _HOW_TO = "make one with `annexfleet user key NAME --for ansible` and put it into ANNEXFLEET_TOKEN"
@@ -72,6 +74,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         return super().verify_file(path) and path.endswith(_SUFFIXES)
 
     def parse(self, inventory, loader, path, cache=True):
+        if tuple(int(part) for part in __version__.split(".")[:2]) < _OLDEST:
+            raise AnsibleParserError(
+                f"annexfleet: ansible-core {__version__} would read what devices tell of themselves as templates, and "
+                "do what stands there on this machine; version 2.19 or later does not"
+            )
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         document = self._ask()

@@ -215,7 +215,7 @@ class TestDiagnostics:
             diagnostics, "_PROGRAMS",
             (
                 ("long.txt", ("/bin/sh", "-c", "yes line | head -c 3000000; echo the end")),
-                ("printers.txt", ("/bin/sh", "-c", "echo device for Lobby: ipp://user:word@10.0.0.9/ipp")),
+                ("printers.txt", ("/bin/sh", "-c", "echo device for Lobby: ipp://user:wo/r@d@10.0.0.9/ipp")),
                 ("fails.txt", ("/bin/sh", "-c", "echo wrong >&2; exit 1")),
                 ("away.txt", ("/no/such/program",)),
             ),

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from annexfleet_agent.protocol import receipts
 from annexfleet_agent.runner.ledger import Ledger, LedgerUnusable
 
 NOW = 1_780_000_000.0
@@ -49,6 +50,23 @@ def test_a_receipt_is_kept_until_it_is_told_and_then_still_known(path):
     assert ledger.untold() == []
     assert ledger.receipt("c-1") == kept
     ledger.close()
+
+
+def test_a_receipt_is_proven_by_the_commands_own_key_also_after_a_crash(path):
+    key = b"k" * 32
+    ledger = Ledger(path, now=NOW)
+    ledger.begin(sequence=1, issued_at=NOW, command_id="c-1", now=NOW, receipt_key=key)
+    done = ledger.end("c-1", "done", "x", now=NOW)
+    assert done.proof == receipts.proof(key, "c-1", "done", "x")
+    assert ledger.receipt("c-1") == done
+    ledger.begin(sequence=2, issued_at=NOW, command_id="c-2", now=NOW, receipt_key=key)
+    ledger.close()
+
+    again = Ledger(path, now=NOW + 5)
+
+    assert again.receipt("c-2").proof == receipts.proof(key, "c-2", "unknown", "interrupted") != done.proof
+    again.close()
+    assert key not in path.read_bytes(), "nobody needs it any more"
 
 
 def test_a_command_whose_runner_was_killed_is_unknown_for_ever(path):

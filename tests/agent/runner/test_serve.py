@@ -14,7 +14,7 @@ from tests.agent.runner.authority import Enrolled, Made, Signer
 from tests.agent.runner.relays import Device, Link, Relay
 
 from annexfleet_agent.protocol.channel import Part
-from annexfleet_agent.protocol.envelope import Challenge, Knock, Refusal, Request, pack
+from annexfleet_agent.protocol.envelope import ENVELOPE, Challenge, Knock, Refusal, Request, pack
 from annexfleet_agent.runner import framing, keys
 
 
@@ -277,6 +277,20 @@ class TestGate:
         assert relay.answer(Refusal).reason == "busy"
         relay.send(Made(device.enrolled, challenge, device_id="d-" + "b" * 26))
         assert relay.answer(Refusal).reason == "other_device"
+
+    def test_a_flood_is_counted_whole_and_costs_few_writes_to_the_disk(self, device, relay):
+        for _ in range(300):
+            relay.link.packet(ENVELOPE + b"junk")
+
+        relay.link.until(
+            lambda: (
+                [m for m in relay.link.said if m[:1] == framing.REFUSED]
+                and relay.link.refused().by_reason.get("malformed") == 300
+            )
+        )
+        told = [message for message in relay.link.said if message[:1] == framing.REFUSED]
+        assert len(told) < 10
+        assert relay.run("/bin/echo", "still here")[1] == b"still here\n"
 
     def test_without_keys_nobody_is_obeyed(self, device):
         (device.enrolled.directory / "trust.json").unlink()

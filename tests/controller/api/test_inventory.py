@@ -1,5 +1,6 @@
 """/api/v1/inventory, and the inventory plugin on a real listener."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -13,14 +14,16 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from ansible.errors import AnsibleParserError
 from tests.controller.fleet import add_annex, add_devices
 from tests.controller.site import Site
 
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Inventory
 from annexfleet_controller.access import users
-from annexfleet_controller.store import states
-from annexfleet_controller.store.database import writing
+from annexfleet_controller.store import audit, states
+from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.scope import WHOLE
 
 _ROOT = Path(__file__).resolve().parents[3]
 HOSTILE = "{{ lookup('pipe', 'touch PWNED') }}"
@@ -60,8 +63,13 @@ def test_tags_make_groups_and_are_replaced_whole(site: Site, fleet: list[str]) -
 def test_a_device_is_reached_over_ssh_where_somebody_says_so(site: Site, fleet: list[str]) -> None:
     operator, path = site.signed_in("operator"), f"/api/v1/devices/{fleet[0]}/connection"
     assert operator.put(path, json={"connection": "ssh"}).json()["field"] == "ssh_address"
-    assert operator.put(path, json={"connection": "ssh", "ssh_address": "-oProxyCommand=x"}).status_code == 422
+    for option in ("-oProxyCommand=x", "-A", "[-A]", "[-A]:22", "-A:22", "[]", ":22", "[", "."):
+        assert operator.put(path, json={"connection": "ssh", "ssh_address": option}).status_code == 422, option
     assert operator.put(path, json={"connection": "ssh", "ssh_address": "10.0.0.9"}).status_code == 200
+    with reading(site.engine) as db:
+        [entry] = audit.entries(db, WHOLE, act="device.connection")
+    assert (entry.subject, entry.annex_id) == (f"device:{fleet[0]}", "berkane-1")
+    assert entry.facts == {"connection": "ssh", "ssh_address": "10.0.0.9"}
     hosts = operator.get("/api/v1/inventory").json()["hosts"]
     assert hosts[fleet[0]]["ansible_host"] == "10.0.0.9"
     assert operator.put(path, json={"connection": "mqtt"}).json()["ssh_address"] == ""
@@ -118,3 +126,18 @@ def test_what_devices_told_is_never_a_template(site: Site, fleet: list[str], tmp
 def test_a_wrong_token_says_how_to_get_a_right_one(site: Site, fleet: list[str], tmp_path: Path) -> None:
     found = _ansible_inventory(site, tmp_path, "--graph", token="nothing")
     assert "annexfleet user key" in found.stderr
+
+
+@pytest.mark.parametrize("version", ["2.18.9", "2.9.27"])
+def test_an_ansible_that_would_execute_what_devices_say_gets_nothing(
+    version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.spec_from_file_location("plugin", _ROOT / "playbooks/plugins/inventory/annexfleet.py")
+    assert spec is not None
+    assert spec.loader is not None
+    plugin = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plugin)
+    monkeypatch.setattr(plugin, "__version__", version)
+
+    with pytest.raises(AnsibleParserError, match="templates"):
+        plugin.InventoryModule().parse(None, None, "fleet.annexfleet.yml")

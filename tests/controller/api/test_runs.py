@@ -10,7 +10,7 @@ from tests.controller.fleet import add_annex, add_devices, device_id
 from tests.controller.site import Site
 
 from annexfleet_controller.rollouts.ground import Ground
-from annexfleet_controller.store import audit, run_queue, run_results
+from annexfleet_controller.store import audit, devices, run_queue, run_results
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.run_progress import Batch, Progress, Result, Task
 from annexfleet_controller.store.scope import WHOLE
@@ -208,6 +208,20 @@ def test_a_retry_is_for_devices_without_success_and_wants_secrets_anew(site: Sit
         device_id(2)
     ]
     assert client.post(f"/api/v1/runs/{run_id}/cancel").json()["code"] == "run_over"
+
+
+def test_a_retry_leaves_out_what_went_out_of_service(site: Site):
+    client = site.signed_in("technician")
+    run_id = client.post("/api/v1/runs", json=wish(annexes=["berkane-1", "berkane-2"])).json()["id"]
+    ended(site, run_id)
+    with writing(site.engine) as db:
+        devices.revoke(db, 2, site.clock.now())
+
+    again = client.post(f"/api/v1/runs/{run_id}/retry")
+
+    assert again.status_code == 201, again.text
+    hosts = client.get(f"/api/v1/runs/{again.json()['id']}/hosts").json()["items"]
+    assert [host["device"] for host in hosts] == [device_id(3)]
 
 
 def test_runs_are_counted_by_outcome(site: Site):

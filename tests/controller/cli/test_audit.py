@@ -68,6 +68,16 @@ def test_a_cut_tail_fails_the_job_and_keeps_the_note(worker: Worker):
     assert checkpoint(worker.home) == noted
 
 
+def test_a_change_in_the_middle_is_found_though_nothing_was_added_since(worker: Worker):
+    write(worker, 3)
+    note_audit(worker)
+    with writing(worker.engine) as db:
+        db.execute(update(AuditRow).where(AuditRow.id == 2).values(actor="nobody"))
+
+    with pytest.raises(ChainBroken, match="entry 2 changed"):
+        note_audit(worker)
+
+
 def test_the_worker_does_it(worker: Worker):
     assert "note_audit" in {job.name for job in work.JOBS}
 

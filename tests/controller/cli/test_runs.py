@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 from tests.controller.rollouts import stage as stages
-from tests.controller.rollouts.stage import Stage
+from tests.controller.rollouts.stage import AMINA, Stage
 
 from annexfleet_controller.__main__ import main
 from annexfleet_controller.cli import runs as cli
+from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import Invalid
+from annexfleet_controller.rollouts import ordering
+from annexfleet_controller.store.database import writing
 
 GREET = """
 - name: Greet
@@ -153,3 +157,33 @@ def test_what_cannot_be_is_said(stage: Stage, capsys: pytest.CaptureFixture[str]
     assert main(["--home", str(stage.home.path), "run", *argv]) == 1
     assert message in capsys.readouterr().err
     assert time.monotonic() - began < 30
+
+
+def test_a_database_that_is_away_for_a_while_ends_nothing(
+    stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    run_id = stage.order("greet", variables={"greet_text": "x"})
+    with writing(stage.engine) as db:
+        ordering.cancel(db, run_id, AMINA, now=SYSTEM.now())
+    look, fails = cli._look, iter([True, True, False])
+
+    def shaky(*asked: object) -> object:
+        if next(fails):
+            raise OperationalError("SELECT 1", {}, Exception("it restarts"))
+        return look(*asked)
+
+    monkeypatch.setattr(cli, "_look", shaky)
+
+    assert cli._follow(stage.home, run_id) == 5
+    assert capsys.readouterr().err.count("it restarts") == 1
+
+
+@pytest.mark.parametrize("argv", [("runs", "show"), ("runs", "cancel"), ("relay", "--run")])
+def test_a_number_that_no_run_can_have_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: tuple[str, ...]
+):
+    with pytest.raises(SystemExit) as ended:
+        main(["--home", str(tmp_path), *argv, "9" * 30])
+
+    assert ended.value.code == 2
+    assert "no number of a run" in capsys.readouterr().err

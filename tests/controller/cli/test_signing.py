@@ -14,6 +14,9 @@ from annexfleet_controller.cli.signing import ensure_keys
 from annexfleet_controller.identity import authority, signer_service, signing
 from annexfleet_controller.identity.signer import SignerAway, status
 from annexfleet_controller.settings import Home, Settings
+from annexfleet_controller.store import audit
+from annexfleet_controller.store.database import open_database, reading
+from annexfleet_controller.store.scope import WHOLE
 
 NOW = datetime.now(UTC)
 
@@ -80,6 +83,12 @@ def test_a_rotation_asks_first_and_tells_what_became_of_it(home: Home, capsys: p
     assert f"key {after.key_id} signs from now on. The old keys are dropped." in capsys.readouterr().out
     assert keys(home, "rotate", "--now", "--keep-old") == exits.DONE
     assert after.key_id in {key.id for key in signing.load(home).keys.keys}
+    engine = open_database(home.database_url)
+    with reading(engine) as db:
+        entries = audit.entries(db, WHOLE, act="keys.rotate")
+    engine.dispose()
+    assert [entry.facts["keep_old"] for entry in entries] == [True, False]
+    assert entries[1].subject == f"keys:{after.key_id}"
 
 
 @pytest.mark.parametrize(("typed", "code"), [("yes", exits.DONE), ("no", exits.FAILED), ("", exits.FAILED)])

@@ -19,8 +19,10 @@ from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
 from annexfleet_controller.maintenance import Condition, Reason
+from annexfleet_controller.rollouts import bundle
 from annexfleet_controller.rollouts.approved import PROBLEMS
 from annexfleet_controller.rollouts.variables import REASONS
+from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import runs
 from annexfleet_controller.store.run_progress import RESULT_STATES
 from annexfleet_controller.supplies import forecast, levels
@@ -174,6 +176,23 @@ def test_every_error_has_words(code: str):
     codes = {kind.code for kind in below(AnnexfleetError)} - CODES_ONLY_ON_THE_COMMAND_LINE
 
     assert [one for one in sorted(codes) if ("error", one) not in msgids(code)] == []
+
+
+OUR_PLAYBOOKS = ROOM.parents[1] / "playbooks"
+
+
+@pytest.mark.skipif(not OUR_PLAYBOOKS.is_dir(), reason="the playbooks are not in this checkout")
+@pytest.mark.parametrize("code", CODES)
+def test_our_own_playbooks_and_their_variables_have_words(code: str):
+    home = Home(Path("/nowhere"), Settings(playbooks_dir=str(OUR_PLAYBOOKS)))
+    wanted = set()
+    for playbook in bundle.playbooks(home):
+        wanted |= {("playbook", playbook.name), ("playbook_about", playbook.name)}
+        for variable in playbook.variables:
+            wanted.add(("variable", variable.name))
+            wanted |= {("variable", f"{variable.name}.{option.name}") for option in variable.options}
+
+    assert sorted(wanted - msgids(code)) == []
 
 
 class _VisibleText(HTMLParser):

@@ -14,7 +14,6 @@ from annexfleet_controller.identity import authority, signing
 from annexfleet_controller.identity.signer import Answer, Request
 from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables.base import Base
 from annexfleet_controller.store.tables.commands import CommandRow
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.places import Annex
@@ -48,7 +47,6 @@ def home_with_keys(path: Path, engine: Engine) -> Home:
 
 def fill(engine: Engine) -> None:
     """Run 1 with DEVICE and not OTHER, and a command for DEVICE."""
-    Base.metadata.create_all(engine)  # tables that no migration makes yet
     with writing(engine) as db:
         db.add(Annex(id="berkane-1", name_fr="Annexe 1", name_ar="الملحقة 1", created_at=NOW))
         db.flush()
@@ -70,6 +68,7 @@ def fill(engine: Engine) -> None:
         db.add(
             CommandRow(
                 id=COMMAND, device_number=1, name="reboot", parameters='{"delay_s": 5}', author="amina",
+                receipt_key=b"receipt key",
                 created_at=NOW, give_up_at=NOW + timedelta(hours=1), state="waiting",
             )
         )  # fmt: skip

@@ -1,5 +1,6 @@
 """What is signed and what is refused, on both databases."""
 
+import base64
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -64,7 +65,7 @@ def test_a_run_gets_leave_for_one_session_with_one_of_its_devices(signer: Signer
     assert envelope.sequence == answer.sequence == int(NOW.timestamp() * 1000)
     assert envelope.expires_at - envelope.issued_at == CHALLENGE_LIFETIME_S
     assert arguments.command == ""
-    assert arguments.session_timeout_s == 3000.0  # ten of its sixty minutes are over
+    assert arguments.session_timeout_s == 3030.0  # ten of its sixty minutes are over; the controller is to be first
 
 
 def test_a_command_travels_sealed_with_its_parameters(signer: Signer, root: str):
@@ -73,7 +74,9 @@ def test_a_command_travels_sealed_with_its_parameters(signer: Signer, root: str)
     envelope, arguments = opened(answer, root)
     assert (envelope.action, envelope.command_id) == ("command", COMMAND)
     assert (arguments.command, arguments.parameters) == ("reboot", {"delay_s": 5})
+    assert arguments.receipt_key == b"receipt key"
     assert b"reboot" not in answer.delivery
+    assert base64.b64encode(b"receipt key") not in answer.delivery
 
 
 def test_a_command_that_was_sent_may_be_sent_again_until_it_is_given_up(
@@ -92,7 +95,7 @@ def test_a_run_at_the_console_needs_leave_too(signer: Signer, engine: Engine, ro
 
     _, arguments = opened(signer.judge(asks()), root)
 
-    assert arguments.session_timeout_s == 3600.0
+    assert arguments.session_timeout_s == 3630.0
 
 
 def test_no_two_envelopes_are_sealed_or_numbered_alike(signer: Signer, root: str):

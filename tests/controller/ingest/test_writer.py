@@ -27,6 +27,7 @@ from annexfleet_controller.store.tables.readings import (
     History,
     LiveSample,
     Mark,
+    SetAside,
 )
 from annexfleet_controller.store.tables.talk import Pulse
 
@@ -282,6 +283,15 @@ def test_inventory_receipt_and_live_samples_find_their_places(fleet: Engine):
     assert [c.kind for c in rows(fleet, ChangeRow)] == ["connected", "inventory", "receipt"]
     assert settled.due[0].upto == 2
     assert rows(fleet, History) == []
+
+
+@pytest.mark.parametrize("receipt", [{"command_id": "c\0"}, {"command_id": "c", "detail": "a\0"}])
+def test_a_receipt_with_a_zero_character_keeps_nobody_elses_messages_back(fleet: Engine, receipt: dict[str, str]):
+    spoiled = Receipt(seq=1, at=NOW, outcome="done", **receipt)  # type: ignore[arg-type]
+    hear(fleet, (D1, hello()), (D1, spoiled), (D1, beat(2)))
+
+    assert [row.reason for row in rows(fleet, SetAside)] == ["not_storable"]
+    assert len(rows(fleet, History)) == 1
 
 
 def test_a_change_of_an_unknown_collector_is_kept_among_the_changes_only(fleet: Engine):

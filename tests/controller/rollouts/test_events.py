@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from annexfleet_controller.rollouts.events import LONGEST_MESSAGE, Story
+from annexfleet_controller.rollouts.events import BROKEN_OFF, LONGEST_MESSAGE, Story
 from annexfleet_controller.rollouts.masking import CENSORED, MASK, Mask
 from annexfleet_controller.store.run_progress import Batch, Progress
 
@@ -62,6 +62,40 @@ def test_a_failure_is_no_outcome_before_the_statistics_and_an_unreachable_device
     assert (hosts[1].state, hosts[1].outcome, hosts[1].message) == ("running", "", "no")
     assert (hosts[2].state, hosts[2].outcome, hosts[2].message) == ("ended", "unreachable", "far")
     assert told.without_outcome == ["a"]
+
+
+def test_an_unreachable_device_with_which_ansible_goes_on_is_not_over():
+    told = story("a")
+    far = event("runner_on_unreachable", "a", res={"msg": "far"})
+    told.take_in({**far, "stdout": '{"goes_on": true}'})
+    told.take_in(event("runner_on_ok", "a", task=2, res={"changed": True}))
+
+    batch = told.take()
+    assert [result.state for result in batch.results] == ["ignored", "changed"]
+    assert (batch.hosts[0].state, batch.hosts[0].failed_count, batch.hosts[0].message) == ("running", 0, "")
+    told.take_in(stats(processed={"a": 1}, ok={"a": 2}, changed={"a": 1}))
+    assert told.take().hosts[0].outcome == "changed"
+
+
+def test_devices_that_ansible_gave_up_because_of_others_are_not_good():
+    told = story("a", "b")
+    told.take_in(event("runner_on_ok", "a", task=2, res={"changed": True}))
+    told.take_in({**stats(processed={"a": 1, "b": 1}, changed={"a": 1}, ok={"b": 1}), "stdout": '{"given_up": ["a"]}'})
+
+    hosts = by_number(told.take())
+    assert (hosts[1].outcome, hosts[1].task, hosts[1].message) == ("failed", "Task 2", BROKEN_OFF)
+    assert hosts[2].outcome == "ok"
+
+
+def test_a_task_that_fails_at_the_very_end_is_named():
+    told = story("a")
+    told.take_in(event("runner_on_start", "a", task=2))
+    told.take()
+    told.take_in(event("runner_on_failed", "a", task=3, res={"msg": "no"}))
+    told.take_in(stats(processed={"a": 1}, failures={"a": 1}))
+
+    (host,) = told.take().hosts
+    assert (host.outcome, host.task, host.message) == ("failed", "Task 3", "no")
 
 
 def test_an_ignored_failure_is_none():
@@ -152,7 +186,7 @@ def test_devices_that_change_alike_have_one_digest_though_their_names_differ():
         diff = {
             "before": "",
             "after": f"I am {host}\n{extra}",
-            "after_header": f"/root/.ansible/tmp/ansible-tmp-{host}/x",
+            "after_header": f"/tmp/ansible-tmp-{host}/x",
         }
         told.take_in(event("runner_on_ok", host, res={"changed": True, "diff": [diff]}))
     told.take_in(
@@ -187,3 +221,22 @@ def test_two_hundred_devices_and_thirty_tasks_are_taken_in_within_seconds():
 
     assert len(told.take().hosts) == 200
     assert time.process_time() - began < 10  # measured: 0.7 s
+
+
+def test_the_task_that_failed_is_told_even_when_all_comes_in_one_batch():
+    told = story("a")
+    told.take_in(event("runner_on_start", "a", task=1))
+    told.take_in(event("runner_on_ok", "a", task=1, res={}))
+    told.take_in(event("runner_on_start", "a", task=2))
+    told.take_in(event("runner_on_failed", "a", task=2, res={"msg": "no"}))
+    told.take_in(stats(processed={"a": 1}, failures={"a": 1}))
+
+    assert by_number(told.take())[1].task == "Task 2"
+
+
+def test_of_a_loop_the_items_words_come_first():
+    told = story("a")
+    items = [{"msg": "fine"}, {"failed": True, "msg": "there is no such file"}]
+    told.take_in(event("runner_on_failed", "a", res={"msg": "One or more items failed", "results": items}))
+
+    assert told.take().results[0].message.splitlines() == ["there is no such file", "One or more items failed"]

@@ -2,13 +2,17 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tests.controller.rollouts.stage import AMINA, Stage
 
 from annexfleet_controller.rollouts import ordering
-from annexfleet_controller.store import run_results, runs
+from annexfleet_controller.rollouts.events import BROKEN_OFF
+from annexfleet_controller.store import run_queue, run_results, runs
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.runs import RunRow
@@ -184,3 +188,88 @@ def test_secrets_that_were_lost_stop_a_run(stage: Stage):
     run = stage.finish(run_id)
 
     assert (run.outcome, run.problem) == ("failed", "secrets_lost")
+
+
+BROKEN = """
+- name: Play
+  hosts: all
+  gather_facts: false
+  any_errors_fatal: true
+  tasks:
+    - name: Fail on one
+      ansible.builtin.fail:
+        msg: this one is broken
+      when: inventory_hostname == groups['all'][1]
+    - name: Do what matters
+      ansible.builtin.command: /bin/true
+"""
+
+
+def test_devices_with_whom_a_play_was_broken_off_are_not_called_good(stage: Stage):
+    stage.playbook("broken", "[]")
+    (stage.library / "broken.yml").write_text(BROKEN)
+
+    run = stage.go("broken")
+
+    assert run.outcome == "failed"
+    hosts = stage.hosts(run.id)
+    assert [host.outcome for host in hosts] == ["failed"] * 3
+    assert [host.task for host in hosts] == ["Fail on one"] * 3
+    assert [host.message for host in hosts] == [BROKEN_OFF, "this one is broken", BROKEN_OFF]
+
+
+AWAY = """
+- name: Play
+  hosts: all
+  gather_facts: false
+  tasks:
+    - name: Reach for what is away
+      ansible.builtin.ping:
+      vars: {ansible_connection: ssh, ansible_host: 127.0.0.1, ansible_port: 1}
+      ignore_unreachable: true
+      when: inventory_hostname == groups['all'][0]
+    - name: Do what matters
+      ansible.builtin.command: /bin/true
+"""
+
+
+def test_a_device_that_was_away_and_may_be_goes_on(stage: Stage):
+    stage.playbook("away", "[]")
+    (stage.library / "away.yml").write_text(AWAY)
+
+    run = stage.go("away")
+
+    assert run.outcome == "ok"
+    assert [host.outcome for host in stage.hosts(run.id)] == ["changed"] * 3
+    with reading(stage.engine) as db:
+        states = [result.state for result in run_results.of_host(db, run.id, 1)]
+    assert states == ["ignored", "changed"]
+
+
+def test_where_no_relay_comes_up_nothing_is_begun(stage: Stage):
+    stage.playbook("touch", TOUCH, options=OPTIONS)
+    run_id = stage.order("touch", variables={"test_world": str(stage.world)})
+    with writing(stage.engine) as db:
+        run_queue.take(db, now=datetime.now(UTC))
+
+    with subprocess.Popen(
+        [sys.executable, "-c", PLAYED_WITHOUT_RELAY, str(stage.home.path), str(run_id)], cwd=Path(__file__).parents[3]
+    ) as process:  # it ends everything below itself, so not here
+        assert process.wait(60) == 0
+
+    run = stage.run(run_id)
+    assert (run.state, run.outcome, run.problem) == ("ended", "failed", "relay_down")
+    assert {host.outcome for host in stage.hosts(run_id)} == {"skipped"}
+    assert not stage.ground(run_id).directory.exists()
+
+
+PLAYED_WITHOUT_RELAY = """
+import sys
+from pathlib import Path
+from annexfleet_controller import settings
+from annexfleet_controller.rollouts import play
+
+home, run_id = sys.argv[1:]
+falls = play.Link(relay=lambda home, run_id: ["/bin/sh", "-c", "sleep 0.3; exit 1"])
+sys.exit(play.carry_out(settings.load(Path(home)), int(run_id), 1, link=falls))
+"""

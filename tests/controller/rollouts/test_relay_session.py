@@ -29,6 +29,7 @@ from annexfleet_controller.rollouts.relay.session import Session, Ways
 
 DEVICE = "d-" + "a" * 26
 BOOT = "boot-1"
+DIGEST, OTHER_DIGEST = bytes(32), b"1" * 32
 
 
 class Asker:
@@ -311,7 +312,42 @@ def test_a_device_that_answers_pings_may_take_as_long_as_it_needs():
     assert asker.verdict == Verdict(exit_code=0)
 
 
-def test_a_goodbye_in_mid_task_is_no_end_and_before_it_is():
+def test_a_goodbye_before_a_session_ends_what_waits_for_one():
+    line = Line()
+    _, asker = line.ask()
+    line.challenge()
+
+    line.session.said_goodbye(line.now)
+
+    assert asker.verdict == Verdict(unreachable=words.OFFLINE)
+    _, late = line.ask()
+    assert late.verdict == Verdict(unreachable=words.OFFLINE)
+
+
+def test_a_device_that_goes_between_two_tasks_is_waited_for_a_little():
+    line = Line()
+    line.ask()
+    line.open()
+    line.result(1)
+
+    line.session.said_goodbye(line.now)
+    _, asker = line.ask()
+    line.turn(session.BACK_WITHIN_S / 2)
+    assert asker.verdict is None
+    line.deliver()
+    assert all(part.request != 2 for part in line.heard)
+    line.session.said_hello(BOOT, line.now)
+    line.deliver()
+    line.result(2)
+    assert asker.verdict == Verdict(exit_code=0)
+
+    line.session.said_goodbye(line.now)
+    _, asker = line.ask()
+    line.turn(session.BACK_WITHIN_S + 1)
+    assert asker.verdict == Verdict(unreachable=words.OFFLINE)
+
+
+def test_a_goodbye_in_mid_task_is_no_end():
     line = Line()
     _, asker = line.ask()
     line.open()
@@ -321,10 +357,6 @@ def test_a_goodbye_in_mid_task_is_no_end_and_before_it_is():
     line.deliver()
     line.result(1)
     assert asker.verdict == Verdict(exit_code=0)
-
-    line.session.said_goodbye(line.now)
-    _, late = line.ask()
-    assert late.verdict == Verdict(unreachable=words.OFFLINE)
 
 
 def test_a_hello_of_another_boot_ends_the_session_at_once():
@@ -403,6 +435,18 @@ def test_a_runner_that_talks_nonsense_is_told_from_one_that_fails():
     assert line.refusals == ["nonsense"]
 
 
+@pytest.mark.parametrize("reason", ["a\nforged=line", "\x1b[31m", "nul\0", "\u202e"])
+def test_a_refusal_whose_reason_cannot_be_shown_is_none(reason: str):
+    line = Line()
+    _, asker = line.ask()
+    line.challenge()
+    line.sign()
+    line.session.hear(pack(Refusal(session=line.knocks()[-1].session, reason=reason)), line.now)
+
+    assert line.refusals == []
+    assert asker.verdict is None
+
+
 def test_files_that_are_not_of_the_module_are_not_given_away():
     line = Line()
     _, asker = line.ask()
@@ -411,6 +455,21 @@ def test_files_that_are_not_of_the_module_are_not_given_away():
     line.say(Part("missing", 1, bytes(32)))
 
     assert asker.verdict == Verdict(unreachable=words.NONSENSE)
+
+
+@pytest.mark.parametrize("asked", [[DIGEST * 2], [DIGEST, DIGEST], [DIGEST, OTHER_DIGEST]])
+def test_a_device_gets_each_file_of_a_module_once_however_often_it_asks(asked: list[bytes]):
+    packed: list[list[str]] = []
+    line = Line()
+    asker = Asker()
+    line.session.add(Errand(Request(op="module"), asker, lambda digests: packed.append(digests) or b"files"), line.now)
+    line.open()
+    line.deliver()
+    for digests in asked:
+        line.say(Part("missing", 1, digests))
+
+    assert asker.verdict == Verdict(unreachable=words.NONSENSE)
+    assert len(packed) == len(asked) - 1
 
 
 def test_a_command_begins_with_its_envelope_and_is_sent_again_if_that_was_lost():

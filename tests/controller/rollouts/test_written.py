@@ -1,5 +1,10 @@
 """What is written for Ansible reads back as data, whatever is in it."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +20,23 @@ class _Marked(str):
 
 
 class _Loader(yaml.SafeLoader):
-    pass
+    depth = 0
 
 
-_Loader.add_constructor("!unsafe", lambda loader, node: _Marked(loader.construct_scalar(node)))
+def _unsafe(loader: Any, node: Any) -> Any:
+    loader.depth += 1
+    found = loader.construct_mapping(node, deep=True)
+    loader.depth -= 1
+    return found
+
+
+def _text(loader: Any, node: Any) -> str:
+    text = loader.construct_scalar(node)
+    return _Marked(text) if loader.depth else str(text)
+
+
+_Loader.add_constructor("!unsafe", _unsafe)
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 TEXTS = st.text(max_size=40)
 VALUES = st.recursive(
@@ -41,17 +59,36 @@ def texts(value: Any) -> list[str]:
 
 
 @settings(max_examples=200)
-@given(VALUES)
-def test_a_value_reads_back_as_it_was_and_every_text_is_marked(value: Any):
+@given(st.dictionaries(TEXTS, VALUES, max_size=4))
+def test_variables_read_back_as_they_were_and_every_text_is_marked(value: Any):
     found = read(written.document(value))
 
     assert found == value
-    assert all(isinstance(text, _Marked) or text.isidentifier() for text in texts(found))
+    assert all(isinstance(text, _Marked) for text in texts(found))
     assert written.document(value).isascii()
 
 
 def test_what_no_file_holds_is_replaced():
-    assert read(written.document(["\ud800", float("nan")])) == ["\ufffd", None]
+    assert read(written.document({"a": ["\ud800", float("nan")]})) == {"a": ["\ufffd", None]}
+
+
+LOOKS_LIKE_MORE = ("", "007", "yes", "null", "~", "1e3", "2026-11-26", "12:30", "=", "<<", "{{ 7 * 7 }}", "a: b", "\n")
+"""Texts that YAML takes for something else where nothing says that they are texts."""
+
+
+def test_ansible_itself_reads_each_text_as_the_text_it_is(tmp_path: Path):
+    variables = {f"v{number}": text for number, text in enumerate(LOOKS_LIKE_MORE)}
+    variables |= {"list": list(LOOKS_LIKE_MORE), "map": dict.fromkeys(LOOKS_LIKE_MORE, "")}
+    (tmp_path / "hosts.yml").write_text(written.inventory({"d-a": variables}, {}))
+    (tmp_path / "variables.yml").write_text(written.document(variables))
+    program = Path(sys.executable).with_name("ansible-inventory")
+
+    for arguments in (["--host", "d-a"], ["--host", "d-b", "-i", "d-b,", "-e", f"@{tmp_path / 'variables.yml'}"]):
+        done = subprocess.run(
+            [program, "-i", tmp_path / "hosts.yml", *arguments],
+            capture_output=True, check=True, env={**os.environ, "ANSIBLE_HOME": str(tmp_path)},
+        )  # fmt: skip
+        assert json.loads(done.stdout) == variables
 
 
 def test_an_inventory_holds_its_hosts_and_no_others(tmp_path):

@@ -6,20 +6,15 @@ import pytest
 from sqlalchemy import Engine
 from tests.controller.fleet import add_annex, add_devices
 
+from annexfleet_agent.protocol import receipts
 from annexfleet_agent.protocol.commands import ParameterWrong
 from annexfleet_controller.store import commands, states
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.store.tables.base import Base
 from annexfleet_controller.store.tables.commands import CommandRow
 
 NOW = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=30)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(autouse=True)
-def _tables(engine: Engine) -> None:
-    Base.metadata.create_all(engine)
 
 
 @pytest.fixture
@@ -133,6 +128,43 @@ def test_a_late_receipt_replaces_that_nothing_was_heard(engine: Engine, device: 
     with writing(engine) as db:
         assert commands.settle(db, id_, "done", now=SOON, device_id=device) == 1
 
+    assert (row(engine, id_).outcome, row(engine, id_).detail) == ("done", "")
+
+
+def prove(engine: Engine, id_: str, device: str, outcome: str = "done", *, proof: str | None = None) -> int | None:
+    with writing(engine) as db:
+        made = receipts.proof(db.get_one(CommandRow, id_).receipt_key, id_, outcome, "")
+        return commands.settle_by_receipt(
+            db, id_, outcome, now=SOON, device_id=device, detail="", proof=made if proof is None else proof
+        )
+
+
+def test_a_receipt_over_the_broker_counts_only_with_the_devices_own_proof(engine: Engine, device: str):
+    id_, other = order(engine), order(engine)
+    with writing(engine) as db:
+        of_other = receipts.proof(db.get_one(CommandRow, other).receipt_key, id_, "done", "")
+        of_failure = receipts.proof(db.get_one(CommandRow, id_).receipt_key, id_, "failed", "")
+
+    for forged in ("", "0" * 32, of_other, of_failure, "\u0665" * 32):
+        with pytest.raises(commands.ReceiptForged):
+            prove(engine, id_, device, proof=forged)
+    assert row(engine, id_).state == "waiting"
+
+    assert prove(engine, id_, device) == 1
+    assert (row(engine, id_).state, row(engine, id_).outcome) == ("ended", "done")
+    assert prove(engine, other, "d-foreign") is None
+
+
+@pytest.mark.parametrize("told", ["refused", "not_sent"])
+def test_what_a_device_did_counts_for_more_than_a_refusal_that_anybody_may_have_told(
+    engine: Engine, device: str, told: str
+):
+    id_ = order(engine)
+    with writing(engine) as db:
+        commands.claim(db, id_, now=NOW)
+        commands.settle(db, id_, told, now=SOON, device_id=device, detail="not_allowed")
+
+    assert prove(engine, id_, device) == 1
     assert (row(engine, id_).outcome, row(engine, id_).detail) == ("done", "")
 
 

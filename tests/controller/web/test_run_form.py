@@ -292,6 +292,8 @@ def test_a_device_that_is_busy_is_said_on_the_page_of_the_run(place: Site):
 
     assert answer.status_code == 409
     assert f'href="/runs/{other}"' in answer.text
+    with reading(place.engine) as db:
+        assert [run.id for run in runs.listing(db, WHOLE, limit=9)] == [other, run_id], "nothing is left of the wish"
 
 
 def test_in_every_language(place: Site):

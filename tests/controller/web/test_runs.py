@@ -86,7 +86,7 @@ def test_a_run_is_told_live_with_what_needs_somebody_on_top(place: Site):
     assert 'data-events="/api/v1/events"' in whole
     assert block.lstrip().startswith('<div id="state" data-runs')
     page = spaced(block)
-    assert "3 of 5 devices are done" in page
+    assert "Done: 3 of 5" in page
     assert "At work now Put the settings of CUPS in place 1 device" in page
     assert "cups" in page
     assert "key secret, not kept" in page
@@ -193,7 +193,7 @@ def test_a_run_beyond_ones_annexes_is_seen_in_part_and_not_cancelled(place: Site
 
     assert "guichet-1" in page
     assert "guichet-7" not in page
-    assert "0 of 1 devices are done" in page
+    assert "Done: 0 of 1" in page
     assert "Yes, cancel it" not in page
     assert client.post(f"/runs/{both}/cancel").status_code == 403
     assert client.get(f"/runs/{elsewhere}").status_code == 404

@@ -3,9 +3,10 @@
 import json
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import psutil
 from sqlalchemy import Engine
 from tests.flow.broker import broker_home
 from tests.flow.enrolling import ANNEX, new_annex, new_token
@@ -18,6 +19,8 @@ from annexfleet_controller.store import database, people
 
 PEOPLE = ("technician", "operator")
 """One person of each role, named like it; both see the whole province."""
+READY_WITHIN_S = 120.0
+"""Eight processes import their code, on a machine that may be under load."""
 
 
 class FleetController:
@@ -40,6 +43,20 @@ class FleetController:
                 # Who still has a one-time password may do nothing else than change it.
                 people.set_password(db, user.id, user.password_hash, must_change=False)
             self.keys[role] = users.create_key(engine, role, "tests", now=SYSTEM.now())
+
+    def kill(self) -> None:
+        """End `serve` with all its parts and the broker at once (-9); the processes of runs are not among them."""
+        main = psutil.Process(self.serve.process.pid)
+        parts = [main, *main.children()]
+        for process in parts:
+            process.kill()
+        self.serve.process.wait()
+        psutil.wait_procs(parts, timeout=30)
+
+    def restart(self) -> None:
+        """Start `serve` again; returns when it is ready."""
+        self.serve.process = self.serve.annexfleet("serve", "--with-broker")
+        self.serve.wait_until(self.serve.is_ready, "readiness", READY_WITHIN_S)
 
     def token(self, *, max_devices: int = 1) -> str:
         """Leave for so many devices to enrol in the annex."""
@@ -80,8 +97,17 @@ def running_controller(host: str, **settings: object) -> Iterator[FleetControlle
         serve = Serve(home)
         engine = database.open_database(home.database_url)
         try:
-            serve.wait_until(serve.is_ready, "readiness")
+            serve.wait_until(serve.is_ready, "readiness", READY_WITHIN_S)
             yield FleetController(serve, engine)
         finally:
             engine.dispose()
             serve.stop()
+            _end_runs(str(home.path))
+
+
+def _end_runs(home: str) -> None:
+    """Runs go on when their controller ends; those of a test that failed must not."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(home in word for word in process.cmdline()):
+                process.kill()

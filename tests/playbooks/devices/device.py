@@ -5,8 +5,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,6 +83,16 @@ class Device:
     def link(self, *, up: bool) -> None:
         """Plug the network cable in, or pull it out."""
         subprocess.run(["ip", "link", "set", self._port, "up" if up else "down"], check=True)
+
+    @contextmanager
+    def slow_line(self, *, kbit: int) -> Iterator[None]:
+        """What goes to the device goes no faster than this (kbit/s) for as long as the block lasts."""
+        queue = ["tbf", "rate", f"{kbit}kbit", "burst", "16kb", "latency", "400ms"]
+        subprocess.run(["tc", "qdisc", "add", "dev", self._port, "root", *queue], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["tc", "qdisc", "del", "dev", self._port, "root"], check=False)
 
     def traffic(self) -> Traffic:
         """What went over its cable since it was switched on, packets' headers included."""

@@ -102,6 +102,9 @@ class Errand:
     def _answer(self, digests: list[str]) -> None:
         if self._files is None:
             raise Malformed("files were asked for, and there is no module")
+        # Files are packed by the relay's one thread and wait in its memory: a device has each of them once.
+        if self._input_over or len(set(digests)) < len(digests):
+            raise Malformed("files were asked for twice")
         try:
             self.feed(self._files(digests), last=True)
         except KeyError:

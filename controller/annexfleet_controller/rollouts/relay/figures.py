@@ -36,6 +36,10 @@ class Figures:
     def sent(self, device_id: str, size_bytes: int) -> None:
         self._to[device_id] += size_bytes
 
+    def knows(self, device_id: str) -> bool:
+        """Whether anything was sent to it."""
+        return device_id in self._to
+
     def heard(self, device_id: str, size_bytes: int) -> None:
         self._from[device_id] += size_bytes
 

@@ -57,6 +57,11 @@ class Link:
         return -1 if connection is None else connection.fileno()
 
     @property
+    def connection(self) -> object:
+        """What `fileno` is the number of; None while there is no connection."""
+        return self._client.socket()
+
+    @property
     def wants_write(self) -> bool:
         return bool(self._client.want_write())
 
@@ -71,6 +76,10 @@ class Link:
             self._filters.add(filter_)
             if self.is_up:
                 self._client.subscribe(filter_, qos=0)
+
+    def hears(self, filter_: str) -> bool:
+        """Whether that was asked for."""
+        return filter_ in self._filters
 
     def send(self, topic: str, payload: bytes) -> None:
         if self.is_up:

@@ -83,7 +83,8 @@ class Relay:
         """When a hello (True) or goodbye was heard of a device."""
         self._callers: dict[int, Caller] = {}
         self._epoll = select.epoll()
-        self._registered: dict[int, int] = {}
+        self._registered: dict[int, tuple[object, int]] = {}
+        """What is waited for, by number: whose it is, and for what.  A number that was closed is soon another's."""
         self._ticked_at = self._alive_at = 0.0
         self._ending_at: float | None = None
         self.lodger: Lodger | None = None
@@ -92,8 +93,6 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set; then what runs on devices is ended, as far as they can be reached."""
-        self._watch(self._listener.fileno(), _READ)
-        self._watch(self.background.fileno(), _READ)
         try:
             while True:
                 now = self._mono()
@@ -133,18 +132,18 @@ class Relay:
 
     def _wait(self) -> None:
         line_fd = self._link.fileno()
-        wanted = {self.background.fileno(): _READ}
+        wanted: dict[int, tuple[object, int]] = {self.background.fileno(): (self.background, _READ)}
         if self._ending_at is None:
-            wanted[self._listener.fileno()] = _READ
+            wanted[self._listener.fileno()] = (self._listener, _READ)
         if line_fd >= 0:
-            wanted[line_fd] = _READ | (_WRITE if self._link.wants_write else 0)
+            wanted[line_fd] = (self._link.connection, _READ | (_WRITE if self._link.wants_write else 0))
         for fd, caller in self._callers.items():
-            wanted[fd] = select.EPOLLRDHUP | (_READ if caller.wants_read else 0) | (_WRITE if caller.wants_write else 0)
+            mask = select.EPOLLRDHUP | (_READ if caller.wants_read else 0) | (_WRITE if caller.wants_write else 0)
+            wanted[fd] = (caller, mask)
         for fd in [fd for fd in self._registered if fd not in wanted]:
             self._unwatch(fd)
-        for fd, mask in wanted.items():
-            if self._registered.get(fd) != mask:
-                self._watch(fd, mask)
+        for fd, (owner, mask) in wanted.items():
+            self._watch(fd, owner, mask)
         for fd, happened in self._epoll.poll(TICK_S):
             if fd == line_fd:
                 self._serve_line(happened)
@@ -155,17 +154,16 @@ class Relay:
             elif fd in self._callers:
                 self._serve_caller(self._callers[fd], happened)
 
-    def _watch(self, fd: int, mask: int) -> None:
-        try:
-            if fd in self._registered:
-                self._epoll.modify(fd, mask)
-            else:
-                self._epoll.register(fd, mask)
-        except FileNotFoundError:  # another socket has the number now
+    def _watch(self, fd: int, owner: object, mask: int) -> None:
+        before = self._registered.get(fd)
+        if before is not None and before[0] is not owner:
+            self._unwatch(fd)
+            before = None
+        if before is None:
             self._epoll.register(fd, mask)
-        except FileExistsError:
+        elif before[1] != mask:
             self._epoll.modify(fd, mask)
-        self._registered[fd] = mask
+        self._registered[fd] = (owner, mask)
 
     def _unwatch(self, fd: int) -> None:
         del self._registered[fd]
@@ -197,6 +195,8 @@ class Relay:
     def _hear(self, topic: str, payload: bytes) -> None:
         now = self._mono()
         if device_id := topics.run_sender(topic):
+            if not self.figures.knows(device_id):
+                return  # nothing was ever sent to it: a broker that makes names up must not fill our memory
             self.figures.heard(device_id, len(payload))
             for session in list(self._of_device.get(device_id, ())):
                 session.hear(payload, now)
@@ -208,6 +208,8 @@ class Relay:
             self._hear_presence(sender.device_id, message, now)
 
     def _hear_presence(self, device_id: str, message: object, now: float) -> None:
+        if not self._link.hears(topics.up(device_id, "hello")):
+            return
         sessions = list(self._of_device.get(device_id, ()))
         if isinstance(message, Hello):
             self._presence[device_id] = (now, True)
@@ -301,7 +303,7 @@ class Relay:
                 admitted.host.id,
                 lambda challenge: signing.request_for_run(admitted.run_id, admitted.host.id, challenge),
             )
-        session.is_away = not self._is_there(admitted)
+        session.see(self._is_there(admitted), self._mono())
         return session
 
     def new_session(

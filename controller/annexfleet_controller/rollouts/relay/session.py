@@ -30,6 +30,8 @@ KEEP_EVERY_S = 50.0
 STALE_AFTER_S = 20.0
 """Who was silent for longer is asked whether it is there before it is asked to do anything."""
 ANSWER_WITHIN_S = 8.0
+BACK_WITHIN_S = 20.0
+"""A device that goes between two tasks, as when its agent is restarted, is waited for; who was away before is not."""
 CANCEL_WITHIN_S = 5.0
 """For the runner to say that what ran is ended."""
 
@@ -55,6 +57,7 @@ class Session:
         self.device_id = device_id
         self.is_away = False
         """The device said goodbye, or the broker did so for it."""
+        self._away_since = 0.0
         self._name = channel
         self._ways = ways
         self._is_command = is_command
@@ -87,7 +90,7 @@ class Session:
 
     def add(self, errand: Errand, now: float) -> None:
         """Do this after what waits before it."""
-        if self.is_away and self._active is None:
+        if self._is_lost_sight_of(now):
             self.reason = "offline"
             errand.unreachable(words.OFFLINE)
             return
@@ -132,7 +135,7 @@ class Session:
                 return
             if isinstance(body, Challenge) and self._opening is not None:
                 self._opening.hear_challenge(body, now)
-            elif isinstance(body, Refusal):
+            elif isinstance(body, Refusal) and body.reason.isprintable():  # it goes into logs, and into the database
                 self._hear_refusal(body, now)
         self.go_on(now)
 
@@ -160,14 +163,19 @@ class Session:
         self.go_on(now)
 
     def said_goodbye(self, now: float) -> None:
-        """The device is away.  In mid-task that may be a short cut; before it there is nothing to wait for."""
-        self.is_away = True
-        if self._active is None:
-            self.reason = "offline"
-            self._fail_waiting(words.OFFLINE)
+        """The device is away.  In a session that may be a short cut; before one there is nothing to wait for."""
+        self.see(False, now)
+        self._give_up_waiting(now)
+
+    def see(self, is_there: bool, now: float) -> None:
+        """What is known of the device's connection, where it said nothing itself."""
+        if not is_there and not self.is_away:
+            self._away_since = now
+        self.is_away = not is_there
 
     def tick(self, now: float) -> None:
         """About twice a second."""
+        self._give_up_waiting(now)
         if self._opening is not None:
             self._opening.tick(now)
         if self._channel is not None:
@@ -232,7 +240,7 @@ class Session:
             why, self.reason, self._opening = self._opening.why, self._opening.reason, None
             self._drop_channel()
             self._fail_waiting(why)
-        if self._waiting and self._active is None:
+        if self._waiting and self._active is None and not self.is_away:
             if self._channel is None:
                 if self._opening is None:
                     self._opening = Opening(self._name, send=self._ways.send, ask=self._ways.ask, now=now)
@@ -320,6 +328,15 @@ class Session:
             self._waiting.appendleft(self._active)
             self._active = None
         self._drop_channel()
+
+    def _is_lost_sight_of(self, now: float) -> bool:
+        may_be_back = self.is_open and now - self._away_since < BACK_WITHIN_S
+        return self.is_away and self._active is None and not may_be_back
+
+    def _give_up_waiting(self, now: float) -> None:
+        if self._waiting and self._is_lost_sight_of(now):
+            self.reason = "offline"
+            self._fail_waiting(words.OFFLINE)
 
     def _fail_waiting(self, why: str) -> None:
         self._opening = None

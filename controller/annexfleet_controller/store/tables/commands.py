@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import ForeignKey, LargeBinary, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from annexfleet_controller.store.tables.base import Base
@@ -18,6 +18,8 @@ class CommandRow(Base):
     """of `protocol.commands.COMMANDS`"""
     parameters: Mapped[str] = mapped_column(Text, default="{}")
     """JSON, checked"""
+    receipt_key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    """By which its receipt is known as the device's own (`protocol.receipts`); sealed to the device when it is sent."""
     author: Mapped[str] = mapped_column(String(80))
     created_at: Mapped[datetime]
     give_up_at: Mapped[datetime]

@@ -98,6 +98,7 @@ def upgrade() -> None:
         sa.Column("device_number", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("parameters", sa.Text(), nullable=False),
+        sa.Column("receipt_key", sa.LargeBinary(length=32), nullable=False),
         sa.Column("author", sa.String(length=80), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("give_up_at", sa.BigInteger(), nullable=False),
