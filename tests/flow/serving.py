@@ -16,7 +16,7 @@ from tests.flow.broker import broker_home
 
 from annexfleet_controller.settings import Home
 
-DEADLINE_S = 40.0
+DEADLINE_S = 90.0
 
 
 class Serve:
