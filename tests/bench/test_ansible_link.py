@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import psutil
 import pytest
+from tests.playbooks.devices.agents import DeviceAgent
 from tests.playbooks.devices.controller import FleetController
 from tests.playbooks.devices.device import Device
 from tests.playbooks.devices.fleet import Fleet, rights
@@ -69,6 +70,7 @@ class Stand:
         self.directory = directory
         self.devices: list[Device] = fleet.start(DEVICES)
         self.controller: FleetController = fleet.controller()
+        DeviceAgent.sample_period_s, DeviceAgent.beat_period_s = 30, 300  # as in a fleet
         fleet.start_agents(self.controller)
         self.controller.wait_until_online([device.agent.device_id for device in self.devices])
         self.link_inventory = directory / "link.json"
