@@ -8,8 +8,6 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
 
@@ -24,7 +22,7 @@ from annexfleet_controller.identity.signer import (
     Signer,
     socket_path,
 )
-from annexfleet_controller.identity.unix_streams import BrokenOff, address, all_of, peer
+from annexfleet_controller.identity.unix_streams import BrokenOff, all_of, listening, peer
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import open_database
 
@@ -33,8 +31,6 @@ log = logging.getLogger(__name__)
 _HEAR_WITHIN_S = 5.0
 _SAY_WITHIN_S = 5.0
 _AT_ONCE = 32
-_WAITING = 256
-"""Connections that wait for a thread: all devices of a run may ask in the same moment."""
 _LOOK_UP_S = 0.5
 """How soon it notices that it shall stop."""
 
@@ -45,31 +41,13 @@ def run(home: Home, stop: threading.Event, *, clock: Clock = SYSTEM) -> None:
     engine = open_database(home.database_url)
     try:
         signer = Signer(home, engine, clock=clock)
-        with _listening(home) as listener:
+        with listening(socket_path(home)) as listener:
+            listener.settimeout(_LOOK_UP_S)
             found = signer.status()
             log.info("the signer listens keys_version=%s key=%s", found.keys_version, found.key_id)
             _serve(listener, signer, stop)
     finally:
         engine.dispose()
-
-
-@contextmanager
-def _listening(home: Home) -> Iterator[socket.socket]:
-    place = socket_path(home)
-    place.unlink(missing_ok=True)  # of one that was killed: the lock says that it is gone
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        before = os.umask(0o177)
-        try:
-            with address(place) as where:
-                listener.bind(where)
-        finally:
-            os.umask(before)
-        listener.listen(_WAITING)
-        listener.settimeout(_LOOK_UP_S)
-        try:
-            yield listener
-        finally:
-            place.unlink(missing_ok=True)
 
 
 def _serve(listener: socket.socket, signer: Signer, stop: threading.Event) -> None:

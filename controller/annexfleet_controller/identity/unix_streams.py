@@ -13,6 +13,10 @@ _PLAIN_BYTES = 100
 """sun_path has 108, and the socket's own name must still fit behind a descriptor's."""
 
 
+_WAITING = 256
+"""All relays may come in one moment, and all workers of a run."""
+
+
 class BrokenOff(ValueError):
     """The other side sent more than it may, or not all of it in time."""
 
@@ -28,6 +32,27 @@ def address(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{directory}/{path.name}"
     finally:
         os.close(directory)
+
+
+@contextmanager
+def listening(path: Path) -> Iterator[socket.socket]:
+    """A listener of mode 0600; the file goes with it.  Whether it blocks, and for how long, its user says.
+
+    Whoever calls this knows that nobody else has this path: what lies there is of one that was killed.
+    """
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        before = os.umask(0o177)
+        try:
+            with address(path) as where:
+                listener.bind(where)
+        finally:
+            os.umask(before)
+        listener.listen(_WAITING)
+        try:
+            yield listener
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def all_of(line: socket.socket, most_bytes: int, within_s: float) -> bytes:

@@ -12,11 +12,11 @@ from annexfleet_agent.protocol.envelope import Challenge
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.errors import SettingsWrong
 from annexfleet_controller.identity.signer import Request
+from annexfleet_controller.identity.unix_streams import listening
 from annexfleet_controller.rollouts.dispatch import Attachments, Commands, Sessions
 from annexfleet_controller.rollouts.relay.admission import Admission, ConsoleAdmission, RunAdmission
 from annexfleet_controller.rollouts.relay.background import Background
 from annexfleet_controller.rollouts.relay.link import Link
-from annexfleet_controller.rollouts.relay.listening import listening
 from annexfleet_controller.rollouts.relay.process import Relay
 from annexfleet_controller.rollouts.relay.session import Session
 from annexfleet_controller.rollouts.relay.signing import Asker, Sign
@@ -75,7 +75,9 @@ def run(
                 return ConsoleAdmission(engine, background, relay.over, clock)
             return RunAdmission(engine, background, relay.over, run_id, clock)
 
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with listening(path) as listener:
+            listener.setblocking(False)
             relay = Relay(
                 admit=admission,
                 link=lambda filters: Link(home.broker_socket, password, filters),
