@@ -9,50 +9,11 @@ import importlib
 import sys
 import types
 from contextlib import suppress
-from typing import Any
+
+from annexfleet_agent.lean_msgspec import import_without
 
 _M_ARENA_MAX = -8
 _LONGEST_LABEL = 63
-
-
-class _LaterModule(types.ModuleType):
-    """Stands for a module until somebody wants something of it."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(importlib.import_module(self.__name__), name)
-
-
-def _import_without(wanted: str, *unwanted: str) -> None:
-    """Import a module so that its own imports of these are put off until they are used.
-
-    Whoever imports one of them from then on gets the real one.
-    """
-    if wanted in sys.modules:
-        return
-    put_off = [name for name in unwanted if name not in sys.modules]
-    sys.modules.update((name, _LaterModule(name)) for name in put_off)
-    try:
-        importlib.import_module(wanted)
-    finally:
-        for name in put_off:
-            stands_in = sys.modules.pop(name)
-            package, _, child = name.rpartition(".")
-            if package in sys.modules and not hasattr(sys.modules[package], child):
-                setattr(sys.modules[package], child, stands_in)  # as an import would have done
-
-
-def _import_msgspec() -> None:
-    """msgspec prefers typing_extensions where it happens to be installed; since 3.11 typing has all that it needs."""
-    forbid = "typing_extensions" not in sys.modules
-    if forbid:
-        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # an import of it fails, and msgspec goes on
-    try:
-        _import_without("msgspec", "msgspec.inspect")
-    finally:
-        if forbid:
-            del sys.modules["typing_extensions"]
 
 
 def _use_plain_idna() -> None:
@@ -90,9 +51,8 @@ def use_one_arena() -> None:
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
-_import_without("linecache", "tokenize")
-_import_without("urllib.parse", "ipaddress")
-_import_msgspec()
-_import_without("paho.mqtt.client", "urllib.request")
-_import_without("psutil", "subprocess")
+import_without("linecache", "tokenize")
+import_without("urllib.parse", "ipaddress")
+import_without("paho.mqtt.client", "urllib.request")
+import_without("psutil", "subprocess")
 _use_plain_idna()

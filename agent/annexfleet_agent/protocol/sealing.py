@@ -7,7 +7,6 @@ between the two has, from which come two ChaCha20-Poly1305 keys, one a direction
 direction and the number is the nonce, so none is used twice; number 0 of the way down seals an envelope's arguments.
 """
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -74,14 +73,43 @@ class Seal:
             raise SealBroken("not sealed by the other side") from None
 
 
-def verified_keys(root: str, signed: Signed) -> KeySet:
-    """The key set, if this root (PEM) signed it.  Raises KeySetWrong."""
+def root_key(pem: str) -> ec.EllipticCurvePublicKey:
+    """The root's key, out of its certificate.  Raises KeySetWrong."""
+    from cryptography import x509  # noqa: PLC0415  # 50 ms, and a runner that starts knows the key already
+
     try:
-        key = x509.load_pem_x509_certificate(root.encode()).public_key()
+        key = x509.load_pem_x509_certificate(pem.encode()).public_key()
     except ValueError as error:
         raise KeySetWrong(f"the root cannot be read: {error}") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise KeySetWrong("the root has a key of another kind")
+    return key
+
+
+def verified_keys(root: str, signed: Signed) -> KeySet:
+    """The key set, if this root (PEM) signed it.  Raises KeySetWrong."""
+    return keys_signed_by(root_key(root), signed)
+
+
+def key_at(point: bytes) -> ec.EllipticCurvePublicKey:
+    """The key that `point_of` was told.  Raises KeySetWrong."""
+    try:
+        return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+    except ValueError:
+        raise KeySetWrong("the root's key cannot be read") from None
+
+
+def point_of(key: ec.EllipticCurvePublicKey) -> bytes:
+    """A key as `key_at` reads it; empty if it lies on another curve than ours."""
+    if not isinstance(key.curve, ec.SECP256R1):
+        return b""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415  # as above
+
+    return key.public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+
+
+def keys_signed_by(key: ec.EllipticCurvePublicKey, signed: Signed) -> KeySet:
+    """The key set, if the root with this key signed it.  Raises KeySetWrong."""
     try:
         key.verify(signed.proof, KEY_SET_PURPOSE + signed.body, ec.ECDSA(SHA256()))
         keys = parse(signed.body, KeySet)

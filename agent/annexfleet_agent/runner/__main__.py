@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from annexfleet_agent import lean_msgspec  # noqa: F401  # before all that imports it
 from annexfleet_agent import settings as settings_
 from annexfleet_agent.boot import boot_id
 from annexfleet_agent.loop import Loop

@@ -17,7 +17,6 @@ from annexfleet_agent.protocol.envelope import (
     Knock,
     RefusalReason,
 )
-from annexfleet_agent.protocol.sealing import verified_keys
 from annexfleet_agent.runner import keys
 from annexfleet_agent.runner.judge import Accepted, Asked, Known, Refused, cheap, opened, verdict
 from annexfleet_agent.runner.ledger import Ledger, LedgerUnusable
@@ -118,7 +117,7 @@ class Gate:
             boot_id=self._boot_id,
             key=key,
             keys=trust.keys,
-            verify_keys=lambda signed: verified_keys(trust.root, signed),
+            verify_keys=trust.verified,
             asked=self._asked,
             sequence=self._ledger.sequence,
             newest_issued_at=self._ledger.newest_issued_at,

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from annexfleet_agent.identity import EXCHANGE_PUBLIC
 from annexfleet_agent.protocol.envelope import KEY_BYTES, KeySet, Signed, parse
-from annexfleet_agent.protocol.sealing import KeySetWrong, verified_keys
+from annexfleet_agent.protocol.sealing import KeySetWrong, key_at, keys_signed_by, point_of, root_key
 
 __all__ = ["KeySetWrong", "KeysUnusable", "Trust", "adopt", "ensure", "load", "remember", "told", "trust"]
 
@@ -40,7 +40,13 @@ class Trust(Struct, frozen=True, kw_only=True):
     device_id: str
     root: str
     """PEM"""
+    root_point: bytes = b""
+    """The root's key out of `root`, so that a runner that starts need not read certificates."""
     signed: Signed | None = None
+
+    def verified(self, signed: Signed) -> KeySet:
+        """A key set, if our root signed it.  Raises KeySetWrong."""
+        return keys_signed_by(key_at(self.root_point) if self.root_point else root_key(self.root), signed)
 
     @property
     def keys(self) -> KeySet | None:
@@ -104,7 +110,7 @@ def trust(directory: Path) -> Trust:
         _demand_safe(directory)
         found = msgspec.json.decode(file.read_bytes(), type=Trust)
         if found.signed is not None:
-            verified_keys(found.root, found.signed)
+            found.verified(found.signed)
     except OSError as error:
         raise KeysUnusable(f"{file}: {error.strerror}") from error
     except (msgspec.DecodeError, KeySetWrong) as error:
@@ -120,7 +126,7 @@ def adopt(directory: Path, signed: Signed) -> KeySet:
     """
     with _locked(directory):
         current = trust(directory)
-        keys = verified_keys(current.root, signed)
+        keys = current.verified(signed)
         if keys.version <= current.keys_version:
             raise KeySetWrong(f"version {keys.version}, while {current.keys_version} is in force")
         _write_trust(directory, msgspec.structs.replace(current, signed=signed))
@@ -133,9 +139,9 @@ def remember(directory: Path, *, device_id: str, root: str, signed: Signed | Non
     Raises KeySetWrong for one that this root did not sign, and OSError.
     """
     _directory(directory, seen_by_all=seen_by_all)
+    new = Trust(device_id=device_id, root=root, root_point=point_of(root_key(root)), signed=signed)
     if signed is not None:
-        verified_keys(root, signed)
-    new = Trust(device_id=device_id, root=root, signed=signed)
+        new.verified(signed)
     with _locked(directory):
         try:
             current = trust(directory)

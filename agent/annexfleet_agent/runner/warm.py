@@ -31,14 +31,17 @@ import contextlib
 import gc
 import hashlib
 import importlib
+import importlib.util
 import io
 import json
+import marshal
 import os
 import resource
 import selectors
 import signal
 import site
 import socket
+import stat
 import struct
 import threading
 import time
@@ -61,6 +64,9 @@ IMPORTED_FIRST = """
 _STARTED = struct.Struct(">ci")
 _CODE_BYTES = 24 * 1024 * 1024
 """Of source whose compiled form is kept: thirty times what ansible-core's modules need."""
+_MOST_KEPT_CODES = 4000
+"""Five times what ansible-core has; 8 kB each."""
+_MAGIC = importlib.util.MAGIC_NUMBER + sys.flags.optimize.to_bytes(1, "big")
 _MOST_DIRECTORIES = 500
 _ROUNDS = 8
 _GRACE_S = 5
@@ -72,21 +78,19 @@ _MOST_HANDED = 16
 
 
 class _Compiled:
-    """What zipimport compiles, by the content of the source and its place."""
+    """What zipimport compiles, by the content of the source and its place; on disk for the next warm Python, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: str) -> None:
+        """`directory`: where compiled code is kept; empty for nowhere.  It must be ours alone, for it is executed."""
         self._compile = zipimport._compile_source  # type: ignore[attr-defined]
-        self._codes: dict[tuple[bytes, str], Any] = {}
+        self._directory = directory if _is_ours_alone(directory) else ""
+        self._codes: dict[bytes, Any] = {}
         self._source_bytes = 0
-        self._seen: set[str] = set()
+        self._seen: set[Any] = set()
 
     def __call__(self, path: str, source: bytes) -> Any:
-        key = (hashlib.sha256(source).digest(), path)
-        code = self._codes.get(key)
-        if code is None:
-            code = self._codes[key] = self._compile(path, source)
-            self._source_bytes += len(source)
-        return code
+        code = self._codes.get(_code_key(path, source))
+        return self._compile(path, source) if code is None else code
 
     def prepare(self, archive: str, name: str) -> None:
         """Compile all that lies in an archive, so that its modules' children need not."""
@@ -99,15 +103,73 @@ class _Compiled:
         self._seen.add(name)
         try:
             with zipfile.ZipFile(archive) as contents:
-                for entry in contents.namelist():
-                    if entry.endswith(".py"):
+                for entry in contents.infolist():
+                    # Most of an archive's files lay in the one before.  Whoever makes one that only seems to has it
+                    # compiled by its child.
+                    seen = (entry.filename, entry.CRC, entry.file_size)
+                    if entry.filename.endswith(".py") and seen not in self._seen:
+                        self._seen.add(seen)
                         source = zipimport._normalize_line_endings(contents.read(entry))  # type: ignore[attr-defined]
-                        try:
-                            self(archive + os.sep + entry.replace("/", os.sep), source)
-                        except (SyntaxError, ValueError, RecursionError):
-                            continue  # whoever imports it is told
+                        self._have(archive + os.sep + entry.filename.replace("/", os.sep), source)
         except (OSError, zipfile.BadZipFile):
             return  # so is whoever runs it
+
+    def _have(self, path: str, source: bytes) -> None:
+        key = _code_key(path, source)
+        if key in self._codes:
+            return
+        file = os.path.join(self._directory, key.hex()) if self._directory else ""
+        code = _kept_code(file) if file else None
+        if code is None:
+            try:
+                code = self._compile(path, source)
+            except (SyntaxError, ValueError, RecursionError):
+                return  # whoever imports it is told
+            if file:
+                _keep_code(file, code)
+        self._codes[key] = code
+        self._source_bytes += len(source)
+
+
+def _code_key(path: str, source: bytes) -> bytes:
+    return hashlib.sha256(b"\0".join((_MAGIC, path.encode(), source))).digest()
+
+
+def _kept_code(file: str) -> Any:
+    """None if there is none, or none that is whole."""
+    try:
+        with open(file, "rb") as kept:
+            digest, text = kept.read(hashlib.sha256().digest_size), kept.read()
+    except OSError:
+        return None
+    return marshal.loads(text) if hashlib.sha256(text).digest() == digest else None  # noqa: S302  # of ours
+
+
+def _keep_code(file: str, code: Any) -> None:
+    text = marshal.dumps(code)
+    draft = f"{file}.{os.getpid()}"
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as kept:
+            kept.write(hashlib.sha256(text).digest() + text)
+        os.replace(draft, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft)
+
+
+def _is_ours_alone(directory: str) -> bool:
+    """Also makes room: what is kept of older versions of ansible-core is not looked for any more."""
+    try:
+        found = os.lstat(directory)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            return False
+        names = os.listdir(directory)
+        if len(names) > _MOST_KEPT_CODES:
+            for name in names:
+                os.unlink(os.path.join(directory, name))
+    except OSError:
+        return False
+    return True
 
 
 # -- sessions
@@ -301,11 +363,11 @@ def _code_of(end: SystemExit) -> int:
 class Warm:
     """One interpreter with one set of `ansible.module_utils`."""
 
-    def __init__(self, runner: socket.socket, archive: str, *, most_modules: int, most_bytes: int) -> None:
+    def __init__(self, runner: socket.socket, archive: str, codes: str, *, most_modules: int, most_bytes: int) -> None:
         self._runner = runner
         self._archive = archive
         self._most_modules, self._most_bytes = most_modules, most_bytes
-        self._compiled = _Compiled()
+        self._compiled = _Compiled(codes)
         self._running: dict[int, socket.socket] = {}
         self._events = selectors.DefaultSelector()
         self._directories: dict[str, Any] = {}
@@ -468,7 +530,7 @@ def changed_ns(path: str) -> int | None:
         return None
 
 
-def main(descriptor: int, archive: str, most_modules: int, most_bytes: int) -> None:
+def main(descriptor: int, archive: str, codes: str, most_modules: int, most_bytes: int) -> None:
     """Serve the runner at the other end of a socket that was inherited."""
     runner = socket.socket(fileno=descriptor)
     runner.set_inheritable(False)
@@ -478,11 +540,11 @@ def main(descriptor: int, archive: str, most_modules: int, most_bytes: int) -> N
             importlib.import_module(name)
         except ImportError:
             continue  # a Python without it
-    warm = Warm(runner, archive, most_modules=most_modules, most_bytes=most_bytes)
+    warm = Warm(runner, archive, codes, most_modules=most_modules, most_bytes=most_bytes)
     runner.send(json.dumps({"watch": watched}).encode())
     warm.serve()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(int(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
     os._exit(0)

@@ -132,7 +132,7 @@ class Started:
 class _Interpreter:
     """One warm Python."""
 
-    def __init__(self, path: str, directory: Path, environment: Mapping[str, str], module: Module) -> None:
+    def __init__(self, path: str, directory: Path, codes: Path, environment: Mapping[str, str], module: Module) -> None:
         """Raises OSError if it cannot be started."""
         self.path = path
         self._real_path = os.path.realpath(path)
@@ -148,7 +148,8 @@ class _Interpreter:
         self._socket.setblocking(False)
         try:
             self.process = subprocess.Popen(  # noqa: S603  # the system's Python, and a file of ours
-                [path, str(_PROGRAM), str(theirs.fileno()), str(self._archive), str(MOST_MODULES), str(MOST_BYTES)],
+                [path, str(_PROGRAM), str(theirs.fileno()), str(self._archive), str(codes), str(MOST_MODULES),
+                 str(MOST_BYTES)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
                 env=dict(environment), cwd="/", start_new_session=True,
             )  # fmt: skip
@@ -252,10 +253,13 @@ class Warm:
 
     def __init__(self, directory: Path, *, environment: Mapping[str, str]) -> None:
         """`environment`: what every program of the runner gets; its HOME is where modules start.  `directory` is
-        emptied, and best lies on the file system of the module cache.  Raises OSError if it cannot be used."""
+        emptied, and best lies on the file system of the module cache; compiled code stays beside it, from one runner
+        to the next.  Raises OSError if it cannot be used."""
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(mode=0o700, parents=True)
         self._directory = directory
+        self._codes = directory.with_name(f"{directory.name}-code")
+        self._codes.mkdir(mode=0o700, exist_ok=True)
         self._environment = dict(environment)
         self._numbers = count(1)
         self._ready: list[_Interpreter] = []
@@ -356,7 +360,7 @@ class Warm:
                 raise Cold("modules run")
             self._retire(idle)
         directory = self._directory / str(next(self._numbers))
-        self._ready.append(_Interpreter(module.interpreter, directory, self._environment, module))
+        self._ready.append(_Interpreter(module.interpreter, directory, self._codes, self._environment, module))
         return self._ready[-1]
 
     def _retire(self, one: _Interpreter) -> None:
