@@ -131,6 +131,8 @@ class Fleet:
         """Enrol these devices (all) and start their agents, some beside each other; returns when all are online."""
         chosen = list(self.devices if devices is None else devices)
         token = controller.token(max_devices=len(chosen))
+        # As an installation does it; without, each start of a runner would compile what it imports.
+        compileall.compile_dir(_AGENT, quiet=2)
         together(lambda device: device.start_agent(controller, token=token, settings=settings), chosen)
         controller.wait_until_online([device.agent.device_id for device in chosen if device.agent])
 
