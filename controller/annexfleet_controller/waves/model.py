@@ -240,7 +240,7 @@ class GateVerdict(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """A device's health in a span: since its change for one that was changed, and the same time for one that was not."""
+    """A device's health in a span: since its change, or the same time for one that was not changed."""
 
     number: int
     annex_id: str
