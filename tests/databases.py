@@ -6,6 +6,7 @@ and copied.
 
 import itertools
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,12 +54,11 @@ def postgres_template(postgres_server: postgres.Server) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a database with the tables of this version; each test runs on both kinds."""
     if request.param == "sqlite":
-        file = tmp_path / "controller.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), file)
-        yield f"sqlite:///{file}"
+        with _new_sqlite(request.getfixturevalue("sqlite_template")) as url:
+            yield url
     else:
         template = request.getfixturevalue("postgres_template")
         with _new_postgres(request.getfixturevalue("postgres_server"), template) as url:
@@ -92,13 +92,20 @@ def empty_engine(empty_database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def sqlite_engine(sqlite_template: Path, tmp_path: Path) -> Iterator[Engine]:
+def sqlite_engine(sqlite_template: Path) -> Iterator[Engine]:
     """A SQLite database with the tables of this version, for tests to which the kind does not matter."""
-    file = tmp_path / "controller.db"
-    shutil.copy(sqlite_template, file)
-    made = open_database(f"sqlite:///{file}")
-    yield made
-    made.dispose()
+    with _new_sqlite(sqlite_template) as url:
+        made = open_database(url)
+        yield made
+        made.dispose()
+
+
+@contextmanager
+def _new_sqlite(template: Path) -> Iterator[str]:
+    # In memory, as PostgreSQL: what is committed need not outlive the machine, and a disk takes milliseconds for each.
+    with tempfile.TemporaryDirectory(prefix="annexfleet-db-", dir=postgres.memory()) as directory:
+        shutil.copy(template, directory)
+        yield f"sqlite:///{directory}/{template.name}"
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def running(*, durable: bool = False) -> Iterator[Server]:
     assert place is not None, "PostgreSQL is not installed"
     # PostgreSQL refuses to run as root.
     user = "postgres" if os.geteuid() == 0 else None
-    directory = Path(tempfile.mkdtemp(prefix="annexfleet-pg-", dir=None if durable else _memory()))
+    directory = Path(tempfile.mkdtemp(prefix="annexfleet-pg-", dir=None if durable else memory()))
     try:
         if user:
             shutil.chown(directory, user)
@@ -82,8 +82,8 @@ def running(*, durable: bool = False) -> Iterator[Server]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _memory() -> Path | None:
-    """A directory in memory with room for a server, if there is one; in a container it is often too small."""
+def memory() -> Path | None:
+    """A directory in memory with room for databases, if there is one; in a container it is often too small."""
     directory = Path("/dev/shm")
     if not os.access(directory, os.W_OK) or shutil.disk_usage(directory).free < _ROOM_BYTES:
         return None
