@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from msgspec import Struct, structs
 from sqlalchemy.orm import Session
@@ -34,9 +35,7 @@ def create(db: Session, home: Home, wish: Wish, asker: Asker, *, now: datetime) 
     return _noted(db, home, wish, asker, now=now)
 
 
-def edit(
-    db: Session, home: Home, rollout_id: int, wish: Wish, asker: Asker, *, version: int, now: datetime
-) -> Detail:
+def edit(db: Session, home: Home, rollout_id: int, wish: Wish, asker: Asker, *, version: int, now: datetime) -> Detail:
     """Say anew what a draft says; secrets that are left out keep their values.
 
     Raises RolloutUnknown, Forbidden, RolloutChanged, WrongState, and what `drafting.think` raises.

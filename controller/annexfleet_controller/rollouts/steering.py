@@ -73,7 +73,7 @@ def submit(
 def approve(
     db: Session, home: Home, rollout_id: int, asker: Asker, *, version: int, now: datetime
 ) -> Detail:  # fmt: skip
-    """Say yes as the second person.  Raises ApprovedByAuthor, RolloutNotApproved where the library has changed since."""
+    """Say yes as the second person.  Raises ApprovedByAuthor, and as `demand_as_frozen` does."""
     found = found_for(db, rollout_id, asker, "approve", version)
     if asker.name in (found.author, found.submitted_by):
         raise ApprovedByAuthor(f"rollout {rollout_id} needs another person's approval")

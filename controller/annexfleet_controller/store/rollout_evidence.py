@@ -1,4 +1,4 @@
-"""What rollouts read besides themselves: devices to choose from, what they report, whose runs they are in, how runs went."""
+"""What rollouts read besides themselves: devices to choose from, what these report, and how runs went."""
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import cast
 
 import msgspec
 from msgspec import Struct
@@ -140,7 +141,7 @@ def waves(db: Session, scope: Scope, rollout_id: int) -> dict[int, dict[TargetSt
     )
     found: dict[int, dict[TargetState, int]] = {}
     for wave, state, number in db.execute(query):
-        found.setdefault(wave, {})[state] = number
+        found.setdefault(wave, {})[cast("TargetState", state)] = number
     return found
 
 
@@ -155,8 +156,9 @@ def of_rollout(db: Session, rollout_id: int) -> list[Target]:
     query = query.order_by(RolloutTargetRow.wave, RolloutTargetRow.position, RolloutTargetRow.device_number)
     return [
         Target(
-            number=row[0], annex_id=row[1], wave=row[2], position=row[3], state=row[4], attempts=row[5], run_id=row[6],
-            not_before=row[7], begun_at=row[8], run_ended_at=row[9], ended_at=row[10], reason=row[11],
+            number=row[0], annex_id=row[1], wave=row[2], position=row[3], state=cast("TargetState", row[4]),
+            attempts=row[5], run_id=row[6], not_before=row[7], begun_at=row[8], run_ended_at=row[9], ended_at=row[10],
+            reason=row[11],
         )
         for row in db.execute(query)
     ]  # fmt: skip
@@ -307,8 +309,8 @@ def _text(facts: Mapping[str, str]) -> str:
 def _row(row: RolloutTargetRow, device_id: str, device_name: str) -> TargetRow:
     return TargetRow(
         rollout_id=row.rollout_id, device_number=row.device_number, device_id=device_id, device_name=device_name,
-        annex_id=row.annex_id, wave=row.wave, position=row.position, state=row.state, attempts=row.attempts,  # type: ignore[arg-type]
-        run_id=row.run_id, not_before=row.not_before, begun_at=row.begun_at, run_ended_at=row.run_ended_at,
-        ended_at=row.ended_at, duration_s=row.duration_s, reason=row.reason, before=msgspec.json.decode(row.before),
-        after=msgspec.json.decode(row.after),
+        annex_id=row.annex_id, wave=row.wave, position=row.position, state=cast("TargetState", row.state),
+        attempts=row.attempts, run_id=row.run_id, not_before=row.not_before, begun_at=row.begun_at,
+        run_ended_at=row.run_ended_at, ended_at=row.ended_at, duration_s=row.duration_s, reason=row.reason,
+        before=msgspec.json.decode(row.before), after=msgspec.json.decode(row.after),
     )  # fmt: skip

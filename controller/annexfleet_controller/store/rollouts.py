@@ -3,23 +3,22 @@
 A person confined to some annexes sees a rollout if any of its devices stands in one of these, and of it only those
 devices; every number counts only them.  To act upon a rollout one has to see all of its devices.
 
-Two locks keep writers apart.  `version` is the optimistic one: a person's act, and every change of state, names the
-version that was read and raises it.  `fence` belongs to the lease: each conductor that takes a rollout gets the next
-number, and what an older one writes is refused.
+`version` is the optimistic lock: a person's act, and every change of state, names the version that was read and raises
+it.  The lock of conductors is in `rollout_leases.py`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, exists, func, select, true, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Forbidden, RolloutChanged, RolloutUnknown
 from annexfleet_controller.store import pulses
-from annexfleet_controller.store.scope import WHOLE, Scope
+from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
 from annexfleet_controller.waves.model import (
     GateVerdict,
@@ -125,17 +124,6 @@ class NewRollout(Struct, frozen=True, kw_only=True):
     relation: str = ""
 
 
-class Claim(Struct, frozen=True):
-    """A rollout that is ours until the lease runs out."""
-
-    id: int
-    fence: int
-
-
-class LeaseLost(Exception):
-    """Another conductor has this rollout by now."""
-
-
 # -- looking
 
 
@@ -144,7 +132,7 @@ def find(db: Session, scope: Scope, rollout_id: int) -> Detail:
     row = db.scalar(select(RolloutRow).where(RolloutRow.id == rollout_id, _seen(scope)))
     if row is None:
         raise RolloutUnknown(f"no rollout {rollout_id}")
-    return _detail(row, tallies(db, scope, [rollout_id]).get(rollout_id, {}))
+    return detail(row, tallies(db, scope, [rollout_id]).get(rollout_id, {}))
 
 
 def find_to_change(db: Session, scope: Scope, rollout_id: int) -> Detail:
@@ -209,7 +197,7 @@ def tallies(db: Session, scope: Scope, ids: Sequence[int]) -> dict[int, dict[Tar
     )
     found: dict[int, dict[TargetState, int]] = {}
     for rollout_id, state, number in db.execute(query):
-        found.setdefault(rollout_id, {})[state] = number
+        found.setdefault(rollout_id, {})[cast("TargetState", state)] = number
     return found
 
 
@@ -281,6 +269,17 @@ def change(
     return version + 1
 
 
+def written(new: NewRollout) -> dict[str, Any]:
+    """Its columns, for whoever writes a state with them (`change`)."""
+    return {
+        "name": new.name, "playbook": new.playbook, "variables": _text(new.variables),
+        "secret_names": _text(sorted(new.secret_names)), "selector": _text(new.selector), "policy": _text(new.policy),
+        "nature": _text(new.nature), "configures": new.nature.configures[:120], "reason": new.reason,
+        "deadline_s": new.deadline_s, "wave_count": new.wave_count, "targets_digest": new.targets_digest,
+        "plan_digest": new.plan_digest, "bundle_digest": new.bundle_digest, "needs_approval": new.needs_approval,
+    }  # fmt: skip
+
+
 def tell(db: Session, annexes: Collection[str], *, now: datetime) -> None:
     """Let open pages know that something of a rollout in these annexes has changed."""
     if annexes:
@@ -301,104 +300,6 @@ def prune(db: Session, *, before: datetime, at_most: int) -> list[int]:
     return gone
 
 
-# -- conductors
-
-
-def is_any_due(db: Session, *, now: datetime) -> bool:
-    """Whether `claim` is worth trying; costs no write."""
-    return db.scalar(select(RolloutRow.id).where(*_free(now)).limit(1)) is not None
-
-
-def claim(db: Session, owner: str, *, now: datetime, lease: timedelta) -> Claim | None:
-    """Take a rollout that is under way, or has devices that still are, and that no conductor holds."""
-    for rollout_id, fence in db.execute(
-        select(RolloutRow.id, RolloutRow.fence).where(*_free(now)).order_by(RolloutRow.id).limit(10)
-    ).all():
-        taken = db.execute(
-            update(RolloutRow)
-            .where(RolloutRow.id == rollout_id, RolloutRow.fence == fence, *_free(now))
-            .values(owner=owner[:64], leased_until=now + lease, fence=fence + 1)
-            .execution_options(synchronize_session=False)
-        )
-        if taken.rowcount:  # type: ignore[attr-defined]
-            return Claim(rollout_id, fence + 1)
-    return None
-
-
-def keep(db: Session, claims: Collection[Claim], *, now: datetime, lease: timedelta) -> list[Claim]:
-    """Hold these for longer; those that are still ours, and not over."""
-    kept = []
-    for one in claims:
-        held = db.execute(
-            update(RolloutRow)
-            .where(RolloutRow.id == one.id, RolloutRow.fence == one.fence, RolloutRow.ended_at.is_(None))
-            .values(leased_until=now + lease)
-            .execution_options(synchronize_session=False)
-        )
-        if held.rowcount:  # type: ignore[attr-defined]
-            kept.append(one)
-    return kept
-
-
-def release(db: Session, claims: Collection[Claim]) -> None:
-    """Another conductor may have these at once."""
-    for one in claims:
-        db.execute(
-            update(RolloutRow)
-            .where(RolloutRow.id == one.id, RolloutRow.fence == one.fence)
-            .values(owner="", leased_until=None)
-            .execution_options(synchronize_session=False)
-        )
-
-
-def fenced(db: Session, held: Claim, *, version: int, state: str) -> None:
-    """Hold the rollout as it was read until the transaction ends: same lease, version and state.
-
-    Whoever pauses it meanwhile waits, and whoever did so before has raised the version.  Raises LeaseLost where it is
-    another conductor's, and RolloutChanged where it is not as it was read.
-    """
-    mine = (RolloutRow.id == held.id, RolloutRow.fence == held.fence)
-    same = db.execute(
-        update(RolloutRow)
-        .where(*mine, RolloutRow.version == version, RolloutRow.state == state)
-        .values(fence=held.fence)
-        .execution_options(synchronize_session=False)
-    )
-    if same.rowcount:  # type: ignore[attr-defined]
-        return
-    if db.scalar(select(RolloutRow.id).where(*mine)) is None:
-        raise LeaseLost(f"rollout {held.id}")
-    raise RolloutChanged(f"rollout {held.id} was changed meanwhile")
-
-
-def conduct(db: Session, held: Claim, values: Mapping[str, Any], *, raises_version: bool) -> None:
-    """Write what a conductor decided, in a transaction in which `fenced` was asked.  Raises LeaseLost."""
-    risen = {"version": RolloutRow.version + 1} if raises_version else {}
-    done = db.execute(
-        update(RolloutRow)
-        .where(RolloutRow.id == held.id, RolloutRow.fence == held.fence)
-        .values(**values, **risen)
-        .execution_options(synchronize_session=False)
-    )
-    if not done.rowcount:  # type: ignore[attr-defined]
-        raise LeaseLost(f"rollout {held.id}")
-    db.expire_all()
-
-
-def of_conductor(db: Session, held: Claim) -> Detail:
-    """A rollout that is ours, as it stands.  Raises LeaseLost."""
-    row = db.scalar(select(RolloutRow).where(RolloutRow.id == held.id, RolloutRow.fence == held.fence))
-    if row is None:
-        raise LeaseLost(f"rollout {held.id}")
-    return _detail(row, tallies(db, WHOLE, [held.id]).get(held.id, {}))
-
-
-def _free(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Begun, not at its end, and nobody's: either its holder gave it back or the lease ran out."""
-    unheld = or_(RolloutRow.leased_until.is_(None), RolloutRow.leased_until < now)
-    return RolloutRow.started_at.is_not(None), RolloutRow.ended_at.is_(None), unheld
-
-
 # -- rows into structs
 
 
@@ -411,16 +312,6 @@ def _has_target(scope: Scope, *conditions: ColumnElement[bool]) -> ColumnElement
 def _seen(scope: Scope) -> ColumnElement[bool]:
     """Every query for rollouts is narrowed by it."""
     return true() if scope.annexes is None else _has_target(scope)
-
-
-def _written(new: NewRollout) -> dict[str, Any]:
-    return {
-        "name": new.name, "playbook": new.playbook, "variables": _text(new.variables),
-        "secret_names": _text(sorted(new.secret_names)), "selector": _text(new.selector), "policy": _text(new.policy),
-        "nature": _text(new.nature), "configures": new.nature.configures[:120], "reason": new.reason,
-        "deadline_s": new.deadline_s, "wave_count": new.wave_count, "targets_digest": new.targets_digest,
-        "plan_digest": new.plan_digest, "bundle_digest": new.bundle_digest, "needs_approval": new.needs_approval,
-    }  # fmt: skip
 
 
 def _text(value: object) -> str:
@@ -441,7 +332,7 @@ def _summary(row: RolloutRow, tally: Mapping[TargetState, int]) -> Summary:
     return Summary(**_common(row, tally))
 
 
-def _detail(row: RolloutRow, tally: Mapping[TargetState, int]) -> Detail:
+def detail(row: RolloutRow, tally: Mapping[TargetState, int]) -> Detail:
     return Detail(
         **_common(row, tally), variables=msgspec.json.decode(row.variables),
         secret_names=tuple(msgspec.json.decode(row.secret_names)),
