@@ -282,3 +282,9 @@ class VariableWrong(Invalid):
     """A variable that a playbook does not take so; `field` in the facts names it, `reason` is a code that has words."""
 
     code = "variable_wrong"
+
+
+class WrongState(Conflict):
+    """What was asked is nothing that can be done in this state; `state` and `act` in the facts."""
+
+    code = "wrong_state"

@@ -56,6 +56,8 @@ class RolloutRow(Base):
     approved_at: Mapped[datetime | None]
     started_by: Mapped[str] = mapped_column(String(80), default="")
     started_at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
+    """When a person last let it go on after the gate had stopped it."""
     deadline_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(default=1)
