@@ -91,7 +91,7 @@ class Expectation(Struct, frozen=True, kw_only=True):
     fact: str
     """A name of `Candidate.facts`."""
     equals: str
-    """Empty: that the fact is absent."""
+    """Empty: that the fact is absent.  A `*` stands for anything that is there: alone, or within a version."""
 
 
 class Reverse(Struct, frozen=True, kw_only=True):
@@ -116,6 +116,9 @@ class Nature(Struct, frozen=True, kw_only=True):
     """Whether a device, or a printer it serves, is of no use meanwhile: the disruption budget counts it."""
     takes_s: float = 300.0
     """On one device, until something was measured."""
+    proves: bool = True
+    """Whether a device that reports all that is expected needs nothing done.  False where the run also changes what no
+    device reports (a hold, a pin), or expects nothing."""
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
