@@ -220,6 +220,9 @@ class Rollout(Struct, frozen=True, kw_only=True):
     policy: Policy
     nature: Nature
     started_at: datetime | None = None
+    accepted_at: datetime | None = None
+    """When a person last let it go on after the gate had stopped it: what was begun before is not held against it a
+    second time."""
     deadline_at: datetime | None = None
     """What is not settled by then is unknown, or skipped if it was never begun."""
 
@@ -258,9 +261,14 @@ class Health(Struct, frozen=True, kw_only=True):
     """None: it is not expected to be, or nobody can know."""
     new_alerts: Mapping[str, str] = {}
     """Rule id to severity of those that began since, muted ones too, of warning or worse."""
+    over: tuple[str, ...] = ()
+    """Rule ids of `new_alerts` that have cleared."""
     restarts: int = 0
+    """Of the machine or its agent since its run ended; what the run itself restarted does not count."""
     readings: Mapping[str, tuple[float, float]] = {}
-    """Key readings: mean before, mean now (`memory_used_ratio`, `cpu_used_ratio`, `agent_rss_bytes`, ...)."""
+    """Key readings: mean before, mean now (`memory_used_ratio`, `cpu_used_ratio`, `agent_memory_bytes`, ...)."""
+    slopes: Mapping[str, float] = {}
+    """How much a key reading has risen an hour since then; empty while less than half an hour has passed."""
 
 
 # -- what is to be done next (thought out by `conduct.steps`)
