@@ -1,7 +1,7 @@
 """Whose turn a rollout is: leases of conductors, and the fence that keeps out what an older one still writes.
 
-Each conductor that takes a rollout gets the next number of its fence.  Whatever it writes, it writes in a transaction in
-which `fenced` was asked first: with that number, the version and the state that it had read.
+Each conductor that takes a rollout gets the next number of its fence.  Whatever it writes, it writes in a transaction
+in which `fenced` was asked first: with that number, the version and the state that it had read.
 """
 
 from collections.abc import Collection, Mapping
