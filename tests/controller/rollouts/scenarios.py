@@ -110,16 +110,16 @@ def a_bad_release(of: Fragile) -> dict[int, dict[int, str]]:
 
 def too_late(of: Fragile) -> dict[int, dict[int, str]]:
     """The deadline finds devices away, half reached, never begun; another has left service."""
-    numbers = of.province.annex("berkane-1", 4)
+    of.province.annex("berkane-1", 4)
     of.province.annex("berkane-2", 2)
     id_ = started(of, policy=structs.replace(SPARING, canary_count=4), deadline_s=DAY / 4)
-    of.province.go([numbers[0]])
+    of.province.go([next(n for n, row in of.province.targets(id_).items() if row.wave == 1)])
     of.until(lambda: "deferred" in of.province.states(id_).values(), outcome="unreachable")
     of.until(
         lambda: sum(row.reason == "unreachable" for row in of.province.targets(id_).values()) >= 2,
         outcome="unreachable",
     )
-    of.until(ended(of, id_), outcome="unreachable", seconds=300)
+    of.until(ended(of, id_), outcome="unreachable", seconds=1800)
     return told(of, id_)
 
 
@@ -148,7 +148,7 @@ def nobody_knows(of: Fragile) -> dict[int, dict[int, str]]:
     # They had what was wanted, and say so only now.
     of.province.hear(numbers[:3], agent_version="2.0")
     of.until(lambda: [of.province.states(id_)[n] for n in numbers[:3]] == ["succeeded"] * 3)
-    of.until(in_state(of, id_, "stopped"), seconds=300)  # one that failed is too many among so few
+    of.until(in_state(of, id_, "stopped"), seconds=1800)  # one that failed is too many among so few
     of.act(proposing.abort, id_, reason="Enough")
     return told(of, id_)
 
@@ -187,7 +187,7 @@ def to_the_end_all_the_same(of: Fragile) -> dict[int, dict[int, str]]:
     of.until(lambda: "running" in of.province.states(second).values(), plays=False)
     of.act(proposing.pause, second)
     of.until(in_state(of, second, "stopped"), outcome="failed")
-    of.until(ended(of, second), outcome="failed", seconds=300)
+    of.until(ended(of, second), outcome="failed", seconds=1800)
     return told(of, first, second)
 
 
