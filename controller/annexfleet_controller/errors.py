@@ -282,3 +282,49 @@ class VariableWrong(Invalid):
     """A variable that a playbook does not take so; `field` in the facts names it, `reason` is a code that has words."""
 
     code = "variable_wrong"
+
+
+class RolloutUnknown(NotFound):
+    code = "rollout_unknown"
+
+
+class RolloutChanged(Conflict):
+    """Somebody else changed it since it was read."""
+
+    code = "rollout_changed"
+
+
+class RolloutTargetsChanged(Conflict):
+    """The selector means other devices by now than were shown; in the facts `digest` is that of those it means now."""
+
+    code = "rollout_targets_changed"
+
+
+class RolloutNotApproved(Conflict):
+    """What was approved is no more: the library of playbooks, or what goes where, has changed since."""
+
+    code = "rollout_not_approved"
+
+
+class ApprovedByAuthor(Conflict):
+    """Whoever wrote or submitted a rollout cannot be the second person who approves it."""
+
+    code = "approved_by_author"
+
+
+class NoWayBack(Conflict):
+    """The playbook names no reverse, or nothing is known of how the devices were before."""
+
+    code = "no_way_back"
+
+
+class NothingToRetry(Conflict):
+    """No device of the rollout ended badly, or those that did are out of service."""
+
+    code = "nothing_to_retry"
+
+
+class WrongState(Conflict):
+    """What was asked is nothing that can be done in this state; `state` and `act` in the facts."""
+
+    code = "wrong_state"

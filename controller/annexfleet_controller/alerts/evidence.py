@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol.messages import Change
 from annexfleet_controller import state
-from annexfleet_controller.alerts import gather, late
+from annexfleet_controller.alerts import late
 from annexfleet_controller.calendars import Calendar
-from annexfleet_controller.store import changes, incidents
+from annexfleet_controller.store import changes, gather, incidents
 from annexfleet_controller.store.incidents import Told
 from annexfleet_controller.things import Incident, Thing
 from annexfleet_controller.views import DeviceView

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Hello
 from annexfleet_controller import state
-from annexfleet_controller.alerts import gather, lifecycle
+from annexfleet_controller.alerts import lifecycle
 from annexfleet_controller.alerts.causes import AlertKey
 from annexfleet_controller.alerts.fleet import JAMS_SPAN, Fleet
 from annexfleet_controller.alerts.judging import Judged, Surroundings, judge_annex
@@ -24,7 +24,7 @@ from annexfleet_controller.errors import Invalid
 from annexfleet_controller.readiness.services import Override as ServiceOverride
 from annexfleet_controller.readiness.services import ServiceDefinition
 from annexfleet_controller.rules.model import All, Any, Condition, Is, Not, Rule
-from annexfleet_controller.store import changes, fleet, past, printer_events
+from annexfleet_controller.store import changes, fleet, gather, past, printer_events
 from annexfleet_controller.store.changes import Happening
 from annexfleet_controller.store.past import PastBeat
 from annexfleet_controller.store.scope import WHOLE

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import zones
-from annexfleet_controller.alerts import claims, evidence, gather, judging, late, rank
+from annexfleet_controller.alerts import claims, evidence, judging, late, rank
 from annexfleet_controller.alerts import incidents as grouping
 from annexfleet_controller.alerts.books import Books
 from annexfleet_controller.alerts.causes import Context, fixes_text
@@ -29,7 +29,7 @@ from annexfleet_controller.readiness.model import AnnexReadiness
 from annexfleet_controller.rules.judge import judge_all
 from annexfleet_controller.rules.subjects import places
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import figures, fixes, incidents, printer_events, pulses, readiness, supplies
+from annexfleet_controller.store import figures, fixes, gather, incidents, printer_events, pulses, readiness, supplies
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.printer_events import Onset
 from annexfleet_controller.supplies import levels

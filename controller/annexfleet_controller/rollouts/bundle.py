@@ -18,9 +18,11 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from annexfleet_controller.errors import AnnexfleetError, PlaybookUnknown
+from annexfleet_controller.errors import AnnexfleetError, Invalid, PlaybookUnknown
 from annexfleet_controller.rollouts.variables import Variable, specified
 from annexfleet_controller.settings import Home
+from annexfleet_controller.waves import natures
+from annexfleet_controller.waves.model import Nature
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _LEFT_OUT = frozenset({"__pycache__", ".git", ".ansible", ".cache"})
@@ -76,6 +78,22 @@ def playbook(home: Home, name: str) -> Playbook:
     if found is None:
         raise PlaybookUnknown(f"no playbook {name[:60]!r}")
     return found
+
+
+def nature(home: Home, name: str, variables: Mapping[str, Any]) -> Nature:
+    """What a playbook says of itself for rollouts (`meta/rollout.yml` of its role), filled in with these variables.
+
+    Raises LibraryWrong where the file cannot be so.
+    """
+    file = library(home) / "roles" / name / "meta" / "rollout.yml"
+    if not _NAME.fullmatch(name) or not file.is_file():
+        return natures.unknown(name)
+    if file.stat().st_size > _MAX_SPEC_BYTES:
+        raise LibraryWrong(f"{file} is larger than {_MAX_SPEC_BYTES} bytes")
+    try:
+        return natures.parse(file.read_text(encoding="utf-8"), variables)
+    except (Invalid, UnicodeDecodeError) as error:
+        raise LibraryWrong(f"{file}: {error}") from error
 
 
 def digest(

@@ -91,7 +91,7 @@ class Expectation(Struct, frozen=True, kw_only=True):
     fact: str
     """A name of `Candidate.facts`."""
     equals: str
-    """Empty: that the fact is absent."""
+    """Empty: that the fact is absent.  A `*` stands for anything that is there: alone, or within a version."""
 
 
 class Reverse(Struct, frozen=True, kw_only=True):
@@ -116,6 +116,9 @@ class Nature(Struct, frozen=True, kw_only=True):
     """Whether a device, or a printer it serves, is of no use meanwhile: the disruption budget counts it."""
     takes_s: float = 300.0
     """On one device, until something was measured."""
+    proves: bool = True
+    """Whether a device that reports all that is expected needs nothing done.  False where the run also changes what no
+    device reports (a hold, a pin), or expects nothing."""
 
 
 class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -217,6 +220,9 @@ class Rollout(Struct, frozen=True, kw_only=True):
     policy: Policy
     nature: Nature
     started_at: datetime | None = None
+    accepted_at: datetime | None = None
+    """When a person last let it go on after the gate had stopped it: what was begun before is not held against it a
+    second time."""
     deadline_at: datetime | None = None
     """What is not settled by then is unknown, or skipped if it was never begun."""
 
@@ -255,9 +261,14 @@ class Health(Struct, frozen=True, kw_only=True):
     """None: it is not expected to be, or nobody can know."""
     new_alerts: Mapping[str, str] = {}
     """Rule id to severity of those that began since, muted ones too, of warning or worse."""
+    over: tuple[str, ...] = ()
+    """Rule ids of `new_alerts` that have cleared."""
     restarts: int = 0
+    """Of the machine or its agent since its run ended; what the run itself restarted does not count."""
     readings: Mapping[str, tuple[float, float]] = {}
-    """Key readings: mean before, mean now (`memory_used_ratio`, `cpu_used_ratio`, `agent_rss_bytes`, ...)."""
+    """Key readings: mean before, mean now (`memory_used_ratio`, `cpu_used_ratio`, `agent_memory_bytes`, ...)."""
+    slopes: Mapping[str, float] = {}
+    """How much a key reading has risen an hour since then; empty while less than half an hour has passed."""
 
 
 # -- what is to be done next (thought out by `conduct.steps`)

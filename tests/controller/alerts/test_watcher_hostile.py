@@ -9,9 +9,8 @@ from tests.controller.alerts.test_watcher import Place, begun
 from tests.controller.fleet import add_annex, add_devices
 
 from annexfleet_controller import state
-from annexfleet_controller.alerts import bounds, gather
 from annexfleet_controller.alerts.watch import Holder
-from annexfleet_controller.store import alerts
+from annexfleet_controller.store import alerts, bounds, gather
 from annexfleet_controller.store.database import reading
 from annexfleet_controller.views import Probe
 

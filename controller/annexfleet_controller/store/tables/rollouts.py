@@ -38,7 +38,12 @@ class RolloutRow(Base):
     """The one that this takes back, repeats or repairs."""
     relation: Mapped[str] = mapped_column(String(16), default="")
     """rollback, clone or retry; empty without one"""
-    dry_run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+    dry_run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="SET NULL"))
+    """Runs are forgotten earlier than rollouts may be."""
+    deadline_s: Mapped[float] = mapped_column(Float)
+    """How long it may take from its start."""
+    needs_approval: Mapped[bool] = mapped_column(default=True)
+    """By a second person."""
     state: Mapped[str] = mapped_column(String(16), index=True)
     phase: Mapped[str] = mapped_column(String(16), default="")
     wave: Mapped[int] = mapped_column(default=0)
@@ -56,6 +61,8 @@ class RolloutRow(Base):
     approved_at: Mapped[datetime | None]
     started_by: Mapped[str] = mapped_column(String(80), default="")
     started_at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
+    """When a person last let it go on after the gate had stopped it."""
     deadline_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(default=1)
@@ -80,7 +87,7 @@ class RolloutTargetRow(Base):
     position: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(16), default="waiting")
     attempts: Mapped[int] = mapped_column(default=0)
-    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id"))
+    run_id: Mapped[int | None] = mapped_column(ForeignKey("run.id", ondelete="SET NULL"), index=True)
     not_before: Mapped[datetime | None]
     begun_at: Mapped[datetime | None]
     run_ended_at: Mapped[datetime | None]

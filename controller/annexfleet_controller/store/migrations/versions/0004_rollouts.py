@@ -26,6 +26,8 @@ def upgrade() -> None:
         sa.Column("of_rollout", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("relation", sa.String(length=16), nullable=False),
         sa.Column("dry_run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
+        sa.Column("deadline_s", sa.Float(), nullable=False),
+        sa.Column("needs_approval", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("phase", sa.String(length=16), nullable=False),
         sa.Column("wave", sa.Integer(), nullable=False),
@@ -41,13 +43,16 @@ def upgrade() -> None:
         sa.Column("approved_at", sa.BigInteger(), nullable=True),
         sa.Column("started_by", sa.String(length=80), nullable=False),
         sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("accepted_at", sa.BigInteger(), nullable=True),
         sa.Column("deadline_at", sa.BigInteger(), nullable=True),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("leased_until", sa.BigInteger(), nullable=True),
         sa.Column("fence", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["dry_run_id"], ["run.id"], name=op.f("fk_rollout_dry_run_id_run")),
+        sa.ForeignKeyConstraint(
+            ["dry_run_id"], ["run.id"], name=op.f("fk_rollout_dry_run_id_run"), ondelete="SET NULL"
+        ),
         sa.ForeignKeyConstraint(["of_rollout"], ["rollout.id"], name=op.f("fk_rollout_of_rollout_rollout")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rollout")),
     )
@@ -98,9 +103,10 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["rollout_id"], ["rollout.id"], name=op.f("fk_rollout_target_rollout_id_rollout"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_rollout_target_run_id_run")),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_rollout_target_run_id_run"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("rollout_id", "device_number", name=op.f("pk_rollout_target")),
     )
     with op.batch_alter_table("rollout_target", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_rollout_target_device_number"), ["device_number"], unique=False)
+        batch_op.create_index(batch_op.f("ix_rollout_target_run_id"), ["run_id"], unique=False)
         batch_op.create_index("ix_rollout_target_state", ["rollout_id", "state"], unique=False)

@@ -1,4 +1,4 @@
-"""From rows to views: what the watch loop knows of each device, read anew for those that were heard.
+"""From rows to views: what is known of each device, read anew for those that were heard.
 
 Reads only.  A device's view is small (`views.DeviceView`), so that those of a whole country fit into memory.
 """
@@ -13,8 +13,7 @@ from sqlalchemy.orm import Session
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Change, Gone, Value
 from annexfleet_controller import state
-from annexfleet_controller.alerts import bounds
-from annexfleet_controller.store import changes, configs, fleet
+from annexfleet_controller.store import bounds, changes, configs, fleet
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.views import DeviceView, Probe
 

@@ -1,0 +1,51 @@
+"""How long a wave is watched: so much time, and so much of it in opening hours, as some faults show only under load."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from statistics import median_high
+
+from annexfleet_controller.calendars import Calendar
+from annexfleet_controller.calendars.calendar import HORIZON_DAYS
+from annexfleet_controller.waves.gate import Soak
+from annexfleet_controller.waves.model import TOUCHED, Rollout, Target
+
+
+def soak(rollout: Rollout, targets: Sequence[Target], calendars: Mapping[str, Calendar]) -> Soak:
+    """The soak of the wave that a rollout is in; of nothing while it rolls."""
+    if rollout.phase != "soaking" or rollout.wave_since is None:
+        return Soak()
+    policy, began_at = rollout.policy, rollout.wave_since
+    is_canary = rollout.wave == 1
+    lasts_s = policy.canary_soak_s if is_canary else policy.soak_s
+    open_s = policy.canary_soak_open_s if is_canary else policy.soak_open_s
+    due_at = began_at + timedelta(seconds=lasts_s)
+    annexes = {target.annex_id for target in targets if target.wave == rollout.wave and target.state in TOUCHED}
+    if open_s > 0:
+        reached = open_for(began_at, open_s, [calendars[one] for one in sorted(annexes) if one in calendars])
+        due_at = max(due_at, reached or due_at)
+    return Soak(began_at=began_at, due_at=due_at)
+
+
+def open_for(since: datetime, seconds: float, calendars: Sequence[Calendar]) -> datetime | None:
+    """When half of these annexes have been open for so long since then.
+
+    None where they are not within 60 days: then there is nothing to wait for.
+    """
+    found = [_open_for(since, seconds, calendar) for calendar in calendars]
+    far = since + timedelta(days=HORIZON_DAYS)
+    reached = median_high([one or far for one in found]) if found else far
+    return reached if reached < far else None
+
+
+def _open_for(since: datetime, seconds: float, calendar: Calendar) -> datetime | None:
+    left = seconds
+    days = 2
+    while days <= 2 * HORIZON_DAYS:
+        left = seconds
+        for opens_at, closes_at in calendar.spans(since, since + timedelta(days=min(days, HORIZON_DAYS))):
+            lasts_s = (closes_at - opens_at).total_seconds()
+            if lasts_s >= left:
+                return opens_at + timedelta(seconds=left)
+            left -= lasts_s
+        days *= 4
+    return None
