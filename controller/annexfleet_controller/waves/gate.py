@@ -36,12 +36,12 @@ ALPHA = 0.001
 _ORDINARY_P = 0.2
 """A sign that chance would show so often, and that others show too, is ordinary."""
 _FEW = 0.2
-"""One kind that failed wholly is no ground while less than this share of what may be bad is."""
+"""Less than this share of what may be bad is no ground: one kind that failed, or a sign that nobody else shows."""
 
 REASONS: tuple[str, ...] = (
     "bad_results", "bad_of_kind", "now_worse", "since_worse", "reading_worse", "reading_grows", "still_unclear",
-    "rolling", "soaking", "results_unclear", "kind_unclear", "now_unclear", "since_unclear", "reading_unclear",
-    "not_watched", "well", "nothing_touched",
+    "rolling", "soaking", "stragglers", "results_unclear", "kind_unclear", "now_unclear", "since_unclear",
+    "reading_unclear", "not_watched", "well", "nothing_touched",
 )  # fmt: skip
 """Every code of a reason; each has words in context "gate"."""
 
@@ -52,7 +52,7 @@ class Results(Struct, frozen=True, kw_only=True):
     succeeded: frozenset[int] = frozenset()
     bad: Mapping[int, TargetState] = {}
     under_way: int = 0
-    """Devices of this wave that run, are verified or are still to be begun."""
+    """Devices of this wave that run, are verified or are still to be begun; after the last wave, all such."""
 
 
 class Soak(Struct, frozen=True, kw_only=True):
@@ -62,6 +62,8 @@ class Soak(Struct, frozen=True, kw_only=True):
     """When its last device ended; None while it rolls."""
     due_at: datetime | None = None
     """When it will have lasted long enough, opening hours included; None while it rolls."""
+    is_over: bool = False
+    """The last wave has passed; only devices that were away are still begun, as they come back."""
 
 
 class _Kind(Struct, frozen=True):
@@ -85,12 +87,16 @@ def judge(
     stops, doubts = [*_bad_results(results, policy)], [*_doubtful_results(results, policy)]
     stops += _kinds_that_fail(results, health, policy)
     doubts += _kinds_unclear(results, health, policy)
-    for reason, is_proof in _signs(seen):
+    for reason, is_proof in _signs(seen, policy.most_bad_ratio):
         (stops if is_proof else doubts).append(reason)
-    for reason, is_proof in worse_readings(seen, wave_since=_since(seen), alpha=ALPHA):
+    for reason, is_proof in worse_readings(seen, others_since=_since(seen), alpha=ALPHA):
         (stops if is_proof else doubts).append(reason)
     if stops:
         return GateVerdict(word="stop", reasons=tuple(stops), at=now)
+    if soak.is_over:
+        return GateVerdict(
+            word="wait", reasons=(GateReason("stragglers", {"devices": results.under_way}), *doubts), at=now
+        )
     if soak.began_at is None or soak.due_at is None:
         return GateVerdict(
             word="wait", reasons=(GateReason("rolling", {"devices": results.under_way}), *doubts), at=now
@@ -115,7 +121,7 @@ def _grounds(verdict: GateVerdict) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-_GROUNDS = frozenset({"sign", "rule", "kind", "value", "metric", "hits", "bad", "until", "hours"})
+_GROUNDS = frozenset({"sign", "rule", "kind", "value", "metric", "bad", "until", "hours"})
 
 
 def _in_doubt(doubts: Sequence[GateReason], ends_at: datetime, policy: Policy, now: datetime) -> GateVerdict:
@@ -201,17 +207,19 @@ _KINDS: tuple[tuple[str, Callable[[Health], str]], ...] = (
 # -- health
 
 
-def _signs(seen: Sequence[Watched]) -> Iterator[tuple[GateReason, bool]]:
+def _signs(seen: Sequence[Watched], most_bad_ratio: float) -> Iterator[tuple[GateReason, bool]]:
     """Signs that the changed devices show, each with whether it is a proof; otherwise it is a doubt."""
-    kinds = list(_strata(seen))
     every = {sign for one in seen if one.is_changed for sign in one.signs}
+    if not every:
+        return
+    kinds = list(_strata(seen))
     for sign in sorted(every, key=lambda sign: (not sign.is_now, sign.code, sign.rule)):
-        found = _judged(sign, kinds)
+        found = _judged(sign, kinds, _FEW * most_bad_ratio)
         if found is not None:
             yield found
 
 
-def _judged(sign: Sign, kinds: Sequence[_Kind]) -> tuple[GateReason, bool] | None:
+def _judged(sign: Sign, kinds: Sequence[_Kind], most_ratio: float) -> tuple[GateReason, bool] | None:
     counts = [(kind, *_counts(sign, kind)) for kind in kinds]
     strata: dict[str, int] = {}
     for kind, hits, _, _ in counts:
@@ -231,7 +239,7 @@ def _judged(sign: Sign, kinds: Sequence[_Kind]) -> tuple[GateReason, bool] | Non
         _, kind, hits, other_hits = worst
         return _reason("now_worse" if sign.is_now else "since_worse", sign, kind, hits, other_hits), True
     kind, hits, other_hits, _ = next(one for one in counts if one[0].kind == "all")
-    if sign.is_now and not is_ordinary:
+    if sign.is_now and not is_ordinary and not _is_few(counts, most_ratio):
         return _reason("now_unclear", sign, kind, hits, other_hits), False
     doubtful = [(p, kind, hits, others) for kind, hits, others, p in counts if hits >= 2 and p < _DOUBTFUL_P]
     if doubtful and not sign.is_now:
@@ -242,6 +250,22 @@ def _judged(sign: Sign, kinds: Sequence[_Kind]) -> tuple[GateReason, bool] | Non
 
 _DOUBTFUL_P = 0.02
 """What was on two changed devices or more, and by chance would be so seldom, is not passed over."""
+
+
+def _is_few(counts: Sequence[tuple[_Kind, int, int, float]], most_ratio: float) -> bool:
+    """Whether so few of many changed devices show a sign that the policy would not mind if they had failed.
+
+    Not if those of one model or role show it more than the other changed ones do by chance.
+    """
+    of_all = next(kind for kind, *_ in counts if kind.kind == "all")
+    hits_of_all = next(hits for kind, hits, *_ in counts if kind.kind == "all")
+    if hits_of_all > most_ratio * len(of_all.of):
+        return False
+    return all(
+        statistics.fisher(hits, len(kind.of), hits_of_all - hits, len(of_all.of) - len(kind.of)) > _DOUBTFUL_P
+        for kind, hits, _, _ in counts
+        if hits >= 2 and kind.kind in {"model", "role"}
+    )
 
 
 def _counts(sign: Sign, kind: _Kind) -> tuple[int, int, float]:
@@ -285,5 +309,5 @@ def _kind(name: str, value: str, members: Sequence[Watched]) -> _Kind:
 
 
 def _since(seen: Sequence[Watched]) -> datetime | None:
-    """Since when the untouched are watched: the start of the wave."""
+    """Since when the untouched are watched."""
     return min((one.health.since for one in seen if not one.is_changed), default=None)

@@ -20,7 +20,9 @@ from annexfleet_controller.waves.signs import Watched
 
 _FEWEST_OTHERS = 5
 _FIRST_LOOK_S = 1800.0
-_SAME_WAVE = timedelta(minutes=1)
+_SAME_HOURS = timedelta(minutes=45)
+"""Changed so close to the moment since when the untouched are watched: an annex that opened or closed in between would
+look like the release's doing."""
 _DOUBTFUL_SHARE = 0.5
 """A proven move of half of what is tolerated is watched for as long as the gate may wait: it may yet grow."""
 
@@ -49,14 +51,14 @@ KEY_READINGS: Mapping[str, Tolerance] = {
 
 
 def worse_readings(
-    seen: Sequence[Watched], *, wave_since: datetime | None, alpha: float
+    seen: Sequence[Watched], *, others_since: datetime | None, alpha: float
 ) -> Iterator[tuple[GateReason, bool]]:
     """Readings that became worse, each with whether that is a proof; otherwise it is a doubt."""
-    if wave_since is None:
+    if others_since is None:
         return
     devices = [
         one for one in seen
-        if one.is_watched and (not one.is_changed or one.health.since >= wave_since - _SAME_WAVE)
+        if one.is_watched and (not one.is_changed or abs(one.health.since - others_since) <= _SAME_HOURS)
     ]  # fmt: skip
     for metric, tolerance in KEY_READINGS.items():
         jumps = {
@@ -83,17 +85,15 @@ class _Moves(Struct, frozen=True):
 def _judged(
     code: str, metric: str, moves: _Moves, *, tolerated: float, alpha: float
 ) -> Iterator[tuple[GateReason, bool]]:
-    values = moves.values
-    kinds = [("all", "", moves.devices), *_by_model(moves.devices, values)]
-    for kind, value, members in kinds:
-        strata = _by_role(members, values)
-        changed = [one for group, _ in strata for one in group]
-        others = [one for _, group in strata for one in group]
+    kinds = _moved(moves)
+    for (kind, value), (changed, others) in kinds.items():
         if not changed or len(others) < _FEWEST_OTHERS:
             continue
         moved = statistics.shift(changed, others)
         if moved < tolerated * _DOUBTFUL_SHARE:
             continue
+        members = [one for one in moves.devices if kind == "all" or one.health.model == value]
+        strata = _by_role(members, moves.values)
         p = statistics.mann_whitney(strata)
         # Half for jumps and half for growth, shared among readings, and among models.
         share = alpha / 2 / len(KEY_READINGS) / (1 if kind == "all" else max(1, len(kinds) - 1))
@@ -131,14 +131,19 @@ def _by_role(devices: Sequence[Watched], values: Mapping[int, float]) -> list[tu
     return [groups[role] for role in sorted(groups) if all(groups[role])]
 
 
-def _by_model(devices: Sequence[Watched], values: Mapping[int, float]) -> list[tuple[str, str, list[Watched]]]:
-    groups: dict[str, list[Watched]] = {}
-    for one in devices:
-        if one.health.model and one.health.number in values:
-            groups.setdefault(one.health.model, []).append(one)
-    if len(groups) < 2:
-        return []
-    return [("model", model, of) for model, of in sorted(groups.items()) if any(one.is_changed for one in of)]
+def _moved(moves: _Moves) -> dict[tuple[str, str], tuple[list[float], list[float]]]:
+    """Values of the changed and of the untouched: of all, and of each model where there are several."""
+    found: dict[tuple[str, str], tuple[list[float], list[float]]] = {("all", ""): ([], [])}
+    of_all = found["all", ""]
+    for one in moves.devices:
+        value = moves.values.get(one.health.number)
+        if value is None:
+            continue
+        place = not one.is_changed
+        of_all[place].append(value)
+        if one.health.model:
+            found.setdefault(("model", one.health.model), ([], []))[place].append(value)
+    return found if len(found) > 2 else {("all", ""): of_all}
 
 
 def _unit(devices: Sequence[Watched], metric: str) -> float:
