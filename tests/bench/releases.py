@@ -33,6 +33,19 @@ class Case(NamedTuple):
         return max(2, self.target_count * 5 // 100)
 
 
+def is_in_canary(case: Case, story: Story) -> bool:
+    """Whether the first wave held a device that this release harms: no plan can find a fault in what it leaves out."""
+    return bool(set(story.plan.waves[0].devices) & faulty(case))
+
+
+def faulty(case: Case) -> set[int]:
+    release = case.script.release
+    return {
+        of.number for of in case.setting.candidates
+        if (not release.models or of.model in release.models) and (not release.annexes or of.annex_id in release.annexes)
+    }  # fmt: skip
+
+
 def bad(count: int, *, seed: int = 1) -> Iterator[Case]:
     """So many bad releases, the kinds in turn."""
     for index in range(count):
@@ -50,7 +63,7 @@ def good(count: int, *, seed: int = 1) -> Iterator[Case]:
 
 def played(case: Case, policy: Policy | None = None) -> Story:
     return rehearse(
-        case.setting, policy or PRESETS["careful"], NATURE, case.script, start_at=case.start_at, deadline_s=7 * 86_400.0
+        case.setting, policy or PRESETS["careful"], NATURE, case.script, start_at=case.start_at, deadline_s=4 * 86_400.0
     )
 
 

@@ -329,9 +329,10 @@ class _Stage:
         return limit if now < self._end else None
 
     def _mattering(self) -> set[int]:
+        touched = TOUCHED if self.rollout.phase else frozenset({"running", "verifying", *BAD})
         return {
             target.number for target in self.targets
-            if target.state in TOUCHED or (target.state in {"waiting", "deferred"} and target.wave <= self.rollout.wave)
+            if target.state in touched or (target.state in {"waiting", "deferred"} and target.wave <= self.rollout.wave)
         }  # fmt: skip
 
     def _comes_back(self, number: int, at: float) -> None:
@@ -367,8 +368,8 @@ class _Stage:
     def _story(self, now: float) -> Story:
         stopped_at, evidence_at, touched = self._stopped or (None, None, 0)
         harmed = tuple(
-            number for number, machine in sorted(self._machines.items())
-            if machine.changed_at is not None and machine.fault.fault
+            target.number for target in self.targets
+            if target.begun_at is not None and self._machines[target.number].has_fault(self._script.release)
         )  # fmt: skip
         return Story(
             plan=self._plan, rollout=self.rollout, targets=tuple(self.targets), moments=tuple(self._moments),

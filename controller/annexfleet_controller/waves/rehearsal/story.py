@@ -36,7 +36,7 @@ class Story(Struct, frozen=True, kw_only=True):
     """Devices that were begun by then."""
     begun_after_stop: int = 0
     harmed: tuple[int, ...] = ()
-    """Devices with the release's fault among those that were changed."""
+    """Devices that were begun and on which the release has its fault."""
 
     @property
     def tally(self) -> dict[TargetState, int]:
