@@ -39,11 +39,14 @@ def is_in_canary(case: Case, story: Story) -> bool:
 
 
 def faulty(case: Case) -> set[int]:
-    release = case.script.release
+    """Devices of the kind that this release harms."""
+    models, annexes = case.script.release.models, case.script.release.annexes
+    candidates = case.setting.candidates
     return {
-        of.number for of in case.setting.candidates
-        if (not release.models or of.model in release.models) and (not release.annexes or of.annex_id in release.annexes)
-    }  # fmt: skip
+        of.number
+        for of in candidates
+        if of.model in (models or {of.model}) and of.annex_id in (annexes or {of.annex_id})
+    }
 
 
 def bad(count: int, *, seed: int = 1) -> Iterator[Case]:
@@ -68,7 +71,7 @@ def played(case: Case, policy: Policy | None = None) -> Story:
 
 
 def _setting(draw: Random) -> Setting:
-    devices = draw.choice((40, 80, 150, 300, 300, 420))
+    devices = draw.choice((40, 80, 150, 150, 300))
     return province(devices, max(3, devices // draw.choice((7, 10, 14))), seed=draw.randrange(10**6))
 
 

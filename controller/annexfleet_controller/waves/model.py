@@ -259,7 +259,8 @@ class Health(Struct, frozen=True, kw_only=True):
     was_well: bool = True
     """Whether it was online and without an alert of its own before."""
     is_online: bool | None = None
-    """None: it is not expected to be, or nobody can know."""
+    """None: it said goodbye (it was switched off in order), or nobody can know.  One that fell silent without a word is
+    False at any hour: that its annex has closed meanwhile excuses nothing."""
     new_alerts: Mapping[str, str] = {}
     """Rule id to severity of those that began since, muted ones too, of warning or worse."""
     over: tuple[str, ...] = ()

@@ -22,7 +22,7 @@ DETECTED_AFTER_S = 90.0
 BEAT_S = 60.0
 _BUCKET_S = 1800.0
 """Readings are means of half an hour."""
-_SAMPLE_S = 300.0
+_SAMPLE_S = 600.0
 _WEEK_S, _DAY_S, _HOUR_S = 604_800.0, 86_400.0, 3_600.0
 _BOOTED_AFTER_S = 120.0
 
@@ -49,6 +49,8 @@ class Machine:
         self._random = Random(f"{seed}:{of.id}")  # noqa: S311  # a toy world, no secrets
         self._noise_seed = f"{seed}:{of.id}"
         self._read: dict[tuple[str, int], float] = {}
+        self._noise: dict[tuple[str, int], float] = {}
+        self._drawn = Random(f"noise:{seed}:{of.id}")  # noqa: S311
         self._memory = self._random.uniform(0.3, 0.6)
         self._cpu = self._random.uniform(0.05, 0.2)
         self._phase_s = self._random.uniform(0, BEAT_S)
@@ -150,8 +152,9 @@ class Machine:
         """Its health since then, as the controller would have it at this moment."""
         spell = self.spell_at(at)
         heard = self.is_heard(at)
-        # A machine that went off in order is missed by nobody; nor is one that falls silent while it is off.
-        expected = None if spell is not None and spell.in_order else heard
+        # A machine that went off in order is missed by nobody; one that had fallen silent before said no goodbye.
+        said_goodbye = spell is not None and spell.in_order and not self._is_silent(spell.start)
+        expected = None if said_goodbye else heard
         before = self.spell_at(since)
         was_well = (before is None or before.in_order) and not any(a <= since < b for a, b in self.jams)
         alerts = [(a, b) for a, b in self.jams if since < a <= at]
@@ -199,7 +202,10 @@ class Machine:
 
     def _drawn_reading(self, name: str, at: float) -> float:
         load = 1.0 if self.is_open(at - _BUCKET_S / 2) else 0.0
-        noise = Random(f"{self._noise_seed}:{name}:{int(at / _BUCKET_S)}").gauss(0, 1)  # noqa: S311
+        bucket = name, int(at / _BUCKET_S)
+        if bucket not in self._noise:
+            self._noise[bucket] = self._drawn.gauss(0, 1)
+        noise = self._noise[bucket]
         if name == "cpu_used_ratio":
             return max(0.0, self._cpu + 0.15 * load + 0.04 * noise)
         leaked = 0.0

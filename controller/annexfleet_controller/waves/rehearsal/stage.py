@@ -45,7 +45,7 @@ from annexfleet_controller.waves.seen import Device, Outcome, Seen
 
 TICK_S = 2.0
 """Of the conductor."""
-LOOK_EVERY_S = 300.0
+LOOK_EVERY_S = 600.0
 """While devices are changed or their health is watched."""
 _IDLE_LOOK_S = 1800.0
 _MOST_TICKS_AT_ONCE = 50
@@ -121,8 +121,8 @@ class _Stage:
             for opens_at, closes_at in calendar.spans(_moment(self._start), _moment(self._end)):
                 self._push(opens_at.timestamp())
                 self._push(closes_at.timestamp())
-        self._push(now)
         self._push(self._end)
+        self._until_quiet(now)
         while not self._is_over():
             moment = self._next(now)
             if moment is None or moment > self._end + 2 * self.rollout.policy.timeout_s + self._LONGEST_TAIL_S:
@@ -277,7 +277,7 @@ class _Stage:
 
     def _health(self, now: float) -> Iterator[Health]:
         changed = [t for t in self.targets if t.state in TOUCHED and t.run_ended_at is not None]
-        if not changed:
+        if not changed or not self.rollout.phase:  # after the last wave only results are looked at
             return
         touched = {target.number for target in self.targets if target.state in TOUCHED}
         for target in changed:
