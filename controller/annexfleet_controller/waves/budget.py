@@ -1,12 +1,13 @@
 """The disruption budget: which devices of an annex may be begun now, so that no service of it stands worse for that.
 
-Three questions for each device, in order: is anybody waiting at its counter; would a service stand worse while it is
-of no use, as things are now; and would one if all that fails today came back meanwhile.  What a rollout is changing, or
-left in a bad state, counts as gone, and is measured against how the annex would stand had no rollout touched it.
+A device is asked about in this order: is anybody waiting at its counter; would it be missed as things are now; and
+would it be if all that fails today came back meanwhile.  It is missed where a service needs so many of some things, as
+many *might* be there had no rollout touched the annex, and not so many *certainly* are once it is gone too.  What a
+rollout is changing counts as gone, and so does what it left in a bad state.
 
-While the annex is closed, a service may stand as its own devices make it stand one at a time, and no worse: an office's
-single kiosk can be changed at night, and of three counters that are all needed for "ready" two may, but never the third
-with them.
+While the annex is closed, what a device makes lacking by itself alone it may: an office's single kiosk is changed at
+night.  Where that leaves too few to provide the service, one goes at a time; and of three counters that are all needed
+for "ready" two may go together, but never the third with them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -14,8 +15,7 @@ from typing import Literal, Protocol, get_args
 
 from msgspec import Struct, structs
 
-from annexfleet_controller.readiness import tree
-from annexfleet_controller.readiness.model import STATES, All, Leaf, LeafState, State
+from annexfleet_controller.readiness.model import All, Leaf, LeafState, Need
 from annexfleet_controller.things import Thing
 from annexfleet_controller.views import AnnexView, QueueView
 from annexfleet_controller.waves.model import Nature
@@ -35,8 +35,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 AT_A_COUNTER = frozenset({"counter", "kiosk", "tablet"})
 """Roles of devices at which people are served."""
-_RANK: dict[State, int] = {"ready": 0, "degraded": 1, "unknown": 2, "blocked": 3}
-assert set(_RANK) == set(STATES)
+_OF_LEAF: dict[LeafState, int] = {"failing": 0, "unknown": 1, "ok": 2}
 
 
 class Device(Protocol):
@@ -127,50 +126,68 @@ def with_all_well(trees: Mapping[str, All]) -> dict[str, All]:
 
 
 class Loss:
-    """What is gone from an annex because of rollouts, and whether one device more would be too much."""
+    """What is gone from an annex because of rollouts, and whether one device more would be missed."""
 
     def __init__(self, annex: AnnexNow) -> None:
         self._served_by, self._away, self._is_open = annex.served_by, annex.away, annex.is_open
         self._gone = annex.changing | annex.harmed
-        untouched = self._things(self._gone, self._away)
+        rolled = self._gone
 
         def without_rollouts(leaf: Leaf) -> LeafState:
-            if leaf.thing in untouched and (leaf.thing.kind == "device" or leaf.state == "unknown"):
+            if leaf.thing.kind == "device" and leaf.thing.id in rolled:
                 return "ok"
             # Of what nobody hears at night one knows no more than that it is off, as it should be.
             return "ok" if leaf.state == "unknown" and not annex.is_open else leaf.state
 
         self._live = _rebuilt(annex.trees, without_rollouts)
         self._well = with_all_well(annex.trees)
-        self._rests_on = {service: frozenset(_things_of(of)) for service, of in annex.trees.items()}
 
     def take(self, device_id: str) -> None:
         """Count this one as gone from now on."""
         self._gone |= {device_id}
 
     def breaks(self, device_id: str) -> str:
-        """The first service, by its code, that would stand worse than it may if this device were gone too, or empty.
+        """The first service, by its code, that would miss this device if it were gone too, or empty.
 
-        A device that is gone already can be lost no further.
+        A device that is gone already cannot be missed more.
         """
         if device_id in self._gone:
             return ""
-        gone = self._gone | {device_id}
-        now, ever = self._things(gone, self._away), self._things(gone, frozenset())
-        alone = self._things({device_id}, frozenset())
-        newly = alone | (now - self._things(self._gone, self._away)) | (ever - self._things(self._gone, frozenset()))
+        loss = self._loss(device_id)
         judged: dict[int, bool] = {}
         for service in sorted(self._live):
             live, well = self._live[service], self._well[service]
-            if newly.isdisjoint(self._rests_on[service]):
-                continue
-            key = id(live)
-            if key not in judged:
-                floor = 0 if self._is_open else _rank(well, alone)
-                judged[key] = _is_worse(live, now, floor) or _is_worse(well, ever, floor)
-            if judged[key]:
+            if id(live) not in judged:
+                judged[id(live)] = any(
+                    self._is_missed(*needs, loss) for needs in zip(live.needs, well.needs, strict=True)
+                )
+            if judged[id(live)]:
                 return service
         return ""
+
+    def _loss(self, device_id: str) -> "_OneMore":
+        gone, nobody = self._gone | {device_id}, frozenset[str]()
+        before, before_ever = self._things(self._gone, self._away), self._things(self._gone, nobody)
+        now, ever, alone = self._things(gone, self._away), self._things(gone, nobody), self._things({device_id}, nobody)
+        return _OneMore(
+            before=before | before_ever, now=now, ever=ever, alone=alone,
+            newly=alone | (now - before) | (ever - before_ever),
+        )  # fmt: skip
+
+    def _is_missed(self, live: Need, well: Need, loss: "_OneMore") -> bool:
+        things = frozenset(_things_of(live))
+        if loss.newly.isdisjoint(things):
+            return False
+        for full in (False, True):
+            count = _count(live, full=full)
+            might = sum(_standing(child, _NOTHING, full=full) > 0 for child in live.of) >= count
+            surely = sum(_standing(child, loss.now, full=full) == 2 for child in live.of) >= count
+            if (might and not surely) or _lacks(well, loss.ever, full=full):
+                by_itself = not self._is_open and _lacks(well, loss.alone, full=full)
+                # A service that nothing could spare goes without it, but not without two of a kind.
+                if not by_itself or (not full and not loss.before.isdisjoint(things)):
+                    return True
+        return False
 
     def _things(self, gone: Collection[str], away: frozenset[str]) -> frozenset[Thing]:
         """These devices, and the printers for which none is left that can be heard and is not gone."""
@@ -179,6 +196,22 @@ class Loss:
             if any(of in gone for of in devices) and all(of in gone or of in away for of in devices):
                 found.add(Thing("printer", printer_id))
         return frozenset(found)
+
+
+class _OneMore(Struct, frozen=True, kw_only=True):
+    """What is gone before and after one more device is, with the printers that go along."""
+
+    before: frozenset[Thing]
+    now: frozenset[Thing]
+    """As things are: of a printer's devices only those that can be heard still serve it."""
+    ever: frozenset[Thing]
+    """If every device that is not gone were back."""
+    alone: frozenset[Thing]
+    """If nothing else were gone."""
+    newly: frozenset[Thing]
+
+
+_NOTHING: frozenset[Thing] = frozenset()
 
 
 def _waiting(queue: QueueView) -> float | None:
@@ -194,12 +227,27 @@ def _queue(annex: AnnexNow) -> Literal["people_waiting", "queue_unknown"] | None
     return None
 
 
-def _is_worse(of: All, gone: frozenset[Thing], floor: int) -> bool:
-    return _rank(of, gone) > max(_rank(of, frozenset()), floor)
+def _lacks(need: Need, gone: frozenset[Thing], *, full: bool) -> bool:
+    """Whether a need that could be met is not, once these are gone."""
+    count = _count(need, full=full)
+    return sum(_standing(child, gone, full=full) == 2 for child in need.of) < count <= len(need.of)
 
 
-def _rank(of: All, gone: frozenset[Thing]) -> int:
-    return _RANK[tree.state(_with(of, lambda leaf: "failing" if leaf.thing in gone else leaf.state))]
+def _count(need: Need, *, full: bool) -> int:
+    """How many it needs: to be provided, or to be ready."""
+    return max(need.at_least, len(need.of) if need.full is None else need.full) if full else need.at_least
+
+
+def _standing(node: Leaf | All, gone: frozenset[Thing], *, full: bool) -> int:
+    """0, 1 or 2: it fails, nobody knows, it works; with these things gone."""
+    if isinstance(node, Leaf):
+        return 0 if node.thing in gone else _OF_LEAF[node.state]
+    worst = 2
+    for need in node.needs:
+        found = sorted((_standing(child, gone, full=full) for child in need.of), reverse=True)
+        count = _count(need, full=full)
+        worst = min(worst, 2 if count == 0 else found[count - 1] if count <= len(found) else 0)
+    return worst
 
 
 def _rebuilt(trees: Mapping[str, All], state_of: Callable[[Leaf], LeafState]) -> dict[str, All]:
@@ -225,10 +273,10 @@ def _with(of: All, state_of: Callable[[Leaf], LeafState]) -> All:
     )
 
 
-def _things_of(of: All) -> Iterator[Thing]:
-    for need in of.needs:
-        for child in need.of:
-            if isinstance(child, Leaf):
-                yield child.thing
-            else:
-                yield from _things_of(child)
+def _things_of(need: Need) -> Iterator[Thing]:
+    for child in need.of:
+        if isinstance(child, Leaf):
+            yield child.thing
+        else:
+            for inner in child.needs:
+                yield from _things_of(inner)
