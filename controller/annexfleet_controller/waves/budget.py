@@ -35,6 +35,7 @@ REASONS: tuple[Reason, ...] = get_args(Reason)
 
 AT_A_COUNTER = frozenset({"counter", "kiosk", "tablet"})
 """Roles of devices at which people are served."""
+Children = tuple[Leaf | All, ...]
 _OF_LEAF: dict[LeafState, int] = {"failing": 0, "unknown": 1, "ok": 2}
 
 
@@ -126,12 +127,18 @@ def with_all_well(trees: Mapping[str, All]) -> dict[str, All]:
 
 
 class Loss:
-    """What is gone from an annex because of rollouts, and whether one device more would be missed."""
+    """What is gone from an annex because of rollouts, and whether one device more would be missed.
+
+    What it counts once it only counts on, so that a plan for the whole country can ask for every device.
+    """
 
     def __init__(self, annex: AnnexNow) -> None:
         self._served_by, self._away, self._is_open = annex.served_by, annex.away, annex.is_open
-        self._gone = annex.changing | annex.harmed
-        rolled = self._gone
+        self._serves: dict[str, list[str]] = {}
+        for printer_id, devices in annex.served_by.items():
+            for device_id in devices:
+                self._serves.setdefault(device_id, []).append(printer_id)
+        rolled = annex.changing | annex.harmed
 
         def without_rollouts(leaf: Leaf) -> LeafState:
             if leaf.thing.kind == "device" and leaf.thing.id in rolled:
@@ -139,12 +146,23 @@ class Loss:
             # Of what nobody hears at night one knows no more than that it is off, as it should be.
             return "ok" if leaf.state == "unknown" and not annex.is_open else leaf.state
 
-        self._live = _rebuilt(annex.trees, without_rollouts)
-        self._well = with_all_well(annex.trees)
+        live, well = _rebuilt(annex.trees, without_rollouts), with_all_well(annex.trees)
+        watched: dict[int, tuple[_Watched, ...]] = {}
+        for service in sorted(annex.trees):
+            pairs = zip(live[service].needs, well[service].needs, strict=True)
+            if id(live[service]) not in watched:
+                watched[id(live[service])] = tuple(_Watched(*pair) for pair in pairs)
+        self._needs = {service: watched[id(live[service])] for service in sorted(annex.trees)}
+        self._gone: set[str] = set()
+        for device_id in sorted(rolled):
+            self.take(device_id)
 
     def take(self, device_id: str) -> None:
         """Count this one as gone from now on."""
-        self._gone |= {device_id}
+        newly = self._newly(device_id)
+        self._gone.add(device_id)
+        for need in {id(need): need for needs in self._needs.values() for need in needs}.values():
+            need.take(newly)
 
     def breaks(self, device_id: str) -> str:
         """The first service, by its code, that would miss this device if it were gone too, or empty.
@@ -153,62 +171,107 @@ class Loss:
         """
         if device_id in self._gone:
             return ""
-        loss = self._loss(device_id)
-        judged: dict[int, bool] = {}
-        for service in sorted(self._live):
-            live, well = self._live[service], self._well[service]
-            if id(live) not in judged:
-                judged[id(live)] = any(
-                    self._is_missed(*needs, loss) for needs in zip(live.needs, well.needs, strict=True)
-                )
-            if judged[id(live)]:
+        newly = self._newly(device_id)
+        for service, needs in self._needs.items():
+            if any(need.misses(newly, is_open=self._is_open) for need in needs):
                 return service
         return ""
 
-    def _loss(self, device_id: str) -> "_OneMore":
-        gone, nobody = self._gone | {device_id}, frozenset[str]()
-        before, before_ever = self._things(self._gone, self._away), self._things(self._gone, nobody)
-        now, ever, alone = self._things(gone, self._away), self._things(gone, nobody), self._things({device_id}, nobody)
-        return _OneMore(
-            before=before | before_ever, now=now, ever=ever, alone=alone,
-            newly=alone | (now - before) | (ever - before_ever),
-        )  # fmt: skip
-
-    def _is_missed(self, live: Need, well: Need, loss: "_OneMore") -> bool:
-        things = frozenset(_things_of(live))
-        if loss.newly.isdisjoint(things):
-            return False
-        for full in (False, True):
-            count = _count(live, full=full)
-            might = sum(_standing(child, _NOTHING, full=full) > 0 for child in live.of) >= count
-            surely = sum(_standing(child, loss.now, full=full) == 2 for child in live.of) >= count
-            if (might and not surely) or _lacks(well, loss.ever, full=full):
-                by_itself = not self._is_open and _lacks(well, loss.alone, full=full)
-                # A service that nothing could spare goes without it, but not without two of a kind.
-                if not by_itself or (not full and not loss.before.isdisjoint(things)):
-                    return True
-        return False
-
-    def _things(self, gone: Collection[str], away: frozenset[str]) -> frozenset[Thing]:
-        """These devices, and the printers for which none is left that can be heard and is not gone."""
-        found = {Thing("device", device_id) for device_id in gone}
-        for printer_id, devices in self._served_by.items():
-            if any(of in gone for of in devices) and all(of in gone or of in away for of in devices):
-                found.add(Thing("printer", printer_id))
-        return frozenset(found)
+    def _newly(self, device_id: str) -> "_Newly":
+        """The device, and the printers for which none is left that can be heard and is not gone."""
+        now, ever, alone = ([Thing("device", device_id)] for _ in range(3))
+        for printer_id in self._serves.get(device_id, ()):
+            printer = Thing("printer", printer_id)
+            others = [of for of in self._served_by[printer_id] if of != device_id and of not in self._gone]
+            if all(of in self._away for of in others):
+                now.append(printer)
+            if not others:
+                ever.append(printer)
+            if len(self._served_by[printer_id]) == 1:
+                alone.append(printer)
+        return _Newly(frozenset(now), frozenset(ever), frozenset(alone))
 
 
-class _OneMore(Struct, frozen=True, kw_only=True):
-    """What is gone before and after one more device is, with the printers that go along."""
+class _Newly(Struct, frozen=True):
+    """What goes along with one more device."""
 
-    before: frozenset[Thing]
     now: frozenset[Thing]
     """As things are: of a printer's devices only those that can be heard still serve it."""
     ever: frozenset[Thing]
     """If every device that is not gone were back."""
     alone: frozenset[Thing]
     """If nothing else were gone."""
-    newly: frozenset[Thing]
+
+
+class _Watched:
+    """One need of a service, with what is gone of it."""
+
+    def __init__(self, live: Need, well: Need) -> None:
+        self._live, self._well = live.of, well.of
+        self._members: dict[Thing, list[int]] = {}
+        for place, child in enumerate(live.of):
+            for thing in _things_of(child):
+                self._members.setdefault(thing, []).append(place)
+        self._gone_now: set[Thing] = set()
+        self._gone_ever: set[Thing] = set()
+        full = max(live.at_least, len(live.of) if live.full is None else live.full)
+        self._levels = tuple(
+            _Level(live.of, count, full=is_full) for count, is_full in ((live.at_least, False), (full, True))
+        )
+
+    def take(self, newly: _Newly) -> None:
+        for level in self._levels:
+            level.surely -= self._lost(self._live, newly.now, self._gone_now, level)
+            level.ever -= self._lost(self._well, newly.ever, self._gone_ever, level)
+        self._gone_now.update(newly.now)
+        self._gone_ever.update(newly.ever)
+
+    def misses(self, newly: _Newly, *, is_open: bool) -> bool:
+        """Whether it might be met without any rollout, and surely is no more."""
+        for level in self._levels:
+            lost_now = self._lost(self._live, newly.now, self._gone_now, level)
+            lost_ever = self._lost(self._well, newly.ever, self._gone_ever, level)
+            alone = self._lost(self._well, newly.alone, set(), level)
+            if not (lost_now or lost_ever or alone):
+                continue
+            needed = level.count
+            is_missed = (
+                level.might >= needed > level.surely - lost_now or len(self._well) >= needed > level.ever - lost_ever
+            )
+            by_itself = not is_open and len(self._well) >= needed > len(self._well) - alone
+            # A service that nothing could spare goes without it, but not without two of a kind.
+            if is_missed and not (by_itself and (level.is_full or self._is_whole())):
+                return True
+        return False
+
+    def _is_whole(self) -> bool:
+        return not any(thing in self._members for thing in self._gone_now | self._gone_ever)
+
+    def _lost(self, children: Children, newly: frozenset[Thing], gone: set[Thing], level: "_Level") -> int:
+        """How many of these children stand with what is gone, and not without what newly goes."""
+        touched = {place for thing in newly for place in self._members.get(thing, ())}
+        if not touched:
+            return 0
+        lost = 0
+        for place in touched:
+            child, full = children[place], level.is_full
+            after = () if isinstance(child, Leaf) else gone | newly  # a leaf that is touched is gone
+            lost += _standing(child, gone, full=full) == 2 and (not after or _standing(child, after, full=full) < 2)
+        return lost
+
+
+class _Level:
+    """So many things a need asks for: to be met at all, or in full."""
+
+    def __init__(self, live: Children, count: int, *, full: bool) -> None:
+        standings = [_standing(child, _NOTHING, full=full) for child in live]
+        self.count, self.is_full = count, full
+        self.might = sum(standing > 0 for standing in standings)
+        """That might be there, had no rollout touched the annex."""
+        self.surely = standings.count(2)
+        """That surely are there, now."""
+        self.ever = len(live)
+        """That would be there, if all else were well."""
 
 
 _NOTHING: frozenset[Thing] = frozenset()
@@ -227,25 +290,14 @@ def _queue(annex: AnnexNow) -> Literal["people_waiting", "queue_unknown"] | None
     return None
 
 
-def _lacks(need: Need, gone: frozenset[Thing], *, full: bool) -> bool:
-    """Whether a need that could be met is not, once these are gone."""
-    count = _count(need, full=full)
-    return sum(_standing(child, gone, full=full) == 2 for child in need.of) < count <= len(need.of)
-
-
-def _count(need: Need, *, full: bool) -> int:
-    """How many it needs: to be provided, or to be ready."""
-    return max(need.at_least, len(need.of) if need.full is None else need.full) if full else need.at_least
-
-
-def _standing(node: Leaf | All, gone: frozenset[Thing], *, full: bool) -> int:
+def _standing(node: Leaf | All, gone: Collection[Thing], *, full: bool) -> int:
     """0, 1 or 2: it fails, nobody knows, it works; with these things gone."""
     if isinstance(node, Leaf):
         return 0 if node.thing in gone else _OF_LEAF[node.state]
     worst = 2
     for need in node.needs:
         found = sorted((_standing(child, gone, full=full) for child in need.of), reverse=True)
-        count = _count(need, full=full)
+        count = max(need.at_least, len(need.of) if need.full is None else need.full) if full else need.at_least
         worst = min(worst, 2 if count == 0 else found[count - 1] if count <= len(found) else 0)
     return worst
 
@@ -273,10 +325,10 @@ def _with(of: All, state_of: Callable[[Leaf], LeafState]) -> All:
     )
 
 
-def _things_of(need: Need) -> Iterator[Thing]:
-    for child in need.of:
-        if isinstance(child, Leaf):
-            yield child.thing
-        else:
-            for inner in child.needs:
-                yield from _things_of(inner)
+def _things_of(node: Leaf | All) -> Iterator[Thing]:
+    if isinstance(node, Leaf):
+        yield node.thing
+        return
+    for need in node.needs:
+        for child in need.of:
+            yield from _things_of(child)

@@ -12,7 +12,7 @@ one after the other.
 """
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from heapq import heapify, heappop, heapreplace
@@ -201,15 +201,17 @@ class _Choice:
     def _cover(self, groups: dict[tuple[_Trait, ...], deque[_Place]], size: int) -> None:
         """From each group that still teaches something, the one that teaches most first."""
         # What a group still teaches only ever becomes less, so only the group at the top need be looked at anew.
-        heap = [(self._known(traits), traits) for traits in groups]
+        # Of groups that teach as much the one of the rarest device comes first: it does for its kind of annex too.
+        rarity = Counter(traits[-1] for traits, group in groups.items() for _ in group)
+        heap = [(self._known(traits), rarity[traits[-1]], traits) for traits in groups]
         heapify(heap)
         while heap and len(self.places) < size:
-            told, traits = heap[0]
+            told, rare, traits = heap[0]
             known = self._known(traits)
             if all(known):
                 heappop(heap)
             elif known != told:
-                heapreplace(heap, (known, traits))
+                heapreplace(heap, (known, rare, traits))
             else:
                 heappop(heap)
                 group = groups[traits]
