@@ -193,7 +193,7 @@ class Loss:
 
 
 class _Newly(Struct, frozen=True):
-    """What goes along with one more device."""
+    """What goes along with one more device: `alone` is part of `ever`, and that of `now`."""
 
     now: frozenset[Thing]
     """As things are: of a printer's devices only those that can be heard still serve it."""
@@ -220,43 +220,49 @@ class _Watched:
         )
 
     def take(self, newly: _Newly) -> None:
+        now, ever = self._places(newly.now), self._places(newly.ever)
+        if not now:
+            return
         for level in self._levels:
-            level.surely -= self._lost(self._live, newly.now, self._gone_now, level)
-            level.ever -= self._lost(self._well, newly.ever, self._gone_ever, level)
+            level.surely -= self._lost(self._live, now, newly.now, self._gone_now, level)
+            level.ever -= self._lost(self._well, ever, newly.ever, self._gone_ever, level)
         self._gone_now.update(newly.now)
         self._gone_ever.update(newly.ever)
 
     def misses(self, newly: _Newly, *, is_open: bool) -> bool:
         """Whether it might be met without any rollout, and surely is no more."""
+        now = self._places(newly.now)
+        if not now:
+            return False
+        ever, alone = self._places(newly.ever), self._places(newly.alone)
         for level in self._levels:
-            lost_now = self._lost(self._live, newly.now, self._gone_now, level)
-            lost_ever = self._lost(self._well, newly.ever, self._gone_ever, level)
-            alone = self._lost(self._well, newly.alone, set(), level)
-            if not (lost_now or lost_ever or alone):
-                continue
-            needed = level.count
-            is_missed = (
-                level.might >= needed > level.surely - lost_now or len(self._well) >= needed > level.ever - lost_ever
-            )
-            by_itself = not is_open and len(self._well) >= needed > len(self._well) - alone
-            # A service that nothing could spare goes without it, but not without two of a kind.
-            if is_missed and not (by_itself and (level.is_full or self._is_whole())):
-                return True
+            surely = level.surely - self._lost(self._live, now, newly.now, self._gone_now, level)
+            back = level.ever - self._lost(self._well, ever, newly.ever, self._gone_ever, level)
+            if level.might >= level.count > surely or len(self._well) >= level.count > back:
+                rest = len(self._well) - self._lost(self._well, alone, newly.alone, set(), level)
+                # A service that nothing could spare goes without it at night, but not without two of a kind.
+                by_itself = not is_open and len(self._well) >= level.count > rest
+                if not by_itself or not (level.is_full or self._is_whole()):
+                    return True
         return False
 
     def _is_whole(self) -> bool:
         return not any(thing in self._members for thing in self._gone_now | self._gone_ever)
 
-    def _lost(self, children: Children, newly: frozenset[Thing], gone: set[Thing], level: "_Level") -> int:
-        """How many of these children stand with what is gone, and not without what newly goes."""
-        touched = {place for thing in newly for place in self._members.get(thing, ())}
-        if not touched:
-            return 0
+    def _places(self, things: frozenset[Thing]) -> set[int]:
+        return {place for thing in things for place in self._members.get(thing, ())}
+
+    def _lost(
+        self, children: Children, places: set[int], newly: frozenset[Thing], gone: set[Thing], level: "_Level"
+    ) -> int:  # fmt: skip
+        """How many children at these places stand with what is gone, and not without what newly goes."""
         lost = 0
-        for place in touched:
+        for place in places:
             child, full = children[place], level.is_full
-            after = () if isinstance(child, Leaf) else gone | newly  # a leaf that is touched is gone
-            lost += _standing(child, gone, full=full) == 2 and (not after or _standing(child, after, full=full) < 2)
+            if isinstance(child, Leaf):  # what is touched goes
+                lost += child.state == "ok" and child.thing not in gone
+            elif _standing(child, gone, full=full) == 2:
+                lost += _standing(child, gone | newly, full=full) < 2
         return lost
 
 
