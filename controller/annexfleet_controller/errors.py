@@ -322,7 +322,21 @@ class NothingToRetry(Conflict):
     """No device of the rollout ended badly, or those that did are out of service."""
 
     code = "nothing_to_retry"
+
+
 class WrongState(Conflict):
     """What was asked is nothing that can be done in this state; `state` and `act` in the facts."""
 
     code = "wrong_state"
+
+
+class RolloutOfOthers(Forbidden):
+    """Somebody else's rollout: only who planned or started it, or who may approve rollouts, may do that."""
+
+    code = "rollout_of_others"
+
+
+class VersionMissing(AnnexfleetError):
+    """A change of something that several people may change, without the version that was read before."""
+
+    code = "version_missing"
