@@ -331,7 +331,7 @@ class WrongState(Conflict):
 
 
 class RolloutOfOthers(Forbidden):
-    """Somebody else's rollout: only who planned or started it, or who may approve rollouts, may do that."""
+    """Somebody else's rollout: only who wrote or submitted it, or who may approve rollouts, may do that."""
 
     code = "rollout_of_others"
 

@@ -15,8 +15,8 @@ Right = Literal[
     "acknowledge",  # take trouble in charge, and write notes about it
     "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
     "run_playbooks",  # change devices of one's annexes by Ansible
-    "plan_rollouts",  # draft, submit and start one's own, and pause any
-    "approve_rollouts",  # be the second person; also take care of those of others
+    "plan_rollouts",  # draft, submit, try, pause and take back rollouts; start and end one's own
+    "approve_rollouts",  # say yes or no as the second person; start, resume and end anybody's
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
     "send_commands",  # single acts from a fixed catalogue, to devices in one's sight

@@ -77,10 +77,23 @@ def metrics(request: Request, person: Annotated[Person, Depends(Needs("diagnose"
     )
     for (state, outcome), count in runs.count(db).items():
         carried_out.labels(state, outcome).set(count)
-    _changes(db, registry)
+    _rollouts(db, registry)
     for name, (value, _) in figures.read(db).items():
         Gauge(f"annexfleet_{name}", "A figure that ingest and work keep", registry=registry).set(value)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _rollouts(db: Session, registry: CollectorRegistry) -> None:
+    kept = Gauge("annexfleet_rollouts", "Rollouts kept, by state", ["state"], registry=registry)
+    counted = rollouts.count(db)
+    for state in ROLLOUT_STATES:
+        kept.labels(state).set(counted.get(state, 0))
+    devices = Gauge(
+        "annexfleet_rollout_devices", "Devices of rollouts under way, by state", ["state"], registry=registry
+    )
+    standing = rollouts.count_targets(db)
+    for became in TARGET_STATES:
+        devices.labels(became).set(standing.get(became, 0))
 
 
 def _trouble(db: Session, registry: CollectorRegistry) -> None:
@@ -96,16 +109,3 @@ def _trouble(db: Session, registry: CollectorRegistry) -> None:
     told = Gauge("annexfleet_notices", "Notices, by what became of them", ["state"], registry=registry)
     for became, count in notices.count(db).items():
         told.labels(became).set(count)
-
-
-def _changes(db: Session, registry: CollectorRegistry) -> None:
-    """Rollouts, and how the devices of those under way stand; a state in which there is none is 0, not missing."""
-    kept = Gauge("annexfleet_rollouts", "Rollouts kept, by state", ["state"], registry=registry)
-    counted = rollouts.count(db)
-    for state in ROLLOUT_STATES:
-        kept.labels(state).set(counted.get(state, 0))
-    about = "Devices of rollouts under way, by their state in it"
-    of = Gauge("annexfleet_rollout_devices", about, ["state"], registry=registry)
-    standing = rollouts.count_targets(db)
-    for target_state in TARGET_STATES:
-        of.labels(target_state).set(standing.get(target_state, 0))

@@ -1,8 +1,8 @@
 """The next steps of a rollout, carried out: one transaction in which lease, version and state are checked first.
 
-Whoever pauses or aborts a rollout raises its version, so a step that was thought out before is refused here, and nothing
-is begun after a STOP, a pause or an abort.  A device that is begun belongs to a run from the same commit on: a conductor
-that dies before it has begun nothing, and one that dies after it finds the run.
+Whoever pauses or aborts a rollout raises its version, so a step that was thought out before is refused here, and
+nothing is begun after a STOP, a pause or an abort.  A device that is begun belongs to a run from the same commit on: a
+conductor that dies before it has begun nothing, and one that dies after it finds the run.
 """
 
 import logging
@@ -206,4 +206,3 @@ class Carrier:
 
     def _touch_all(self) -> None:
         self._touched |= {target.annex_id for target in self._targets.values()}
-

@@ -71,6 +71,7 @@ class Conductor:
         self._readers: dict[int, Reader] = {}
         self._renew_at: datetime | None = None
         self._tidy_at: datetime | None = None
+        self._slowest_s = 0.0
         self._failures: dict[int, tuple[int, datetime]] = {}
         """By rollout: how often in a row its look failed, and when it is tried again."""
 
@@ -82,6 +83,7 @@ class Conductor:
         self._take(now)
         if self._tidy_at is None or now >= self._tidy_at:
             self._tidy(now)
+            self._tell(now)
         if not self.held:
             self._eyes = None
             return
@@ -93,7 +95,7 @@ class Conductor:
             return  # nobody can be heard, so nothing is concluded, as the watch over alerts does
         for held in list(self.held.values()):
             self._look_after(held, self._eyes, now)
-        self._tell(self.clock.mono() - began_s, now)
+        self._slowest_s = max(self._slowest_s, self.clock.mono() - began_s)
 
     def let_go(self) -> None:
         """Another conductor may have them at once."""
@@ -196,6 +198,8 @@ class Conductor:
 
         keeping.tidy(self._home, is_over, now_s=now.timestamp())
 
-    def _tell(self, seconds: float, now: datetime) -> None:
+    def _tell(self, now: datetime) -> None:
+        """How long the slowest turn since the last time took."""
         with writing(self._engine) as db:
-            figures.put(db, {"conductor_turn_seconds": seconds, "conductor_rollouts": float(len(self.held))}, now=now)
+            figures.put(db, {"conductor_turn_seconds": self._slowest_s}, now=now)
+        self._slowest_s = 0.0

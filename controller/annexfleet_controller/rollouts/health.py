@@ -60,7 +60,9 @@ class Ward:
         views = eyes.views(db, watched, now=now)
         silent = _Silent(eyes, now)
         return tuple(
-            self._health(eyes, views[number], changed.get(number, wave_since), is_changed=number in changed, silent=silent)
+            self._health(
+                eyes, views[number], changed.get(number, wave_since), is_changed=number in changed, silent=silent
+            )
             for number in watched
             if number in views
         )
@@ -86,9 +88,7 @@ class Ward:
             self._chosen_for, self._chosen_at = key, now
         return [number for number in self._others if number not in touched and number in eyes.devices]
 
-    def _health(
-        self, eyes: Eyes, view: DeviceView, since: datetime, *, is_changed: bool, silent: "_Silent"
-    ) -> Health:
+    def _health(self, eyes: Eyes, view: DeviceView, since: datetime, *, is_changed: bool, silent: "_Silent") -> Health:
         of = eyes.devices[view.number]
         troubles = [one for one in eyes.troubles.get(view.id, ()) if one.severity in _WORTH_TELLING]
         new = [one for one in troubles if one.since > since]
