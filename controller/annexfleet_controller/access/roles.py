@@ -15,6 +15,8 @@ Right = Literal[
     "acknowledge",  # take trouble in charge, and write notes about it
     "plan_maintenance",  # for one's annexes; for the whole province only who sees all of it
     "run_playbooks",  # change devices of one's annexes by Ansible
+    "plan_rollouts",  # draft, submit, try, pause and take back rollouts; start and end one's own
+    "approve_rollouts",  # say yes or no as the second person; start, resume and end anybody's
     "diagnose",  # figures of the controller itself
     "edit_stock",  # what is on the province's shelf
     "send_commands",  # single acts from a fixed catalogue, to devices in one's sight
@@ -40,6 +42,8 @@ _FROM: dict[Right, Role] = {
     "edit_devices": "operator",
     "plan_maintenance": "technician",
     "run_playbooks": "technician",
+    "plan_rollouts": "technician",
+    "approve_rollouts": "operator",
     "diagnose": "technician",
     "edit_stock": "technician",
     "send_commands": "technician",
