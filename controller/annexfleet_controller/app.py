@@ -40,6 +40,7 @@ from annexfleet_controller.errors import (
     SignInRefused,
     TooManyAttempts,
     TooManyStreams,
+    VersionMissing,
 )
 from annexfleet_controller.identity.tokens import TokenRefused
 from annexfleet_controller.settings import Home
@@ -65,6 +66,7 @@ _STATUS: tuple[tuple[type[AnnexfleetError], int], ...] = (
     (Invalid, 422),
     (RuleWrong, 422),
     (TokenRefused, 422),
+    (VersionMissing, 428),
 )
 
 _HEADERS = {

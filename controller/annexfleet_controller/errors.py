@@ -328,3 +328,15 @@ class WrongState(Conflict):
     """What was asked is nothing that can be done in this state; `state` and `act` in the facts."""
 
     code = "wrong_state"
+
+
+class RolloutOfOthers(Forbidden):
+    """Somebody else's rollout: only who wrote or submitted it, or who may approve rollouts, may do that."""
+
+    code = "rollout_of_others"
+
+
+class VersionMissing(AnnexfleetError):
+    """A change of something that several people may change, without the version that was read before."""
+
+    code = "version_missing"

@@ -9,7 +9,10 @@ from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import Language
 
 MEDIA_TYPE = "application/problem+json"
-_PUBLIC_FACTS = frozenset({"field", "reason", "wait_s", "fields", "low", "high", "other"})
+_PUBLIC_FACTS = frozenset(
+    {"field", "reason", "wait_s", "fields", "low", "high", "other", "version", "state", "act", "may", "digest"}
+)
+"""`version`, `state` and `may` say how to go on with what somebody else changed, or what cannot be done now."""
 
 
 class Problem(BaseModel):

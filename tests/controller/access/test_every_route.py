@@ -172,6 +172,29 @@ LOWEST = {
     ("GET", "/api/v1/runs/{run_id}/diffs"): "technician",
     ("POST", "/api/v1/runs/{run_id}/cancel"): "technician",
     ("POST", "/api/v1/runs/{run_id}/retry"): "technician",
+    ("GET", "/api/v1/rollouts"): "technician",
+    ("POST", "/api/v1/rollouts"): "technician",
+    ("POST", "/api/v1/rollouts/preview"): "technician",
+    ("GET", "/api/v1/rollouts/{rollout_id}"): "technician",
+    ("PUT", "/api/v1/rollouts/{rollout_id}"): "technician",
+    ("GET", "/api/v1/rollouts/{rollout_id}/preview"): "technician",
+    ("GET", "/api/v1/rollouts/{rollout_id}/targets"): "technician",
+    ("GET", "/api/v1/rollouts/{rollout_id}/events"): "technician",
+    ("GET", "/api/v1/rollouts/{rollout_id}/gate"): "technician",
+    ("GET", "/api/v1/rollouts/{rollout_id}/forecast"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/submit"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/approve"): "operator",
+    ("POST", "/api/v1/rollouts/{rollout_id}/reject"): "operator",
+    ("POST", "/api/v1/rollouts/{rollout_id}/withdraw"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/start"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/pause"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/resume"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/abort"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/dry-run"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/clone"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/retry"): "technician",
+    ("POST", "/api/v1/rollouts/{rollout_id}/rollback"): "technician",
+    ("GET", "/api/v1/devices/{device_id}/rollouts"): "technician",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -205,9 +228,12 @@ OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device
     ("POST", "/api/v1/maintenance"),
     ("POST", "/runs"),
     ("POST", "/runs/new"),
+    ("POST", "/api/v1/rollouts"),
+    ("POST", "/api/v1/rollouts/preview"),
 }
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
+ROLLOUT = {"name": "x", "playbook": "files", "selector": {"devices": [device_id(1)]}}
 LATER = (datetime.now(UTC) + timedelta(hours=9)).isoformat()
 BODIES = {
     ("POST", "/annexes/{annex_id}/services/{code}"): {"data": {"offered": "yes", "needs": "province"}},
@@ -253,7 +279,14 @@ BODIES = {
         "data": {"playbook": "files", "annex": "berkane-1", "do": "check", "digest": targets_digest([device_id(1)])}
     },
     ("POST", "/api/v1/runs"): {"json": {"playbook": "nothing", "devices": [device_id(1)]}},
+    ("POST", "/api/v1/rollouts"): {"json": ROLLOUT},
+    ("POST", "/api/v1/rollouts/preview"): {"json": ROLLOUT},
+    ("PUT", "/api/v1/rollouts/{rollout_id}"): {"json": ROLLOUT | {"version": 1}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
+}
+BODIES |= {
+    ("POST", f"/api/v1/rollouts/{{rollout_id}}/{act}"): {"json": {"version": 1, "reason": "x"}}
+    for act in ("submit", "approve", "reject", "withdraw", "start", "pause", "resume", "abort", "dry-run")
 }
 QUERIES = {
     ("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio",
@@ -274,6 +307,7 @@ NOTHING_THERE = {
             "maintenance_id",
             "command_id",
             "run_id",
+            "rollout_id",
         )
     )
 } | {
@@ -298,6 +332,7 @@ NAMES = {
     "maintenance_id": "7",
     "notice_id": "7",
     "order_key": "cf259a",
+    "rollout_id": "7",
     "rule_id": "cpu.high",
     "run_id": "7",
     "token_id": "nothing",

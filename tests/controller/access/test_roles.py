@@ -14,6 +14,8 @@ LOWEST: dict[Right, str] = {
     "diagnose": "technician",
     "edit_stock": "technician",
     "run_playbooks": "technician",
+    "plan_rollouts": "technician",
+    "approve_rollouts": "operator",
     "send_commands": "technician",
     "see_set_aside": "operator",
     "see_audit": "operator",

@@ -26,6 +26,7 @@ from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import runs
 from annexfleet_controller.store.run_progress import RESULT_STATES
 from annexfleet_controller.supplies import forecast, levels
+from annexfleet_controller.waves import machine
 
 ROOM = Path(annexfleet_controller.__file__).parent
 
@@ -39,7 +40,9 @@ def calendar_reasons() -> set[str]:
 def acts() -> set[str]:
     """Every act that is written into the audit."""
     source = "".join(file.read_text(encoding="utf-8") for file in ROOM.rglob("*.py"))
-    return set(re.findall(r'act="(\w+\.\w+)"', source)) | set(re.findall(r'_note\([^)]*?"(\w+\.\w+)"', source))
+    named = set(re.findall(r'act="(\w+\.\w+)"', source)) | set(re.findall(r'_note\([^)]*?"(\w+\.\w+)"', source))
+    of_people = set(machine.ACTS) - machine.BY_CONDUCTOR
+    return named | {f"rollout.{act}" for act in of_people | {"create", "edit", "dry_run"}}
 
 
 TEMPLATES = sorted((ROOM / "web/templates").glob("*.html"))
