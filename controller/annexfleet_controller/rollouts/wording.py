@@ -44,7 +44,6 @@ EVENT_DETAILS: Mapping[str, str] = {
     "begun": "%(devices)s %(wave)s",
     "wave": "%(wave)s",
     "soaking": "%(wave)s",
-    "dry_run": "%(run)s",
 }
 """By an event's kind, the facts of its sentence (context "rollout_event_detail")."""
 

@@ -12,14 +12,14 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access.asked import HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import Conflict, Forbidden, Invalid, VariableWrong
+from annexfleet_controller.errors import Conflict, Invalid, VariableWrong
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.rollouts import proposing
+from annexfleet_controller.rollouts import permitted, proposing
 from annexfleet_controller.rollouts.bundle import LibraryWrong
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import rollout_targets, rollouts
-from annexfleet_controller.web.pages.rollouts import Id, Planning, may_steer, whole
+from annexfleet_controller.web.pages.rollouts import Id, Planning, hand, whole
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/rollouts", include_in_schema=False)
@@ -28,9 +28,6 @@ Approving = Annotated[Person, Depends(Needs("approve_rollouts"))]
 Act = Literal[
     "submit", "withdraw", "start", "pause", "resume", "abort", "dry-run", "retry", "clone", "rollback"
 ]  # fmt: skip
-SECOND_ACTS = ("approve", "reject")
-STEERED = frozenset({"start", "resume", "abort"})
-"""Acts for whoever wrote it, and for those who approve; a pause is for all, so that nobody has to watch harm grow."""
 _ON = "/rollouts/"
 
 
@@ -90,8 +87,9 @@ def do(
     page: Page, sent: SentOf,
 ) -> Response:  # fmt: skip
     """Any other act; back to its page, or on to that of the rollout that was made."""
-    if act in STEERED and not may_steer(person, rollouts.find(db, person.scope, rollout_id)):
-        raise Forbidden(f"rollout {rollout_id} is another person's")
+    permitted.demand(
+        rollouts.find(db, person.scope, rollout_id), act.replace("-", "_"), hand(db, person, rollout_id)
+    )  # fmt: skip
     return _answer(_Doing(db, home, person, rollout_id, sent, now), _ACTS[act], language, page)
 
 

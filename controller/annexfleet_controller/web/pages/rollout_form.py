@@ -17,7 +17,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import AnnexfleetError, Conflict, Invalid, RolloutTargetsChanged, VariableWrong
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.readiness.services import catalogue
-from annexfleet_controller.rollouts import bundle, proposing, surroundings
+from annexfleet_controller.rollouts import bundle, permitted, proposing, surroundings
 from annexfleet_controller.rollouts.bundle import LibraryWrong, Playbook
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.rollouts.proposing import Preview, Wish
@@ -28,7 +28,7 @@ from annexfleet_controller.waves import documents, forecast
 from annexfleet_controller.waves.model import BAD, Candidate, Rollout, Selector, Target
 from annexfleet_controller.web import variables, waves, wishes
 from annexfleet_controller.web.pages.board import name_of
-from annexfleet_controller.web.pages.rollouts import Planning
+from annexfleet_controller.web.pages.rollouts import Planning, hand
 from annexfleet_controller.web.pages.run_form import playbooks_of
 from annexfleet_controller.web.pages.runs import shown
 from annexfleet_controller.web.render import Page, Renders
@@ -172,6 +172,8 @@ def keep(
 def _keep(desk: _Desk, asked: Asked, wish: Wish) -> int:
     db, home, now = desk.db, desk.home, desk.now
     if asked.draft:
+        before = rollouts.find_to_change(db, desk.person.scope, asked.draft)
+        permitted.demand(before, "edit", hand(db, desk.person, before.id))
         found = proposing.edit(db, home, asked.draft, wish, desk.asker, version=asked.version, now=now)
         rollout_id, version = found.id, found.version
     else:

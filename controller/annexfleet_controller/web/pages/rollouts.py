@@ -15,14 +15,15 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import RunUnknown
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.rollouts import surroundings, wording
-from annexfleet_controller.rollouts.drafting import APPROVAL_ABOVE_DEVICES
+from annexfleet_controller.rollouts import permitted, surroundings, wording
+from annexfleet_controller.rollouts.foreseeing import foresee
+from annexfleet_controller.rollouts.permitted import Hand
 from annexfleet_controller.store import annexes, rollout_events, rollout_targets, rollouts, runs
 from annexfleet_controller.store.rollout_events import Event
 from annexfleet_controller.store.rollout_targets import TargetRow
 from annexfleet_controller.store.rollouts import UNDER_WAY, Detail
-from annexfleet_controller.waves import forecast, machine, windows
-from annexfleet_controller.waves.model import BAD, OVER, ROLLOUT_STATES, TARGET_STATES, TOUCHED, Target
+from annexfleet_controller.waves import windows
+from annexfleet_controller.waves.model import OVER, ROLLOUT_STATES, TARGET_STATES, TOUCHED, Target
 from annexfleet_controller.web import waves
 from annexfleet_controller.web.pages.board import name_of
 from annexfleet_controller.web.pages.runs import Variable, shown
@@ -44,7 +45,6 @@ _SQUARES = 2000
 _SQUARES_OF_A_WAVE = 300
 _TARGETS_SHOWN = 100
 _EVENTS_SHOWN = 60
-_DURATIONS = 200
 
 
 class Next(Struct, frozen=True, kw_only=True):
@@ -53,7 +53,9 @@ class Next(Struct, frozen=True, kw_only=True):
     code: str
     """One that has words (context "rollout_next")."""
     acts: tuple[str, ...]
-    """What this person may do, the most likely first."""
+    """What this person may do, in the order of the buttons."""
+    main: str
+    """That of them which is most likely next; empty where nothing needs to be done."""
     opens_at: datetime | None = None
     """When the next window of what waits opens; None where one is open, or nothing waits for one."""
 
@@ -161,7 +163,7 @@ def whole(
         next=_next(db, person, found, targets, now=now),
         gate=wording.grounds(language, found.gate, places=names, now=now) if found.gate else [],
         because=wording.because(language, found.state_reason),
-        forecast=_forecast(db, found, targets, now=now),
+        forecast=None if found.state in OVER else foresee(db, found, now=now, as_if_started=found.state != "running"),
         bar=waves.bar(found.tally),
         ended=waves.ended(found.tally),
         waves=_waves(db, person, found, tallies),
@@ -179,63 +181,58 @@ def whole(
         events_shown=[(event, wording.story(language, event)) for event in events],
         newest_event=events[0].id if events else 0,
         meanwhile=_meanwhile(events, after_story, person) if problem[0] else [],
-        is_large=found.needs_approval or found.target_count > APPROVAL_ABOVE_DEVICES,
+        is_large=found.needs_approval,
         problem=problem,
         lost=lost,
         events="/api/v1/events",
     )
 
 
-def may_steer(person: Person, found: Detail) -> bool:
-    """Whether somebody may start, resume and end it: whoever wrote or submitted it, and whoever approves such."""
-    return person.may("approve_rollouts") or person.name in (found.author, found.submitted_by)
+def hand(db: Session, person: Person, rollout_id: int) -> Hand:
+    """Who would act upon it."""
+    return Hand(
+        name=person.name, may_approve=person.may("approve_rollouts"),
+        sees_all=rollouts.may_change(db, person.scope, rollout_id),
+    )  # fmt: skip
 
 
-def is_second(person: Person, found: Detail) -> bool:
-    """Whether somebody may say yes to it."""
-    return person.may("approve_rollouts") and person.name not in (found.author, found.submitted_by)
+_ORDER = (
+    "approve", "start", "resume", "dry_run", "submit", "edit", "reject", "pause", "rollback", "retry", "withdraw",
+    "abort", "clone",
+)  # fmt: skip
+_AFTER_A_HALT = frozenset({"rollback", "retry"})
+"""Not offered while it runs: first it is paused or ended."""
 
 
 def _acts(db: Session, person: Person, found: Detail) -> tuple[str, ...]:
     """What this person may do to it now, in the order of the buttons."""
-    acts: list[str] = []
-    if rollouts.may_change(db, person.scope, found.id):
-        possible = set(machine.may(found.state))
-        if not is_second(person, found):
-            possible -= {"approve", "reject"}
-        if not may_steer(person, found):
-            possible -= {"start", "resume", "abort"}
-        if found.state in {"draft", "submitted", "approved"}:
-            possible |= {"dry_run"}  # type: ignore[arg-type]
-        if found.state == "draft":
-            possible |= {"edit"}  # type: ignore[arg-type]
-        order = (
-            "approve", "start", "resume", "submit", "dry_run", "edit", "reject", "pause", "withdraw", "abort"
-        )  # fmt: skip
-        acts += [act for act in order if act in possible]
-    if found.started_at is not None:
-        if any(found.tally.get(state) for state in BAD) and found.state in OVER:
-            acts.append("retry")
-        if found.nature.reverse is not None and any(found.tally.get(state) for state in TOUCHED):
-            acts.append("rollback")
-    return (*acts, "clone")
+    possible = set(permitted.may(found, hand(db, person, found.id)))
+    if not any(found.tally.get(state) for state in TOUCHED):
+        possible.discard("rollback")
+    if found.state == "running":
+        possible -= _AFTER_A_HALT
+    return tuple(act for act in _ORDER if act in possible)
 
 
 def _next(db: Session, person: Person, found: Detail, targets: Sequence[Target], *, now: datetime) -> Next:
     acts = _acts(db, person, found)
-    code = {
-        "draft": "draft",
-        "submitted": "decide" if "approve" in acts else "waits_for_second",
-        "approved": "start" if "start" in acts else "waits_for_start",
-        "running": found.phase or "begins",
-        "paused": "resume" if "resume" in acts else "paused",
-        "stopped": "judge" if "resume" in acts else "stopped",
-        "done": "done_bad" if waves.bad(found.tally) else "done",
-        "aborted": "aborted" if found.ended_at else "ending",
-        "superseded": "superseded",
+    code, main = {
+        "draft": ("draft", "submit" if found.dry_run_id else "dry_run"),
+        "submitted": ("decide", "approve") if "approve" in acts else ("waits_for_second", ""),
+        "approved": ("start", "start") if "start" in acts else ("waits_for_start", ""),
+        "running": (found.phase or "begins", ""),
+        "paused": ("resume", "resume") if "resume" in acts else ("paused", ""),
+        "stopped": ("judge", "rollback") if "resume" in acts else ("stopped", ""),
+        "done": ("done_bad", "retry") if waves.bad(found.tally) else ("done", ""),
+        "aborted": ("aborted" if found.ended_at else "ending", ""),
+        "superseded": ("superseded", ""),
     }[found.state]
     opens_at = _opens_at(db, found, targets, now=now) if code == "rolling" else None
-    return Next(code="waits_for_window" if opens_at else code, acts=acts, opens_at=opens_at)
+    if main in acts:
+        acts = (main, *(act for act in acts if act != main))
+    return Next(
+        code="waits_for_window" if opens_at else code, acts=acts, main=main if main in acts else "", opens_at=opens_at
+    )
 
 
 def _opens_at(db: Session, found: Detail, targets: Sequence[Target], *, now: datetime) -> datetime | None:
@@ -249,17 +246,6 @@ def _opens_at(db: Session, found: Detail, targets: Sequence[Target], *, now: dat
     if not found_windows or any(window.is_open for window in found_windows):
         return None
     return min((window.next_at for window in found_windows if window.next_at), default=None)
-
-
-def _forecast(db: Session, found: Detail, targets: Sequence[Target], *, now: datetime) -> forecast.Forecast | None:
-    """When it will be over; of one that waits for people, when it would be if it went on now."""
-    if found.state in OVER or not targets:
-        return None
-    hours = surroundings.calendars_of(db, {target.annex_id for target in targets})
-    durations = rollout_targets.durations(db, found.playbook, limit=_DURATIONS)
-    return forecast.forecast(
-        found.rollout, targets, hours, durations, now, as_if_started=found.state != "running"
-    )  # fmt: skip
 
 
 def _waves(db: Session, person: Person, found: Detail, tallies: Mapping[int, Any]) -> list[waves.Wave]:
