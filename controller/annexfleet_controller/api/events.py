@@ -53,7 +53,7 @@ async def follow(
 ) -> StreamingResponse:
     """A stream of `device` events: who moved, and how (`beat`, `change`, `live`, `hello`, `gone`,
     `command`); and of `annex` events: where something else changed (`alert`, `incident`, `readiness`, `maintenance`,
-    `run`).
+    `run`, `rollout`).
 
     `refresh` says that something may have been missed: ask for everything anew.  `Last-Event-ID` resumes.
     One session may have 8 open, one person 20.

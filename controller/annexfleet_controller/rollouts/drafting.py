@@ -152,13 +152,16 @@ def wish_of(found: rollouts.Detail, secrets: Mapping[str, Any]) -> Wish:
     )  # fmt: skip
 
 
-def _candidates(db: Session, selector: Selector, scope: Scope, nature: Nature) -> list[Candidate]:
-    """The devices that are meant, with the facts that matter.  Raises DeviceUnknown, AnnexUnknown, Invalid."""
+def meant(db: Session, selector: Selector, scope: Scope) -> list[Candidate]:
+    """The devices in sight and in service that a selector means, by id and without facts.
+
+    Raises DeviceUnknown and AnnexUnknown where what it names is not in sight.
+    """
     runs.targets(db, scope, devices=selector.devices, annexes=selector.annexes)  # what is named has to be there
     found = rollout_evidence.chosen(db, scope)
     tags = reaching.tags(db)
     standing = {of.readiness.annex_id: of.readiness.state for of in readiness.now(db, scope)}
-    chosen = selecting.chosen(
+    return selecting.chosen(
         (
             Candidate(
                 number=one.number, id=one.id, name=one.name, annex_id=one.annex_id, role=one.role, model=one.model,
@@ -169,6 +172,11 @@ def _candidates(db: Session, selector: Selector, scope: Scope, nature: Nature) -
         ),
         selector,
     )  # fmt: skip
+
+
+def _candidates(db: Session, selector: Selector, scope: Scope, nature: Nature) -> list[Candidate]:
+    """The devices that are meant, with the facts that matter.  Raises DeviceUnknown, AnnexUnknown, Invalid."""
+    chosen = meant(db, selector, scope)
     if not chosen:
         raise Invalid("no device is meant", field="selector", reason="nobody")
     told = telling.reported(db, [one.number for one in chosen], natures.facts_of(nature))

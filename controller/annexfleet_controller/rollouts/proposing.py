@@ -10,6 +10,7 @@ from annexfleet_controller.rollouts.drafting import (
     USUAL_DEADLINE_S,
     Preview,
     Wish,
+    meant,
     preview,
     wish_of,
 )
@@ -29,6 +30,6 @@ from annexfleet_controller.rollouts.steering import (
 
 __all__ = [
     "LEAST_DEADLINE_S", "MOST_DEADLINE_S", "USUAL_DEADLINE_S", "Asker", "Preview", "WayBack", "Wish", "abort",
-    "approve", "clone", "draft", "dry_run", "edit", "pause", "preview", "reject", "resume", "retry_failed", "roll_back",
-    "start", "submit", "wish_of", "withdraw",
+    "approve", "clone", "draft", "dry_run", "edit", "meant", "pause", "preview", "reject", "resume", "retry_failed",
+    "roll_back", "start", "submit", "wish_of", "withdraw",
 ]  # fmt: skip

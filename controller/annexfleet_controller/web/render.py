@@ -135,6 +135,7 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         "day": lambda at: formats.day(words, at),
         "reading": reading,
         "local_day": lambda on: formats.local_day(words, on),
+        "weekday_and_day": lambda on: formats.weekday_and_day(words, on),
         "clock": time,
         "number": lambda value: formats.number(words, value),
         "date_of": lambda day: Markup('<time datetime="{}">{}</time>').format(

@@ -163,6 +163,14 @@ LOWEST = {
     ("POST", "/runs/{run_id}/cancel"): "technician",
     ("POST", "/runs/{run_id}/apply"): "technician",
     ("POST", "/runs/{run_id}/retry"): "technician",
+    ("GET", "/rollouts"): "technician",
+    ("POST", "/rollouts"): "technician",
+    ("GET", "/rollouts/new"): "technician",
+    ("POST", "/rollouts/new"): "technician",
+    ("GET", "/rollouts/{rollout_id}"): "technician",
+    ("POST", "/rollouts/{rollout_id}/approve"): "operator",
+    ("POST", "/rollouts/{rollout_id}/reject"): "operator",
+    ("POST", "/rollouts/{rollout_id}/{act}"): "technician",
     ("GET", "/api/v1/playbooks"): "technician",
     ("GET", "/api/v1/runs"): "technician",
     ("POST", "/api/v1/runs"): "technician",
@@ -234,6 +242,7 @@ OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
 ROLLOUT = {"name": "x", "playbook": "files", "selector": {"devices": [device_id(1)]}}
+ROLLOUT_FORM = {"playbook": "files", "name": "x", "annexes": "berkane-1", "do": "review"}
 LATER = (datetime.now(UTC) + timedelta(hours=9)).isoformat()
 BODIES = {
     ("POST", "/annexes/{annex_id}/services/{code}"): {"data": {"offered": "yes", "needs": "province"}},
@@ -278,6 +287,11 @@ BODIES = {
     ("POST", "/runs"): {
         "data": {"playbook": "files", "annex": "berkane-1", "do": "check", "digest": targets_digest([device_id(1)])}
     },
+    ("POST", "/rollouts/new"): {"data": ROLLOUT_FORM},
+    ("POST", "/rollouts"): {"data": ROLLOUT_FORM | {"do": "save"}},
+    ("POST", "/rollouts/{rollout_id}/approve"): {"data": {"version": "1"}},
+    ("POST", "/rollouts/{rollout_id}/reject"): {"data": {"version": "1", "reason": "x"}},
+    ("POST", "/rollouts/{rollout_id}/{act}"): {"data": {"version": "1"}},
     ("POST", "/api/v1/runs"): {"json": {"playbook": "nothing", "devices": [device_id(1)]}},
     ("POST", "/api/v1/rollouts"): {"json": ROLLOUT},
     ("POST", "/api/v1/rollouts/preview"): {"json": ROLLOUT},
@@ -320,6 +334,7 @@ NOTHING_THERE = {
 """Those that are asked about something that is not there, with a right that would show it."""
 
 NAMES = {
+    "act": "pause",
     "alert_id": "7",
     "annex_id": "berkane-1",
     "code": "residence",

@@ -353,3 +353,13 @@ def test_words_in_events_cannot_turn_the_text_around_them():
 
     assert not any(mark in data for mark in "\u202e\u202c\u2066")
     assert '"net:evil","network_name","ok gnp.live"' in data
+
+
+def test_a_rollout_moves_the_pages_of_its_annexes():
+    pulse = pulses.Pulse(4, SYSTEM.now(), {}, {"berkane-1": "o", "berkane-2": "ou"})
+
+    events = Hub._events([pulse], {}, {})
+
+    assert [(event.annex_id, event.kinds) for event in events] == [
+        ("berkane-1", ("rollout",)), ("berkane-2", ("rollout", "run")),
+    ]  # fmt: skip

@@ -19,14 +19,24 @@ from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
 from annexfleet_controller.maintenance import Condition, Reason
-from annexfleet_controller.rollouts import bundle
+from annexfleet_controller.rollouts import bundle, wording
 from annexfleet_controller.rollouts.approved import PROBLEMS
 from annexfleet_controller.rollouts.variables import REASONS
 from annexfleet_controller.settings import Home, Settings
-from annexfleet_controller.store import runs
+from annexfleet_controller.store import rollout_events, runs
 from annexfleet_controller.store.run_progress import RESULT_STATES
 from annexfleet_controller.supplies import forecast, levels
-from annexfleet_controller.waves import documents, machine
+from annexfleet_controller.waves import budget, conduct, documents, gate, machine, readings
+from annexfleet_controller.waves import forecast as waves_forecast
+from annexfleet_controller.waves.model import (
+    ROLLOUT_STATES,
+    TARGET_STATES,
+    GateWord,
+    Policy,
+    Selector,
+    WindowKind,
+)
+from annexfleet_controller.waves.signs import SignCode
 
 ROOM = Path(annexfleet_controller.__file__).parent
 
@@ -43,6 +53,37 @@ def acts() -> set[str]:
     named = set(re.findall(r'act="(\w+\.\w+)"', source)) | set(re.findall(r'_note\([^)]*?"(\w+\.\w+)"', source))
     of_people = set(machine.ACTS) - machine.BY_CONDUCTOR
     return named | {f"rollout.{act}" for act in of_people | {"create", "edit", "dry_run"}}
+
+
+def source_of(*files: str) -> str:
+    return "".join((ROOM / file).read_text(encoding="utf-8") for file in files)
+
+
+def refusals() -> set[str]:
+    """Every reason for which a rollout, or an act upon one, is refused besides those of its documents."""
+    source = source_of(
+        "rollouts/drafting.py", "rollouts/steering.py", "rollouts/repeating.py", "web/wishes.py",
+        "web/pages/rollout_acts.py",
+    )  # fmt: skip
+    return set(re.findall(r'Invalid\([^)]*reason="(\w+)"', source))
+
+
+def approvals() -> set[str]:
+    """Why a second person is needed."""
+    return set(re.findall(r'why\.append\("(\w+)"\)', source_of("rollouts/drafting.py")))
+
+
+def nexts() -> set[str]:
+    """How a rollout stands, as its page says."""
+    told = re.search(r"code, main = \{(.*?)\}\[found", source_of("web/pages/rollouts.py"), re.DOTALL)
+    assert told is not None
+    codes = set(re.findall(r'\("(\w+)"', told[1])) | {"begins", "rolling", "soaking", "waits_for_window", "ending"}
+    return codes | {"aborted"}
+
+
+def machine_free_acts() -> tuple[str, ...]:
+    """Acts that change no state."""
+    return ("edit", "dry_run", "clone", "retry", "rollback")
 
 
 TEMPLATES = sorted((ROOM / "web/templates").glob("*.html"))
@@ -163,6 +204,26 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("act", acts()),
         ("via", ("session", "key", "console", "worker")),
         ("supply_why", tuple(why for why in forecast.WHYS if why)),
+        ("rollout", (*ROLLOUT_STATES, "open", "rolling", "soaking", *conduct.TURN_REASONS)),
+        ("rollout_act", (*sorted(set(machine.ACTS) - machine.BY_CONDUCTOR), *machine_free_acts())),
+        ("rollout_target", (*TARGET_STATES, *conduct.REASONS, *budget.REASONS, "takes_no_commands", "aborted")),
+        ("rollout_event", rollout_events.KINDS),
+        ("rollout_event_detail", tuple(f"{kind} {facts}" for kind, facts in wording.EVENT_DETAILS.items())),
+        ("rollout_relation", ("rollback", "clone", "retry")),
+        ("rollout_reason", (*documents.REASONS, *refusals())),
+        ("rollout_field", (*Selector.__struct_fields__, *Policy.__struct_fields__, "selector", "name", "reason")),
+        ("rollout_preset", documents.PRESETS),
+        ("rollout_preset_about", documents.PRESETS),
+        ("rollout_window", get_args(WindowKind)),
+        ("rollout_forecast", waves_forecast.WHYS),
+        ("rollout_approval", approvals()),
+        ("rollout_next", nexts()),
+        ("gate", gate.REASONS),
+        ("gate_word", get_args(GateWord)),
+        ("gate_sign", get_args(SignCode)),
+        ("gate_kind", ("model", "role", "annex")),
+        ("gate_detail", tuple(wording.GATE_DETAILS.values())),
+        ("metric", readings.KEY_READINGS),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

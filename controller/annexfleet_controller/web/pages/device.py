@@ -18,7 +18,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.direction import isolated
-from annexfleet_controller.store import annexes, fleet, run_hosts
+from annexfleet_controller.store import annexes, fleet, rollout_targets, run_hosts
 from annexfleet_controller.web import trouble
 from annexfleet_controller.web.pages import commands, maintained
 from annexfleet_controller.web.pages.board import name_of
@@ -51,6 +51,7 @@ _EVENTS_READ = 80
 """A start takes about twenty rows and is shown as one line."""
 _MOVED = 4
 _RUNS = 6
+_ROLLOUTS = 6
 _LONGEST_VALUE = 60
 _A_START = timedelta(minutes=2)
 """Collectors report for the first time one after another, the slow ones last."""
@@ -175,6 +176,9 @@ def whole(
         if person.may("send_commands")
         else None,
         ran=run_hosts.of_device(db, person.scope, row.number, limit=_RUNS) if person.may("run_playbooks") else None,
+        rolled=rollout_targets.of_device(db, person.scope, row.number, limit=_ROLLOUTS)
+        if person.may("plan_rollouts")
+        else [],
         queues=fleet.queues([row], known),
         inventory=state.inventory(fleet.inventory(db, row.number)),
         past=past(fleet.changes(db, row.number, limit=_EVENTS_READ), language),

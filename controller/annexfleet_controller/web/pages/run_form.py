@@ -108,7 +108,7 @@ def ask(
         return _form(db, person, chosen, asked, page, now=now, language=language)
     asked = Asked(playbook=playbook, annexes=annex, devices=device)
     if not playbook:
-        return page("run_choose.html", playbooks=_playbooks(home), asked=asked)
+        return page("run_choose.html", playbooks=playbooks_of(home), asked=asked)
     chosen = bundle.playbook(home, playbook)
     typed = variables.typed_of(_open(chosen), {})
     asked = Asked(playbook=playbook, annexes=annex, devices=device, typed=typed)
@@ -207,7 +207,7 @@ def _refused(
     return whole(db, person, run_id, language, page, status=409, problem=(refused.code, refused.facts))
 
 
-def _playbooks(home: Home) -> list[Playbook]:
+def playbooks_of(home: Home) -> list[Playbook]:
     """None where there is no library: the page then says so."""
     try:
         return bundle.playbooks(home)

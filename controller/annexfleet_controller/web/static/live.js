@@ -10,6 +10,7 @@
   const SOON_MS = 250; // after a change: several at once cost one request
   const RUN_MS = 1000; // while Ansible runs, something moves many times a second
   const LATER_MS = 4000; // after a beat: only averages move
+  const ONLY_WHERE_SHOWN = { run: "[data-runs]", rollout: "[data-rollouts]" }; // they move all the time
   let timer = null;
   let dueAt = Infinity;
 
@@ -71,8 +72,8 @@
     });
     source.addEventListener("annex", (event) => {
       const { kinds } = JSON.parse(event.data);
-      if (kinds.some((kind) => kind !== "run")) return refresh(SOON_MS); // alerts, incidents, readiness, maintenance
-      if (document.querySelector("[data-runs]")) refresh(RUN_MS); // only where runs are shown: they move all the time
+      if (kinds.some((kind) => !(kind in ONLY_WHERE_SHOWN))) return refresh(SOON_MS); // alerts, readiness, maintenance
+      if (kinds.some((kind) => document.querySelector(ONLY_WHERE_SHOWN[kind]))) refresh(RUN_MS);
     });
     addEventListener("pagehide", () => source.close());
   }
