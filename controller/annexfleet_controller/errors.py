@@ -326,3 +326,25 @@ class WrongState(Conflict):
     """What was asked is nothing that can be done in this state; `state` and `act` in the facts."""
 
     code = "wrong_state"
+
+
+class DesiredChanged(Conflict):
+    """Somebody else decided about this layer since it was read."""
+
+    code = "desired_changed"
+
+
+class DesiredVersionUnknown(NotFound):
+    code = "desired_version_unknown"
+
+
+class DesiredLayerUnknown(NotFound):
+    """A kind of layer, or a role, that there is not."""
+
+    code = "desired_layer_unknown"
+
+
+class NothingToRepair(Conflict):
+    """No device in sight differs from what is wanted."""
+
+    code = "nothing_to_repair"
