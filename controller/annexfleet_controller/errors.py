@@ -322,6 +322,8 @@ class NothingToRetry(Conflict):
     """No device of the rollout ended badly, or those that did are out of service."""
 
     code = "nothing_to_retry"
+
+
 class WrongState(Conflict):
     """What was asked is nothing that can be done in this state; `state` and `act` in the facts."""
 

@@ -13,10 +13,21 @@ from annexfleet_controller.access.asked import Db, EngineOf, Now
 from annexfleet_controller.access.door import Anybody, Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.readiness.model import STATES
-from annexfleet_controller.store import annexes, figures, incidents, migrate, notices, readiness, runs, set_aside
+from annexfleet_controller.store import (
+    annexes,
+    figures,
+    incidents,
+    migrate,
+    notices,
+    readiness,
+    rollouts,
+    runs,
+    set_aside,
+)
 from annexfleet_controller.store.database import reading
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.things import SEVERITIES
+from annexfleet_controller.waves.model import ROLLOUT_STATES, TARGET_STATES
 
 router = APIRouter(tags=["health"])
 
@@ -66,9 +77,23 @@ def metrics(request: Request, person: Annotated[Person, Depends(Needs("diagnose"
     )
     for (state, outcome), count in runs.count(db).items():
         carried_out.labels(state, outcome).set(count)
+    _rollouts(db, registry)
     for name, (value, _) in figures.read(db).items():
         Gauge(f"annexfleet_{name}", "A figure that ingest and work keep", registry=registry).set(value)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _rollouts(db: Session, registry: CollectorRegistry) -> None:
+    kept = Gauge("annexfleet_rollouts", "Rollouts kept, by state", ["state"], registry=registry)
+    counted = rollouts.count(db)
+    for state in ROLLOUT_STATES:
+        kept.labels(state).set(counted.get(state, 0))
+    devices = Gauge(
+        "annexfleet_rollout_devices", "Devices of rollouts under way, by state", ["state"], registry=registry
+    )
+    standing = rollouts.count_targets(db)
+    for became in TARGET_STATES:
+        devices.labels(became).set(standing.get(became, 0))
 
 
 def _trouble(db: Session, registry: CollectorRegistry) -> None:

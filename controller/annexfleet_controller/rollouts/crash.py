@@ -1,22 +1,21 @@
 """Points at which a test kills the program: one for each transition there is (`waves.machine.POINTS`).
 
-`point(name)` stands where the rows of a transition are written and not committed, and `after(name)` where they are.
-Nothing happens there unless a test has put something in `hook`.
+`point(db, name)` stands where the rows of a transition are written and not committed yet.  Nothing happens there unless
+a test has put something in `hook`, which is then called twice: before the commit, and right after it.
 """
 
 from collections.abc import Callable
 
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
 hook: Callable[[str], None] | None = None
-"""Called with `name:before` and `name:after`; what it raises falls through like a crash."""
+"""Called with `<name>:before` and `<name>:after`; what it raises falls through like a crash."""
 
 
-def point(name: str) -> None:
-    """Right before the commit."""
-    if hook is not None:
-        hook(f"{name}:before")
-
-
-def after(name: str) -> None:
-    """Right after it."""
-    if hook is not None:
-        hook(f"{name}:after")
+def point(db: Session, name: str) -> None:
+    """The rows of this transition are written."""
+    if hook is None:
+        return
+    hook(f"{name}:before")
+    event.listen(db, "after_commit", lambda _: hook and hook(f"{name}:after"), once=True)

@@ -181,7 +181,7 @@ def act(
     rollouts.change(db, found.id, version=version, values={**(values or {}), "state": state}, of_state=found.state)
     rollout_events.add(db, found.id, EVENTS[what], now=now, actor=asker.name, facts=facts)
     note(db, found, asker, what, now=now, facts=facts)
-    crash.point(point)
+    crash.point(db, point)
     return rollouts.find(db, asker.scope, found.id)
 
 

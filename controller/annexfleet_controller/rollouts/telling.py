@@ -1,4 +1,8 @@
-"""What devices report of themselves that rollouts may name: facts, each with the moment at which it was so."""
+"""What devices report of themselves that rollouts may name: facts, each with the moment at which it was so.
+
+The version of an agent cannot change within a session, and a change of its settings is told at once: what its last
+hello said is therefore as new as its last message.  An inventory is as old as it is.
+"""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -11,7 +15,8 @@ from annexfleet_agent.protocol.messages import Change, Inventory
 from annexfleet_controller.store import rollout_evidence
 
 _PACKAGE = "package:"
-_OF_INVENTORY = frozenset({"kernel", "os_version"})
+_OF_SYSTEM = {"kernel": "kernel", "os_version": "version"}
+Facts = dict[str, tuple[str, datetime]]
 
 
 class Reported(Struct, frozen=True):
@@ -27,74 +32,66 @@ class Reported(Struct, frozen=True):
         return min(self.at.values(), default=None)
 
 
+def told_by(facts: Mapping[str, tuple[str, datetime]]) -> Reported:
+    return Reported({name: value for name, (value, _) in facts.items()}, {name: at for name, (_, at) in facts.items()})
+
+
+def is_of_inventory(name: str) -> bool:
+    return name in _OF_SYSTEM or name.startswith(_PACKAGE)
+
+
 def reported(db: Session, numbers: Collection[int], names: Collection[str]) -> dict[int, Reported]:
-    """The facts of these names that these devices report, by number; one that told none of them is missing.
+    """The facts of these names that these devices report, by number; one that told none of them is missing."""
+    facts: dict[int, Facts] = {}
+    if {"agent_version", "config_version"}.intersection(names):
+        for number, told in rollout_evidence.told(db, numbers).items():
+            at = told.heard_at or told.hello_at
+            if at is not None and "agent_version" in names and told.agent_version:
+                facts.setdefault(number, {})["agent_version"] = (told.agent_version, at)
+            if at is not None and "config_version" in names:
+                facts.setdefault(number, {})["config_version"] = (str(told.config_version), at)
+    if "config_version" in names:
+        _of_settings(db, numbers, facts)
+    if any(map(is_of_inventory, names)):
+        for number, of in of_inventories(db, numbers, names).items():
+            facts.setdefault(number, {}).update(of)
+    return {number: told_by(of) for number, of in facts.items()}
+
+
+def of_inventories(db: Session, numbers: Collection[int], names: Collection[str]) -> dict[int, Facts]:
+    """Of the inventories of these devices the facts of these names.
 
     Where packages are asked for and a device has none of these, one that it has stands for its list, so that "not
     installed" and "nobody knows" are told apart (`waves.natures.fits`).
     """
-    facts: dict[int, dict[str, tuple[str, datetime]]] = {}
-    if wanted := {"agent_version", "config_version"}.intersection(names):
-        _of_hellos(db, numbers, wanted, facts)
-    if "config_version" in names:
-        _of_settings(db, numbers, facts)
-    if any(name in _OF_INVENTORY or name.startswith(_PACKAGE) for name in names):
-        _of_inventories(db, numbers, frozenset(names), facts)
-    return {
-        number: Reported({name: value for name, (value, _) in of.items()}, {name: at for name, (_, at) in of.items()})
-        for number, of in facts.items()
-    }
+    wanted = frozenset(names)
+    found: dict[int, Facts] = {}
+    for number, at, payload in rollout_evidence.inventories(db, numbers):
+        try:
+            told = wire.decode_up("inventory", payload)
+        except wire.Malformed:
+            continue  # of a version that this one does not understand
+        assert isinstance(told, Inventory)
+        of = found[number] = {
+            name: (str(told.os[key]), at) for name, key in _OF_SYSTEM.items() if name in wanted and key in told.os
+        }
+        if told.packages and any(name.startswith(_PACKAGE) for name in wanted):
+            packages = {f"{_PACKAGE}{package}": version for package, version in told.packages.items()}
+            of |= {name: (packages[name], at) for name in wanted & packages.keys()} or {
+                name: (version, at) for name, version in list(packages.items())[:1]
+            }
+    return found
 
 
-def _of_hellos(
-    db: Session, numbers: Collection[int], wanted: set[str], facts: dict[int, dict[str, tuple[str, datetime]]]
-) -> None:
-    for number, told in rollout_evidence.told(db, numbers).items():
-        if told.hello_at is None:
-            continue
-        of = facts.setdefault(number, {})
-        if "agent_version" in wanted and told.agent_version:
-            of["agent_version"] = (told.agent_version, told.hello_at)
-        if "config_version" in wanted:
-            of["config_version"] = (str(told.config_version), told.hello_at)
-
-
-def _of_settings(
-    db: Session, numbers: Collection[int], facts: dict[int, dict[str, tuple[str, datetime]]]
-) -> None:  # fmt: skip
+def _of_settings(db: Session, numbers: Collection[int], facts: dict[int, Facts]) -> None:
     """Settings come into force without a new hello; then the agent's own figures tell."""
     for number, at, payload in rollout_evidence.parts(db, "agent", numbers):
         try:
             change = wire.decode_up("change", payload)
         except wire.Malformed:
-            continue  # of a version that this one does not understand
+            continue
         assert isinstance(change, Change)
         version = change.readings.get("", {}).get("agent_config_version")
-        of = facts.setdefault(number, {})
-        if isinstance(version, int | float) and ("config_version" not in of or at > of["config_version"][1]):
-            of["config_version"] = (str(int(version)), at)
-
-
-def _of_inventories(
-    db: Session, numbers: Collection[int], names: frozenset[str], facts: dict[int, dict[str, tuple[str, datetime]]]
-) -> None:
-    asks_packages = any(name.startswith(_PACKAGE) for name in names)
-    for number, at, payload in rollout_evidence.inventories(db, numbers):
-        try:
-            told = wire.decode_up("inventory", payload)
-        except wire.Malformed:
-            continue
-        assert isinstance(told, Inventory)
-        of = facts.setdefault(number, {})
-        for name, key in (("kernel", "kernel"), ("os_version", "version")):
-            if name in names and key in told.os:
-                of[name] = (str(told.os[key]), at)
-        if asks_packages and told.packages:
-            of |= {
-                f"{_PACKAGE}{package}": (version, at)
-                for package, version in told.packages.items()
-                if f"{_PACKAGE}{package}" in names
-            }
-            if not any(name.startswith(_PACKAGE) for name in of):
-                package, version = next(iter(told.packages.items()))
-                of[f"{_PACKAGE}{package}"] = (version, at)
+        if isinstance(version, int | float):
+            of = facts.setdefault(number, {})
+            of["config_version"] = (str(int(version)), max(at, of.get("config_version", ("", at))[1]))

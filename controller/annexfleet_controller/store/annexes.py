@@ -1,7 +1,7 @@
 """Annexes: which there are, and how many devices of each can be heard."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -53,6 +53,14 @@ def get(db: Session, scope: Scope, annex_id: str) -> Annex:
     if annex is None:
         raise AnnexUnknown(f"no annex {annex_id!r}")
     return annex
+
+
+def hold(db: Session, ids: Collection[str]) -> None:
+    """Let nobody else who holds one of these go on until the transaction ends.
+
+    PostgreSQL alone needs it: on SQLite a writing transaction is alone.
+    """
+    db.execute(select(Annex.id).where(Annex.id.in_(sorted(ids))).order_by(Annex.id).with_for_update()).all()
 
 
 def create(

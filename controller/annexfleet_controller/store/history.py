@@ -95,7 +95,7 @@ def subjects(db: Session, device_number: int, *, since: datetime) -> dict[str, l
         History.device_number == device_number, History.resolution_s == AS_IT_CAME, History.at >= since
     )
     payload = db.scalar(newest.order_by(History.at.desc()).limit(1))
-    return {} if payload is None else {subject: list(of) for subject, of in _beat(payload).numbers.items()}
+    return {} if payload is None else {subject: list(of) for subject, of in beat(payload).numbers.items()}
 
 
 def _points(
@@ -187,9 +187,9 @@ def fold(db: Session, device_number: int, *, of: int, into: int, until: datetime
     there = _coarse_rows(db, device_number, into, first=ends[0], last=ends[-1])
     new = []
     for end, group in groupby(zip(ends, rows, strict=True), key=lambda pair: pair[0]):
-        beats = [_beat(row.payload) for _, row in group]
+        beats = [beat(row.payload) for _, row in group]
         if (old := there.get(end)) is not None:
-            old.payload = wire.encode(folding.merge([_beat(old.payload), *beats], at=end))
+            old.payload = wire.encode(folding.merge([beat(old.payload), *beats], at=end))
         else:
             new.append((device_number, into, bulk.micros(end), wire.encode(folding.merge(beats, at=end))))
     bulk.insert(db, History, ("device_number", "resolution_s", "at", "payload"), new)
@@ -215,5 +215,5 @@ def forget(db: Session, device_number: int, resolution_s: int, *, until: datetim
     return int(gone.rowcount)  # type: ignore[attr-defined]
 
 
-def _beat(payload: bytes) -> Beat:
+def beat(payload: bytes) -> Beat:
     return _decode(wire.unpack_own(payload))

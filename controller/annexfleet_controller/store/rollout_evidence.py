@@ -40,9 +40,9 @@ class Told(Struct, frozen=True, kw_only=True):
     connected: bool
     heard_at: datetime | None
     hello_at: datetime | None
-    boot_id: str
     agent_version: str
     config_version: int
+    inventory_at: datetime | None
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
@@ -130,15 +130,15 @@ def told(db: Session, numbers: Collection[int] | None) -> dict[int, Told]:
     """What these devices, or all, told with their last hello; one that never did is missing."""
     columns = (
         DeviceState.device_number, DeviceState.connected, DeviceState.heard_at, DeviceState.connected_at,
-        DeviceState.boot_id, DeviceState.agent_version, DeviceState.config_version,
+        DeviceState.agent_version, DeviceState.config_version, DeviceState.inventory_at,
     )  # fmt: skip
     found = {}
     for some in _some(numbers):
         query = select(*columns)
         for row in db.execute(query if some is None else query.where(DeviceState.device_number.in_(some))):
             found[row[0]] = Told(
-                number=row[0], connected=row[1], heard_at=row[2], hello_at=row[3], boot_id=row[4],
-                agent_version=row[5], config_version=row[6],
+                number=row[0], connected=row[1], heard_at=row[2], hello_at=row[3],
+                agent_version=row[4], config_version=row[5], inventory_at=row[6],
             )  # fmt: skip
     return found
 
@@ -210,17 +210,14 @@ def claimed(db: Session, numbers: Collection[int]) -> dict[int, int]:
 # -- health
 
 
-def troubles(db: Session, device_ids: Collection[str], *, since: datetime) -> list[Trouble]:
-    """Alerts about these devices themselves, muted ones too, that are open or cleared after that moment."""
+def troubles(db: Session, *, since: datetime) -> list[Trouble]:
+    """Alerts about devices themselves, muted ones too, that are open or cleared after that moment."""
     columns = (AlertRow.thing_id, AlertRow.rule_id, AlertRow.severity, AlertRow.since, AlertRow.cleared_at)
-    found = []
-    for some in _some(sorted(device_ids)):
-        query = select(*columns).where(
-            AlertRow.thing_kind == "device", AlertRow.thing_id.in_(some or ()), AlertRow.opened_at.is_not(None),
-            or_(AlertRow.state != "cleared", AlertRow.cleared_at > since),
-        )  # fmt: skip
-        found += [Trouble(*row) for row in db.execute(query)]
-    return found
+    query = select(*columns).where(
+        AlertRow.thing_kind == "device", AlertRow.opened_at.is_not(None),
+        or_(AlertRow.state != "cleared", AlertRow.cleared_at > since),
+    )  # fmt: skip
+    return [Trouble(*row) for row in db.execute(query)]
 
 
 def _some(keys: Collection[_Key] | None) -> Iterable[list[_Key] | None]:

@@ -1,7 +1,7 @@
 """Whose turn a rollout is: leases of conductors, and the fence that keeps out what an older one still writes.
 
-Each conductor that takes a rollout gets the next number of its fence.  Whatever it writes, it writes in a transaction in
-which `fenced` was asked first: with that number, the version and the state that it had read.
+Each conductor that takes a rollout gets the next number of its fence.  Whatever it writes, it writes in a transaction
+in which `fenced` was asked first: with that number, the version and the state that it had read.
 """
 
 from collections.abc import Collection, Mapping
@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.errors import RolloutChanged
 from annexfleet_controller.store import rollouts
 from annexfleet_controller.store.rollouts import Detail
-from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.rollouts import RolloutRow
 
 
@@ -112,11 +111,11 @@ def conduct(db: Session, held: Claim, values: Mapping[str, Any], *, raises_versi
 
 
 def of_conductor(db: Session, held: Claim) -> Detail:
-    """A rollout that is ours, as it stands.  Raises LeaseLost."""
+    """A rollout that is ours, as it stands, without its tally.  Raises LeaseLost."""
     row = db.scalar(select(RolloutRow).where(RolloutRow.id == held.id, RolloutRow.fence == held.fence))
     if row is None:
         raise LeaseLost(f"rollout {held.id}")
-    return rollouts.detail(row, rollouts.tallies(db, WHOLE, [held.id]).get(held.id, {}))
+    return rollouts.detail(row, {})
 
 
 def _free(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -14,7 +14,7 @@ from annexfleet_controller.store import rollouts
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
-from annexfleet_controller.waves.model import SETTLED, Target, TargetState
+from annexfleet_controller.waves.model import BAD, SETTLED, Target, TargetState
 
 _AT_ONCE = 500
 
@@ -59,6 +59,14 @@ class TargetRow(Struct, frozen=True, kw_only=True):
     before: Mapping[str, str]
     """The facts that matter, as it reported them before."""
     after: Mapping[str, str]
+
+
+class Disturbed(Struct, frozen=True):
+    """Devices by number."""
+
+    changing: frozenset[int]
+    harmed: Mapping[int, datetime]
+    """With the moment at which that was clear."""
 
 
 def put(db: Session, rollout_id: int, new: Iterable[NewTarget]) -> None:
@@ -266,6 +274,29 @@ def count_unsettled(db: Session, rollout_id: int) -> int:
     """Devices that have not ended."""
     unsettled = (RolloutTargetRow.rollout_id == rollout_id, RolloutTargetRow.state.not_in(sorted(SETTLED)))
     return db.scalar(select(func.count()).select_from(RolloutTargetRow).where(*unsettled)) or 0
+
+
+def disturbed(db: Session, numbers: Collection[int]) -> Disturbed:
+    """Which of these devices any rollout is changing, or left in a bad state and has not mended since."""
+    changing: set[int] = set()
+    harmed: dict[int, datetime] = {}
+    mended: dict[int, datetime] = {}
+    columns = (RolloutTargetRow.device_number, RolloutTargetRow.state, RolloutTargetRow.ended_at)
+    touched = sorted({"running", "verifying", "succeeded", *BAD})
+    for some in _some(numbers):
+        query = select(*columns).where(
+            RolloutTargetRow.device_number.in_(some or ()), RolloutTargetRow.state.in_(touched)
+        )
+        for number, state, ended_at in db.execute(query):
+            if state in {"running", "verifying"}:
+                changing.add(number)
+            elif ended_at is not None:
+                of = mended if state == "succeeded" else harmed
+                of[number] = max(ended_at, of.get(number, ended_at))
+    return Disturbed(
+        frozenset(changing),
+        {number: at for number, at in harmed.items() if number not in mended or mended[number] <= at},
+    )
 
 
 def newer(db: Session, rollout_id: int, configures: str, *, started_after: datetime) -> dict[int, int]:

@@ -89,6 +89,8 @@ class Detail(Summary, frozen=True, kw_only=True):
     approved_by: str
     approved_at: datetime | None
     started_by: str
+    accepted_at: datetime | None
+    """When a person last let it go on after the gate had stopped it."""
     wave_since: datetime | None
     dry_run_id: int | None
     fence: int
@@ -98,7 +100,8 @@ class Detail(Summary, frozen=True, kw_only=True):
         """As thinking needs it."""
         return Rollout(
             id=self.id, state=self.state, phase=self.phase, wave=self.wave, wave_since=self.wave_since,
-            policy=self.policy, nature=self.nature, started_at=self.started_at, deadline_at=self.deadline_at,
+            policy=self.policy, nature=self.nature, started_at=self.started_at,
+            accepted_at=self.accepted_at, deadline_at=self.deadline_at,
         )  # fmt: skip
 
 
@@ -342,5 +345,5 @@ def detail(row: RolloutRow, tally: Mapping[TargetState, int]) -> Detail:
         targets_digest=row.targets_digest, plan_digest=row.plan_digest, bundle_digest=row.bundle_digest,
         needs_approval=row.needs_approval, submitted_by=row.submitted_by, submitted_at=row.submitted_at,
         approved_by=row.approved_by, approved_at=row.approved_at, started_by=row.started_by,
-        wave_since=row.wave_since, dry_run_id=row.dry_run_id, fence=row.fence,
+        accepted_at=row.accepted_at, wave_since=row.wave_since, dry_run_id=row.dry_run_id, fence=row.fence,
     )  # fmt: skip

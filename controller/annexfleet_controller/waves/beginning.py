@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from msgspec import structs
 
@@ -17,6 +17,7 @@ MOST_JITTER_S = 60.0
 """A whole annex comes back at once; its devices are begun spread over so long."""
 TOGETHER = timedelta(seconds=10)
 """Those that come back within so long share a run: each costs Ansible's start."""
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
 def is_its_turn(rollout: Rollout, target: Target) -> bool:
@@ -55,18 +56,11 @@ def _thought_out(
     begun: list[Begin] = []
     if rollout.state != "running" or (rollout.deadline_at is not None and now >= rollout.deadline_at):
         return begun, why
-    under_way = [target for target in targets if target.state in {"running", "verifying"}]
-    room = rollout.policy.most_at_once - sum(target.state == "running" for target in under_way)
-    changing: dict[str, set[str]] = {}
-    for target in under_way:
-        device = seen.devices.get(target.number)
-        if device is not None:
-            changing.setdefault(device.annex_id, set()).add(device.id)
+    spare = _Spare(rollout, targets, seen, why)
     for due_now in _due(rollout, targets, seen, why, now):
-        chosen = _spared(rollout, due_now, seen, room, changing, why)
-        room -= len(chosen)
+        chosen = spare.begin(due_now)
         if chosen:
-            begun.append(Begin(tuple(chosen)))
+            begun.append(Begin(chosen))
     return begun, why
 
 
@@ -100,13 +94,13 @@ def _due(
 
 
 def _ready_at(target: Target, device: Device) -> datetime:
-    """When it may be begun: at once, or some time after it came back, or not before it was agreed."""
-    long_ago = datetime.min.replace(tzinfo=device.up_since.tzinfo) if device.up_since else None
+    """When it may be begun: at once, some time after it came back, or not before it was agreed."""
+    agreed = target.not_before or _LONG_AGO
     if target.state == "waiting" or device.up_since is None:
-        return target.not_before or datetime.fromtimestamp(0, _UTC)
-    last = target.run_ended_at or long_ago
-    if target.not_before is not None and last is not None and device.up_since <= last:
-        return target.not_before  # it never went away: another try, later
+        return agreed
+    last = target.run_ended_at or _LONG_AGO
+    if target.not_before is not None and device.up_since <= last:
+        return agreed  # it never went away: another try, later
     return device.up_since + DEBOUNCE + _jitter(device)
 
 
@@ -119,27 +113,43 @@ def _jitter(device: Device) -> timedelta:
     return timedelta(seconds=MOST_JITTER_S * int.from_bytes(digest[:4]) / 2**32)
 
 
-def _spared(
-    rollout: Rollout, candidates: Sequence[Target], seen: Seen, room: int, changing: dict[str, set[str]],
-    why: dict[int, str],
-) -> list[int]:  # fmt: skip
-    """Those that the budget of their annex lets through, at most `room`; `changing` grows by them."""
-    by_annex: dict[str, list[Device]] = {}
-    for target in candidates:
-        device = seen.devices[target.number]
-        by_annex.setdefault(device.annex_id, []).append(device)
-    chosen: set[int] = set()
-    for annex_id, devices in by_annex.items():
-        annex = seen.annexes.get(annex_id)
-        if annex is None:
-            why.update((device.number, "budget") for device in devices)
-            continue
-        own = changing.setdefault(annex_id, set())
-        annex = structs.replace(annex, changing=annex.changing | own)
-        allowed, refused = budget.allowed(
-            devices, annex=annex, nature=rollout.nature, at_most=max(0, room - len(chosen))
-        )
-        why.update(refused)
-        chosen.update(allowed)
-        own.update(device.id for device in devices if device.number in allowed)
-    return [target.number for target in candidates if target.number in chosen]
+class _Spare:
+    """What the budgets of annexes and `most_at_once` still allow, less with each device that is begun."""
+
+    def __init__(self, rollout: Rollout, targets: Sequence[Target], seen: Seen, why: dict[int, str]) -> None:
+        self._seen, self._nature, self._why = seen, rollout.nature, why
+        self._room = rollout.policy.most_at_once - sum(target.state == "running" for target in targets)
+        self._changing: dict[str, frozenset[str]] = {}
+        """Ids of devices that this rollout holds, by annex: what was read of the annex may be older than that."""
+        for target in targets:
+            device = seen.devices.get(target.number)
+            if device is not None and target.state in {"running", "verifying"}:
+                self._hold(device)
+
+    def begin(self, candidates: Sequence[Target]) -> tuple[int, ...]:
+        """Those of them that may be begun together, in their order."""
+        by_annex: dict[str, list[Device]] = {}
+        for target in candidates:
+            device = self._seen.devices[target.number]
+            by_annex.setdefault(device.annex_id, []).append(device)
+        chosen: set[int] = set()
+        for annex_id, devices in by_annex.items():
+            chosen.update(self._of_annex(annex_id, devices))
+        return tuple(target.number for target in candidates if target.number in chosen)
+
+    def _of_annex(self, annex_id: str, devices: Sequence[Device]) -> tuple[int, ...]:
+        annex = self._seen.annexes.get(annex_id)
+        if annex is None:  # how it stands was not read: nothing can be promised
+            self._why.update((device.number, "budget") for device in devices)
+            return ()
+        annex = structs.replace(annex, changing=annex.changing | self._changing.get(annex_id, frozenset()))
+        allowed, refused = budget.allowed(devices, annex=annex, nature=self._nature, at_most=max(0, self._room))
+        self._why.update(refused)
+        self._room -= len(allowed)
+        for device in devices:
+            if device.number in allowed:
+                self._hold(device)
+        return allowed
+
+    def _hold(self, device: Device) -> None:
+        self._changing[device.annex_id] = self._changing.get(device.annex_id, frozenset()) | {device.id}

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from annexfleet_controller.waves import beginning, gate, natures, soaking
+from annexfleet_controller.waves import beginning, gate, machine, natures, soaking
 from annexfleet_controller.waves.model import (
     BAD,
     OVER,
@@ -50,25 +50,31 @@ _MAY_TURN_UP = frozenset({"not_verified", "differs", "lost", "run_timed_out", "d
 
 def steps(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: datetime) -> tuple[Step, ...]:
     """The next steps, in the order in which they are carried out.  Pure; nothing for a rollout that was not started."""
-    if rollout.state in {"draft", "submitted", "approved"}:
+    if rollout.state not in machine.IS_STARTED:
         return ()
-    settled = tuple(_settlements(rollout, targets, seen, now))
-    if settled:
-        # Devices first: what follows for the whole is thought out from how they then stand.
-        return settled + _verdict_alone(rollout, targets, settled, seen, now)
+    # Devices first: what follows for the whole is thought out from how they then stand.
+    settled = {step.device: step for step in _settlements(rollout, targets, seen, now)}
+    targets = [
+        target if (step := settled.get(target.number)) is None else settled_target(target, step, seen, now)
+        for target in targets
+    ]
+    return (*settled.values(), *_of_the_whole(rollout, targets, seen, now))
+
+
+def _of_the_whole(rollout: Rollout, targets: Sequence[Target], seen: Seen, now: datetime) -> Iterator[Step]:
     if rollout.state in OVER:
-        return ()
+        return
     verdict = judged(rollout, targets, seen, now=now)
-    told = _told(verdict, seen)
+    if verdict is not None and not gate.says_the_same(verdict, seen.verdict):
+        yield Judge(verdict)
     if verdict is not None and verdict.word == "stop":
-        turn = Turn(state="stopped", phase=rollout.phase, wave=rollout.wave, reason="gate")
-        return (*told, turn)
-    turned = _turned(rollout, targets, verdict, seen, now)
-    if turned is not None:
-        return (*told, turned)
-    if rollout.state != "running":
-        return told
-    return (*told, *beginning.begins(rollout, targets, seen, now=now))
+        yield Turn(state="stopped", phase=rollout.phase, wave=rollout.wave, reason="gate")
+        return
+    turn = _ended(rollout, targets, verdict, now) or _next_phase(rollout, targets, verdict)
+    if turn is not None:
+        yield turn
+    elif rollout.state == "running":
+        yield from beginning.begins(rollout, targets, seen, now=now)
 
 
 def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: datetime) -> GateVerdict | None:
@@ -98,71 +104,42 @@ def _is_accepted(rollout: Rollout, target: Target) -> bool:
     return rollout.accepted_at is not None and target.begun_at is not None and target.begun_at <= rollout.accepted_at
 
 
-def _told(verdict: GateVerdict | None, seen: Seen) -> tuple[Judge, ...]:
-    return () if verdict is None or gate.says_the_same(verdict, seen.verdict) else (Judge(verdict),)
-
-
-def _verdict_alone(
-    rollout: Rollout, targets: Sequence[Target], settled: Sequence[Settle], seen: Seen, now: datetime
-) -> tuple[Step, ...]:
-    """STOP is not put off to the next look because devices ended in this one."""
-    states = {step.device: step for step in settled}
-    after = [
-        target if (step := states.get(target.number)) is None else settled_target(target, step, seen, now)
-        for target in targets
-    ]
-    verdict = judged(rollout, after, seen, now=now)
-    if verdict is None or verdict.word != "stop":
-        return ()
-    return (*_told(verdict, seen), Turn(state="stopped", phase=rollout.phase, wave=rollout.wave, reason="gate"))
-
-
 # -- the whole
 
 
-def _turned(
-    rollout: Rollout, targets: Sequence[Target], verdict: GateVerdict | None, seen: Seen, now: datetime
-) -> Turn | None:
+def _next_phase(rollout: Rollout, targets: Sequence[Target], verdict: GateVerdict | None) -> Turn | None:
     last = max((target.wave for target in targets), default=0)
-    if all(target.state in SETTLED for target in targets):
-        ended = _ended(rollout, targets, verdict, last, now)
-        if ended is not None:
-            return ended
-    if rollout.state == "stopped":
+    if rollout.state == "stopped" or not last:
         return None
-    of_wave = [target for target in targets if target.wave == rollout.wave]
-    if rollout.phase == "rolling" and rollout.wave >= 1 and _has_rolled(rollout, of_wave):
+    if rollout.phase == "rolling" and rollout.wave >= 1:
+        of_wave = [target for target in targets if target.wave == rollout.wave]
+        if not _has_rolled(rollout, of_wave):
+            return None
         if any(target.state in TOUCHED for target in of_wave):
             return Turn(state=rollout.state, phase="soaking", wave=rollout.wave)
-        if rollout.state == "running" and rollout.wave < last:
-            return Turn(state="running", phase="rolling", wave=rollout.wave + 1)
-    if rollout.state != "running" or not last:
+        may_go_on = True
+    else:
+        may_go_on = verdict is None or verdict.word == "go"
+    if rollout.state != "running" or not may_go_on or rollout.wave >= last:
         return None
-    if not rollout.phase or rollout.wave < 1:
-        return Turn(state="running", phase="rolling", wave=1)
-    if rollout.phase == "soaking" and verdict is not None and verdict.word == "go" and rollout.wave < last:
-        return Turn(state="running", phase="rolling", wave=rollout.wave + 1)
-    return None
+    return Turn(state="running", phase="rolling", wave=rollout.wave + 1)
 
 
-def _ended(
-    rollout: Rollout, targets: Sequence[Target], verdict: GateVerdict | None, last: int, now: datetime
-) -> Turn | None:
+def _ended(rollout: Rollout, targets: Sequence[Target], verdict: GateVerdict | None, now: datetime) -> Turn | None:
     """All devices have ended: the rollout has when its last wave has soaked, or its deadline is past."""
+    if any(target.state not in SETTLED for target in targets):
+        return None
     planned = [target for target in targets if target.wave]
-    replaced = sum(target.reason == "superseded" for target in planned)
-    kept = Turn(state="done", phase=rollout.phase, wave=rollout.wave)
-    if 2 * replaced > len(planned):
-        return Turn(state="superseded", phase=rollout.phase, wave=rollout.wave, reason="superseded")
+    over = Turn(state="done", phase=rollout.phase, wave=rollout.wave)
+    if 2 * sum(target.reason == "superseded" for target in planned) > len(planned):
+        return structs.replace(over, state="superseded", reason="superseded")
     if rollout.deadline_at is not None and now >= rollout.deadline_at:
-        return Turn(state="done", phase=rollout.phase, wave=rollout.wave, reason="deadline")
+        return structs.replace(over, reason="deadline")
     if rollout.state == "stopped":
         return None  # a person looks at it first
-    if not any(target.state in TOUCHED for target in planned):
-        return kept
-    touched_last = max(target.wave for target in planned if target.state in TOUCHED)
-    has_soaked = rollout.phase == "soaking" and verdict is not None and verdict.word == "go"
-    return kept if has_soaked and rollout.wave >= min(last, touched_last) else None
+    touched = max((target.wave for target in planned if target.state in TOUCHED), default=0)
+    has_soaked = rollout.phase == "soaking" and rollout.wave >= touched
+    return over if not touched or (has_soaked and verdict is not None and verdict.word == "go") else None
 
 
 def _has_rolled(rollout: Rollout, of_wave: Sequence[Target]) -> bool:
@@ -196,17 +173,24 @@ def _settlements(rollout: Rollout, targets: Sequence[Target], seen: Seen, now: d
             yield step
 
 
+_ENDS: Mapping[str, tuple[TargetState, str]] = {
+    "ok": ("verifying", ""),
+    "changed": ("verifying", ""),
+    "failed": ("failed", "play_failed"),
+    "timed_out": ("timed_out", "run_timed_out"),
+    "cancelled": ("unknown", "cancelled"),
+}
+"""By a run's outcome on a device; any other is lost."""
+
+
 def _of_running(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> Settle | None:
     number = target.number
     outcome = seen.outcomes.get(number)
     if outcome is None:
         limit = timedelta(seconds=_LOST_AFTER * rollout.policy.timeout_s)
         is_late = rollout.deadline_at is not None and now >= rollout.deadline_at
-        if is_late and (target.begun_at is None or now >= target.begun_at + limit):
-            return Settle(number, "unknown", "lost")
-        return None
-    if outcome.outcome in {"ok", "changed"}:
-        return Settle(number, "verifying")
+        is_lost = is_late and (target.begun_at is None or now >= target.begun_at + limit)
+        return Settle(number, "unknown", "lost") if is_lost else None
     if outcome.outcome == "unreachable":
         backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(10, max(0, target.attempts - 1)))
         return Settle(number, "deferred", "unreachable", not_before=outcome.ended_at + backoff)
@@ -215,16 +199,10 @@ def _of_running(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> 
         if target.attempts < _MOST_PUT_BACK and rollout.state not in OVER:
             return Settle(number, "waiting", "not_run", not_before=outcome.ended_at + _PUT_BACK_AFTER)
         return Settle(number, "skipped", "not_run")
-    ends: Mapping[str, tuple[TargetState, str]] = {
-        "failed": ("failed", "play_failed"), "timed_out": ("timed_out", "run_timed_out"),
-        "cancelled": ("unknown", "cancelled"),
-    }  # fmt: skip
-    return Settle(number, *ends.get(outcome.outcome, ("unknown", "lost")))
+    return Settle(number, *_ENDS.get(outcome.outcome, ("unknown", "lost")))
 
 
-def _of_verifying(
-    rollout: Rollout, target: Target, seen: Seen, silent: frozenset[str], now: datetime
-) -> Settle | None:
+def _of_verifying(rollout: Rollout, target: Target, seen: Seen, silent: frozenset[str], now: datetime) -> Settle | None:
     answer = _reports(rollout, target, seen)
     if answer is True:
         return Settle(target.number, "succeeded")
@@ -302,4 +280,3 @@ def settled_target(target: Target, step: Settle, seen: Seen, now: datetime) -> T
         target, state=step.state, reason=step.reason, not_before=step.not_before, run_ended_at=run_ended_at,
         ended_at=now if step.state in SETTLED else None,
     )  # fmt: skip
-

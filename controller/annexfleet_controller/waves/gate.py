@@ -36,7 +36,7 @@ ALPHA = 0.001
 _ORDINARY_P = 0.2
 """A sign that chance would show so often, and that others show too, is ordinary."""
 _FEW = 0.2
-"""One kind that failed wholly speaks against the rollout unless all that is bad is less than this share of what may be."""
+"""One kind that failed wholly is no ground while less than this share of what may be bad is."""
 
 REASONS: tuple[str, ...] = (
     "bad_results", "bad_of_kind", "now_worse", "since_worse", "reading_worse", "reading_grows", "still_unclear",

@@ -129,5 +129,5 @@ POINTS: tuple[str, ...] = (
 )
 """All of them."""
 
-IS_STARTED: frozenset[RolloutState] = frozenset({"running", "paused", "stopped"}) | OVER
+IS_STARTED: frozenset[RolloutState] = frozenset({"running", "paused", "stopped", *OVER})
 """The conductor looks at these as long as a device has not ended, and at the first three in any case."""

@@ -1,10 +1,10 @@
 """Key readings of changed devices against those of untouched ones: whether they jumped, and whether they grow.
 
 A device is compared with itself first (mean now less mean before, or rise an hour), then the changed devices'
-differences with the untouched ones' over the same hours, by rank and within roles, so neither the time of day nor one wild device
-decides.  It is a proof if chance has less than its share of alpha *and* the middle of the changed has moved by more
-than is tolerated; a proven small move is none, because new software may well need a little more.  Looks that overlap
-tell the same again, so only each doubling of the time watched spends of alpha.
+differences with the untouched ones', by rank and within roles: neither the time of day nor one wild device decides.
+It is a proof if chance has less than its share of alpha *and* the middle of the changed has moved by more than is
+tolerated; a proven small move is none, because new software may well need a little more.  Looks that overlap tell the
+same again, so only each doubling of the time watched spends of alpha.
 """
 
 import math
@@ -66,7 +66,9 @@ def worse_readings(
         }
         slopes = {one.health.number: one.health.slopes[metric] for one in devices if metric in one.health.slopes}
         unit = _unit(devices, metric) if tolerance.is_relative else 1.0
-        yield from _judged("reading_worse", metric, _Moves(devices, jumps), tolerated=tolerance.jump * unit, alpha=alpha)
+        yield from _judged(
+            "reading_worse", metric, _Moves(devices, jumps), tolerated=tolerance.jump * unit, alpha=alpha
+        )
         yield from _judged(
             "reading_grows", metric, _Moves(devices, slopes), tolerated=tolerance.an_hour * unit, alpha=alpha
         )
@@ -97,7 +99,13 @@ def _judged(
         share = alpha / 2 / len(KEY_READINGS) / (1 if kind == "all" else max(1, len(kinds) - 1))
         is_proof = moved >= tolerated and p < statistics.spent(share, _look(members))
         if is_proof or p < _doubtful_p(moved, tolerated):
-            facts = {"metric": metric, "kind": kind, "value": value, "by": moved, "changed": len(changed)}
+            facts: dict[str, str | int | float] = {
+                "metric": metric,
+                "kind": kind,
+                "value": value,
+                "by": moved,
+                "changed": len(changed),
+            }
             yield GateReason(code if is_proof else "reading_unclear", facts), is_proof
             return
 

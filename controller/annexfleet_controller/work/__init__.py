@@ -1,7 +1,8 @@
 """The periodic jobs: folding and forgetting history, certificates, devices that fell silent, who asks which printer.
 
 Beside them run loops in threads of their own, which nothing slow may delay: the watch over alerts (`alerts.watch`), the
-delivery of notices (`notify.send`), and whoever looks after Ansible runs (`rollouts.supervising`).
+delivery of notices (`notify.send`), whoever looks after Ansible runs (`rollouts.supervising`), and the conductor of
+rollouts (`rollouts.conducting`).
 
 Several workers may run; a lease decides who does a job.  Every job works in small transactions, so that ingest never
 waits long for its place, and each can be cut off anywhere and done again.
@@ -16,7 +17,7 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.alerts import watch
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.notify import send
-from annexfleet_controller.rollouts import supervising
+from annexfleet_controller.rollouts import conducting, supervising
 from annexfleet_controller.rules.ruleset import Ruleset
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import calendars, rules
@@ -41,6 +42,7 @@ def run(home: Home, stop: threading.Event) -> None:
         threading.Thread(target=watch.run, args=(home, stop), name="watch"),
         threading.Thread(target=send.run, args=(home, stop, _circumstances), name="notices"),
         threading.Thread(target=supervising.run, args=(home, stop), name="runs"),
+        threading.Thread(target=conducting.run, args=(home, stop), name="rollouts"),
     ]
     for loop in loops:
         loop.start()

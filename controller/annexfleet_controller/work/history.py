@@ -11,6 +11,7 @@ from annexfleet_controller.store import (
     history,
     people,
     pulses,
+    rollouts,
     runs,
     set_aside,
     states,
@@ -75,7 +76,7 @@ def _devices_with(worker: Worker, resolution_s: int, until: datetime, after: int
 
 
 def forget_old(worker: Worker) -> None:
-    """Changes, messages set aside, days of supplies, runs and commands that are older than the settings keep them."""
+    """Changes, messages set aside, days of supplies, runs, rollouts and commands older than the settings keep them."""
     now, kept = worker.clock.now(), worker.settings
     for prune, days in ((changes.prune, kept.keep_changes_days), (set_aside.prune, kept.keep_set_aside_days)):
         while True:
@@ -94,6 +95,12 @@ def forget_old(worker: Worker) -> None:
             # Each has rows by the hundred.
             old = runs.prune(db, before=now - timedelta(days=kept.keep_runs_days), at_most=_RUNS_AT_ONCE)
         if len(old) < _RUNS_AT_ONCE or not worker.go_on():
+            break
+    while True:
+        with writing(worker.engine) as db:
+            # As long as their runs, and each after these: what became of a device is told by both.
+            over = rollouts.prune(db, before=now - timedelta(days=kept.keep_runs_days), at_most=_RUNS_AT_ONCE)
+        if len(over) < _RUNS_AT_ONCE or not worker.go_on():
             break
     _forget_commands(worker)
 
