@@ -13,7 +13,7 @@ What is left out is decided by the layers above; null takes away what they decid
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
@@ -255,7 +255,7 @@ _MOST: Mapping[Section, int] = {
     "agent": len(SETTINGS), "portals": MOST_PORTALS, "print_queues": MOST_QUEUES, "printing": 1,
     "packages": MOST_PACKAGES,
 }  # fmt: skip
-_READ = {
+_READ: Mapping[Section, Callable[[object, str, str], Value]] = {
     "agent": _setting, "portals": _portal, "print_queues": _queue, "printing": _default_queue, "packages": _package,
 }  # fmt: skip
 
