@@ -89,6 +89,11 @@ def standings(
     ]
 
 
+def of_annex(db: Session, annex_id: str) -> list[int]:
+    """The numbers of an annex's devices in service."""
+    return rollout_evidence.members(db, [annex_id]).get(annex_id, [])
+
+
 def of_devices(
     db: Session, scope: Scope, *, revision: int | None = None, numbers: Collection[int] | None = None
 ) -> dict[int, Resolved]:
