@@ -340,3 +340,23 @@ class VersionMissing(AnnexfleetError):
     """A change of something that several people may change, without the version that was read before."""
 
     code = "version_missing"
+class DesiredChanged(Conflict):
+    """Somebody else decided about this layer since it was read."""
+
+    code = "desired_changed"
+
+
+class DesiredVersionUnknown(NotFound):
+    code = "desired_version_unknown"
+
+
+class DesiredLayerUnknown(NotFound):
+    """A kind of layer, or a role, that there is not."""
+
+    code = "desired_layer_unknown"
+
+
+class NothingToRepair(Conflict):
+    """No device in sight differs from what is wanted."""
+
+    code = "nothing_to_repair"

@@ -30,6 +30,7 @@ Right = Literal[
     "edit_contacts",  # whom notices go to, and what became of each
     "edit_services",  # what an annex offers, and what that needs there
     "edit_province_services",
+    "edit_desired",  # what devices shall be like; of the province and of roles only without confinement
 ]
 
 _FROM: dict[Right, Role] = {
@@ -57,6 +58,7 @@ _FROM: dict[Right, Role] = {
     "edit_contacts": "operator",
     "edit_services": "operator",
     "edit_province_services": "operator",
+    "edit_desired": "operator",
 }
 
 PROVINCE_ONLY: frozenset[Right] = frozenset(

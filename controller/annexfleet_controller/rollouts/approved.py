@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.identity import ssh
-from annexfleet_controller.rollouts import bundle, inventory, targets
+from annexfleet_controller.rollouts import bundle, inventory, targets, wanting
 from annexfleet_controller.rollouts.events import Story
 from annexfleet_controller.rollouts.ground import Ground
 from annexfleet_controller.settings import Home
@@ -76,7 +77,7 @@ def gather(home: Home, engine: Engine, ground: Ground, *, now: datetime) -> Appr
             raise NotAsApproved("targets_changed")
         wanted = run_results.unfinished(db, run.id)
         known_tasks = run_results.tasks(db, run.id)
-        reachable = targets.targets(db, WHOLE, ids=wanted)
+        reachable = _with_wishes(db, run, targets.targets(db, WHOLE, ids=wanted), members)
     secrets = _secrets(ground, run)
     _copy_library(home, ground, run)
     told = inventory.document(reachable, packages=len(wanted) <= PACKAGES_OF_AT_MOST)
@@ -136,6 +137,17 @@ def verdict(ending: str, story: Story | None, outcomes: Mapping[str, int], *, is
     if sum(outcomes.get(outcome, 0) for outcome in runs.SUCCESSES) == sum(outcomes.values()):
         return Verdict(outcome="ok")
     return Verdict(outcome="cancelled" if is_cancelled else "failed")
+
+
+def _with_wishes(
+    db: Session, run: runs.Run, reachable: Sequence[inventory.Target], members: Mapping[str, run_hosts.RunHost]
+) -> Sequence[inventory.Target]:
+    """Devices of a run that brings the layers, each with what these came to at the revision that was approved."""
+    if run.playbook != wanting.PLAYBOOK:
+        return reachable
+    numbers = [members[target.device_id].device_number for target in reachable]
+    wishes = wanting.documents(db, int(run.variables[wanting.VARIABLE]), numbers=numbers)
+    return [structs.replace(target, desired=wishes.get(target.device_id)) for target in reachable]
 
 
 def _secrets(ground: Ground, run: runs.Run) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import RolloutChanged, RunBusy
-from annexfleet_controller.rollouts import crash, evidence, keeping, steering
+from annexfleet_controller.rollouts import crash, evidence, keeping, sending, steering
 from annexfleet_controller.rollouts.environment import MOST_FORKS
 from annexfleet_controller.rollouts.evidence import Read
 from annexfleet_controller.rollouts.ground import Ground
@@ -163,6 +163,7 @@ class Carrier:
             # Somebody's own run took one of them since this was read; the next look knows it.
             log.info("a device is busy rollout=%s device=%s", detail.id, busy.facts.get("device"))
             return
+        sending.send_with_run(self._db, detail.playbook, detail.variables, step.devices, now=self._now)
         if detail.secret_names:
             # Before the commit: whoever takes the run finds them.  If it never comes to be, they are tidied away.
             Ground(self._home, run_id).keep_secrets(keeping.secrets(self._home, detail.id))

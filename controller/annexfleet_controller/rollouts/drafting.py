@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Invalid
-from annexfleet_controller.rollouts import bundle, keeping, surroundings, telling, variables
+from annexfleet_controller.rollouts import bundle, keeping, sending, surroundings, telling, variables
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import reaching, readiness, rollout_evidence, rollout_targets, rollouts, runs
@@ -92,6 +92,7 @@ def think(
     _demand_bounds(wish)
     playbook = bundle.playbook(home, wish.playbook)
     given = variables.checked(playbook.variables, wish.variables, wish.secrets)
+    sending.demand_revision(db, playbook.name, given)
     secrets = {name: given.pop(name) for name in wish.secrets}
     nature = bundle.nature(home, playbook.name, given)
     candidates = _candidates(db, wish.selector, scope, nature)

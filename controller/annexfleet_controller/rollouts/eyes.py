@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from annexfleet_agent.protocol.messages import Summary
 from annexfleet_controller import views
 from annexfleet_controller.calendars import Calendar
-from annexfleet_controller.rollouts import telling
+from annexfleet_controller.rollouts import telling, wanting
 from annexfleet_controller.rollouts.surroundings import Definitions, Trees
 from annexfleet_controller.rollouts.telling import Reported
 from annexfleet_controller.store import calendars, figures, gather, history, pulses, rollout_evidence, rollouts
@@ -65,6 +65,7 @@ class Eyes:
         self._points: dict[int, deque[Point]] = {}
         self._listed: dict[tuple[int, tuple[str, ...]], tuple[datetime | None, telling.Facts]] = {}
         """Facts from inventories, with the moment of each inventory."""
+        self._lists = wanting.Lists()
         self._read_at: datetime | None = None
         self._looked_at: datetime | None = None
 
@@ -163,6 +164,7 @@ class Eyes:
         if listed:
             self._see_inventories(db, known, listed)
         settings = self.views(db, known, now=now) if "config_version" in names else {}
+        standing = wanting.facts(db, known, names, lists=self._lists)
         found = {}
         for number in known:
             told = self.told[number]
@@ -171,7 +173,7 @@ class Eyes:
                 facts["agent_version"] = (told.agent_version, told.heard_at)
             if told.heard_at is not None and number in settings:
                 facts["config_version"] = (str(settings[number].config_version), told.heard_at)
-            found[number] = telling.told_by(facts)
+            found[number] = telling.told_by(facts | standing.get(number, {}))
         return found
 
     def _see_inventories(self, db: Session, numbers: Collection[int], names: tuple[str, ...]) -> None:

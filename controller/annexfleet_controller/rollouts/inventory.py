@@ -36,6 +36,8 @@ class Target(Struct, frozen=True, kw_only=True):
     readiness: Readiness = "unknown"
     """Of its annex."""
     told: Inventory | None = None
+    desired: Mapping[str, Any] | None = None
+    """What is wanted of it, as `desired.resolve.playable` has it; None in runs of other playbooks."""
 
 
 class Document(Struct, frozen=True):
@@ -78,6 +80,8 @@ def variables(target: Target, *, packages: bool = False) -> dict[str, Any]:
         "annexfleet_packages": dict(told.packages) if told and packages else {},
         "ansible_python_interpreter": "/usr/bin/python3",
     }
+    if target.desired is not None:
+        found["annexfleet_desired"] = dict(target.desired)
     return found | _connection(target)
 
 

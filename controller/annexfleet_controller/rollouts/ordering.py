@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Invalid, RunOver, VariableWrong
-from annexfleet_controller.rollouts import bundle, variables
+from annexfleet_controller.rollouts import bundle, sending, variables
 from annexfleet_controller.rollouts.environment import MOST_FORKS
 from annexfleet_controller.rollouts.ground import Ground
 from annexfleet_controller.settings import Home
@@ -61,6 +61,7 @@ def order(db: Session, home: Home, wish: Order, asker: Asker, *, now: datetime) 
     _demand_bounds(wish)
     playbook = bundle.playbook(home, wish.playbook)
     given = variables.checked(playbook.variables, wish.variables, wish.secrets)
+    sending.demand_revision(db, playbook.name, given)
     secrets = {name: given.pop(name) for name in wish.secrets}
     digest = bundle.digest(
         bundle.library(home), playbook=playbook.name, variables=given, secret_names=list(secrets), check=wish.check
@@ -71,6 +72,8 @@ def order(db: Session, home: Home, wish: Order, asker: Asker, *, now: datetime) 
         author=asker.name, reason=wish.reason.strip(),
     )  # fmt: skip
     run_id = runs.create(db, new, of, now=now)
+    if not wish.check:
+        sending.send_with_run(db, playbook.name, given, [target.number for target in of], now=now)
     if secrets:
         # Before the commit: whoever takes the run finds them.  If it never comes to be, they are tidied away.
         Ground(home, run_id).keep_secrets(secrets)

@@ -11,7 +11,8 @@ from msgspec import Struct
 from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import wire
-from annexfleet_agent.protocol.messages import Change, Inventory
+from annexfleet_agent.protocol.messages import Inventory
+from annexfleet_controller.rollouts import in_force, wanting
 from annexfleet_controller.store import rollout_evidence
 
 _PACKAGE = "package:"
@@ -43,15 +44,16 @@ def is_of_inventory(name: str) -> bool:
 def reported(db: Session, numbers: Collection[int], names: Collection[str]) -> dict[int, Reported]:
     """The facts of these names that these devices report, by number; one that told none of them is missing."""
     facts: dict[int, Facts] = {}
-    if {"agent_version", "config_version"}.intersection(names):
+    if "agent_version" in names:
         for number, told in rollout_evidence.told(db, numbers).items():
             at = told.heard_at or told.hello_at
-            if at is not None and "agent_version" in names and told.agent_version:
+            if at is not None and told.agent_version:
                 facts.setdefault(number, {})["agent_version"] = (told.agent_version, at)
-            if at is not None and "config_version" in names:
-                facts.setdefault(number, {})["config_version"] = (str(told.config_version), at)
     if "config_version" in names:
-        _of_settings(db, numbers, facts)
+        for number, (version, at) in in_force.versions(db, numbers).items():
+            facts.setdefault(number, {})["config_version"] = (str(version), at)
+    for number, of in wanting.facts(db, numbers, names).items():
+        facts.setdefault(number, {}).update(of)
     if any(map(is_of_inventory, names)):
         for number, of in of_inventories(db, numbers, names).items():
             facts.setdefault(number, {}).update(of)
@@ -81,17 +83,3 @@ def of_inventories(db: Session, numbers: Collection[int], names: Collection[str]
                 name: (version, at) for name, version in list(packages.items())[:1]
             }
     return found
-
-
-def _of_settings(db: Session, numbers: Collection[int], facts: dict[int, Facts]) -> None:
-    """Settings come into force without a new hello; then the agent's own figures tell."""
-    for number, at, payload in rollout_evidence.parts(db, "agent", numbers):
-        try:
-            change = wire.decode_up("change", payload)
-        except wire.Malformed:
-            continue
-        assert isinstance(change, Change)
-        version = change.readings.get("", {}).get("agent_config_version")
-        if isinstance(version, int | float):
-            of = facts.setdefault(number, {})
-            of["config_version"] = (str(int(version)), max(at, of.get("config_version", ("", at))[1]))

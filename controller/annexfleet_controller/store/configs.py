@@ -39,6 +39,22 @@ def of_all(db: Session) -> dict[int, DesiredSettings]:
     return {number: _decode(settings) for number, settings in rows}
 
 
+class Meant(NamedTuple):
+    version: int
+    settings: DesiredSettings
+
+
+def meant(db: Session, device_numbers: Collection[int]) -> dict[int, Meant]:
+    """The settings meant for these devices with their version; those for which there are none are missing."""
+    query = select(DesiredConfig.device_number, DesiredConfig.version, DesiredConfig.settings)
+    found: dict[int, Meant] = {}
+    ordered = sorted(device_numbers)
+    for start in range(0, len(ordered), 500):
+        some = query.where(DesiredConfig.device_number.in_(ordered[start : start + 500]))
+        found |= {number: Meant(version, _decode(settings)) for number, version, settings in db.execute(some)}
+    return found
+
+
 def versions(db: Session, device_numbers: Collection[int] | None = None) -> dict[int, tuple[int, datetime]]:
     """Version of the settings meant for these devices, or for all, and since when; those without any are missing."""
     query = select(DesiredConfig.device_number, DesiredConfig.version, DesiredConfig.updated_at)

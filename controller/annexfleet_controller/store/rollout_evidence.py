@@ -151,6 +151,15 @@ def inventories(db: Session, numbers: Collection[int]) -> Iterator[tuple[int, da
             yield row[0], row[1], row[2]
 
 
+def inventoried(db: Session, numbers: Collection[int]) -> dict[int, datetime]:
+    """When the inventories were so that these devices told; without the inventories."""
+    found: dict[int, datetime] = {}
+    for some in _some(numbers):
+        query = select(DeviceInventory.device_number, DeviceInventory.at)
+        found |= {row[0]: row[1] for row in db.execute(query.where(DeviceInventory.device_number.in_(some or ())))}
+    return found
+
+
 def parts(db: Session, collector: str, numbers: Collection[int]) -> Iterator[tuple[int, datetime, bytes]]:
     """Number, moment and the whole state that this collector told last, as it came."""
     columns = (DevicePart.device_number, DevicePart.at, DevicePart.payload)

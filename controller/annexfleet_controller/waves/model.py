@@ -83,7 +83,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     takes_commands: bool = True
     facts: Mapping[str, str] = {}
     """What it reports of itself that a playbook may name: `agent_version`, `config_version`, `kernel`, `os_version`,
-    `package:<name>`."""
+    `package:<name>`; and `desired:<revision>`, which is `same` or `differs` and made of all of that."""
 
 
 class Expectation(Struct, frozen=True, kw_only=True):

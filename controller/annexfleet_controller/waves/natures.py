@@ -6,6 +6,7 @@ expects:
   - {fact: agent_version, equals: {variable: agent_update_version}}
   - {packages: {variable: packages_present}}     # names, or name=version
   - {packages: {variable: packages_absent}, absent: true}
+  - {desired: {variable: desired_configuration_revision}}   # all that the layers want of the device at that revision
 untold: [packages_held]              # variables that change what no device reports
 reverse:
   playbook: agent_update
@@ -232,9 +233,12 @@ def _expects(value: object, whole: _Whole) -> tuple[Expectation, ...]:
     found: list[Expectation] = []
     for place, one in enumerate(_list(value, "expects")):
         field = f"expects.{place}"
-        fields = _mapping(one, field, frozenset({"fact", "equals", "packages", "absent"}))
+        fields = _mapping(one, field, frozenset({"fact", "equals", "packages", "absent", "desired"}))
         if "packages" in fields:
             found += _packages(fields, field, whole)
+            continue
+        if "desired" in fields:
+            found += _desired(fields, field, whole)
             continue
         fact = fields.get("fact")
         if not isinstance(fact, str) or not (
@@ -250,6 +254,16 @@ def _expects(value: object, whole: _Whole) -> tuple[Expectation, ...]:
             raise _wrong(f"{field}.equals", "not_text")
         found.append(Expectation(fact=fact, equals=str(wanted)))
     return tuple(dict.fromkeys(found))
+
+
+def _desired(fields: Mapping[str, Any], field: str, whole: _Whole) -> Iterable[Expectation]:
+    """That a device is as the layers wanted it at a revision; what that is differs from device to device."""
+    revision = whole.value(fields["desired"], f"{field}.desired")
+    if revision is _NOTHING:
+        return
+    if isinstance(revision, bool) or not isinstance(revision, int) or revision < 1:
+        raise _wrong(f"{field}.desired", "not_a_number")
+    yield Expectation(fact=f"desired:{revision}", equals="same")
 
 
 def _is_fact(name: object) -> TypeGuard[str]:

@@ -203,6 +203,23 @@ LOWEST = {
     ("POST", "/api/v1/rollouts/{rollout_id}/retry"): "technician",
     ("POST", "/api/v1/rollouts/{rollout_id}/rollback"): "technician",
     ("GET", "/api/v1/devices/{device_id}/rollouts"): "technician",
+    ("GET", "/desired"): "staff",
+    ("POST", "/desired/repair"): "operator",
+    ("GET", "/desired/layer"): "staff",
+    ("POST", "/desired/layer"): "operator",
+    ("GET", "/desired/version"): "staff",
+    ("POST", "/desired/take-back"): "operator",
+    ("GET", "/desired/devices/{device_id}"): "staff",
+    ("GET", "/api/v1/desired"): "staff",
+    ("GET", "/api/v1/desired/layer"): "staff",
+    ("PUT", "/api/v1/desired/layer"): "operator",
+    ("POST", "/api/v1/desired/preview"): "operator",
+    ("GET", "/api/v1/desired/history"): "staff",
+    ("GET", "/api/v1/desired/diff"): "staff",
+    ("POST", "/api/v1/desired/take-back"): "operator",
+    ("GET", "/api/v1/desired/devices/{device_id}"): "staff",
+    ("GET", "/api/v1/desired/drift"): "staff",
+    ("POST", "/api/v1/desired/repair"): "operator",
     ("GET", "/api/v1/openapi.json"): "staff",
     ("GET", "/metrics"): "technician",
 }
@@ -238,6 +255,16 @@ OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device
     ("POST", "/runs/new"),
     ("POST", "/api/v1/rollouts"),
     ("POST", "/api/v1/rollouts/preview"),
+    ("GET", "/desired/layer"),
+    ("POST", "/desired/layer"),
+    ("GET", "/desired/version"),
+    ("POST", "/desired/take-back"),
+    ("GET", "/api/v1/desired/layer"),
+    ("PUT", "/api/v1/desired/layer"),
+    ("POST", "/api/v1/desired/preview"),
+    ("GET", "/api/v1/desired/history"),
+    ("GET", "/api/v1/desired/diff"),
+    ("POST", "/api/v1/desired/take-back"),
 }
 """Those that name an annex, or something in one: 404 where it is not among one's own."""
 
@@ -296,6 +323,13 @@ BODIES = {
     ("POST", "/api/v1/rollouts"): {"json": ROLLOUT},
     ("POST", "/api/v1/rollouts/preview"): {"json": ROLLOUT},
     ("PUT", "/api/v1/rollouts/{rollout_id}"): {"json": ROLLOUT | {"version": 1}},
+    ("POST", "/desired/layer"): {"data": {"do": "preview", "version": "0", "package.0.name": "htop", "package.0.how": "present"}},
+    ("POST", "/desired/take-back"): {"data": {"to": "0", "version": "0"}},
+    ("POST", "/desired/repair"): {"data": {"name": "x"}},
+    ("PUT", "/api/v1/desired/layer"): {"json": {"version": 0, "document": {}}},
+    ("POST", "/api/v1/desired/preview"): {"json": {"document": {}}},
+    ("POST", "/api/v1/desired/take-back"): {"json": {"to": 0, "version": 0}},
+    ("POST", "/api/v1/desired/repair"): {"json": {"name": "x"}},
     ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 BODIES |= {
@@ -306,7 +340,19 @@ QUERIES = {
     ("GET", "/api/v1/devices/{device_id}/series"): "?metric=cpu_used_ratio",
     ("GET", "/api/v1/calendars/holidays"): "?year=2027",
     ("DELETE", "/api/v1/calendars/holidays/{day}"): "?name=nothing",
+    ("GET", "/desired/layer"): "?kind=annex&of=berkane-1",
+    ("POST", "/desired/layer"): "?kind=annex&of=berkane-1",
+    ("GET", "/desired/version"): "?kind=annex&of=berkane-1&version=0",
+    ("POST", "/desired/take-back"): "?kind=annex&of=berkane-1",
+    ("GET", "/api/v1/desired/layer"): "?kind=annex&of=berkane-1",
+    ("PUT", "/api/v1/desired/layer"): "?kind=annex&of=berkane-1",
+    ("POST", "/api/v1/desired/preview"): "?kind=annex&of=berkane-1",
+    ("GET", "/api/v1/desired/history"): "?kind=annex&of=berkane-1",
+    ("GET", "/api/v1/desired/diff"): "?kind=annex&of=berkane-1&before=0&after=0",
+    ("POST", "/api/v1/desired/take-back"): "?kind=annex&of=berkane-1",
 }
+NOTHING_DIFFERS = {("POST", "/desired/repair"), ("POST", "/api/v1/desired/repair")}
+"""409 where no device differs from what is wanted of it."""
 NOTHING_THERE = {
     route
     for route in LOWEST
@@ -409,6 +455,8 @@ def expected(route: tuple[str, str], role: str, annex: str) -> set[int]:
         return {403}
     if (annex == "berkane-2" and route in OF_AN_ANNEX) or route in NOTHING_THERE:
         return {404}
+    if route in NOTHING_DIFFERS:
+        return {409}
     return {422} if route == ("POST", "/password") else {200, 201, 204, 303}
 
 

@@ -16,6 +16,11 @@ from annexfleet_agent.protocol import causes, metrics
 from annexfleet_agent.protocol.messages import ProblemCode
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.calendars import FEASTS, FIXED
+from annexfleet_controller.desired.compare import ChangeKind
+from annexfleet_controller.desired.document import ERROR_POLICIES, SECTIONS, SETTINGS, PortalWish, QueueWish
+from annexfleet_controller.desired.drift import REASONS as DRIFT_REASONS
+from annexfleet_controller.desired.drift import STANDINGS
+from annexfleet_controller.desired.resolve import LAYER_KINDS
 from annexfleet_controller.errors import AnnexfleetError
 from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
 from annexfleet_controller.maintenance import Condition, Reason
@@ -45,6 +50,13 @@ def calendar_reasons() -> set[str]:
     """Every reason for which a calendar is refused."""
     source = "".join(file.read_text(encoding="utf-8") for file in (ROOM / "calendars").glob("*.py"))
     return set(re.findall(r'reason="(\w+)"', source))
+
+
+def desired_reasons() -> set[str]:
+    """Every reason for which a layer's document is refused."""
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOM / "desired").glob("*.py"))
+    found = re.findall(r'reason="(\w+)"|_wrong\([^)]*?"(\w+)"\)', source)
+    return {"unknown_field", "not_a_name"} | {one for pair in found for one in pair if one}
 
 
 def acts() -> set[str]:
@@ -203,6 +215,17 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("command_reason", ("unknown_command", "unknown", "missing", "wrong_type", "wrong_form", "out_of_range")),
         ("act", acts()),
         ("via", ("session", "key", "console", "worker")),
+        ("desired_section", SECTIONS),
+        ("desired_entry", (*SETTINGS, "default_queue")),
+        ("desired_layer", LAYER_KINDS),
+        ("desired_standing", STANDINGS),
+        ("desired_tally", STANDINGS),
+        ("desired_reason", tuple(reason for reason in DRIFT_REASONS if reason)),
+        ("desired_field", tuple(dict.fromkeys((*PortalWish.__struct_fields__, *QueueWish.__struct_fields__)))),
+        ("desired_policy", ERROR_POLICIES),
+        ("desired_way", (*desired_form.PACKAGE_WAYS, *desired_form.QUEUE_WAYS, "inherited")),
+        ("desired_change", get_args(ChangeKind)),
+        ("desired_wrong", desired_reasons()),
         ("supply_why", tuple(why for why in forecast.WHYS if why)),
         ("rollout", (*ROLLOUT_STATES, "open", "rolling", "soaking", *conduct.TURN_REASONS)),
         ("rollout_act", (*sorted(set(machine.ACTS) - machine.BY_CONDUCTOR), *machine_free_acts())),

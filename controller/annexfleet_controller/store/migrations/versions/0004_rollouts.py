@@ -9,6 +9,21 @@ down_revision = "0003"
 
 def upgrade() -> None:
     op.create_table(
+        "desired_version",
+        sa.Column("revision", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("of", sa.String(length=63), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.String(length=80), nullable=False),
+        sa.Column("reason", sa.String(length=200), nullable=False),
+        sa.Column("takes_back_to", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("revision", name=op.f("pk_desired_version")),
+        sa.UniqueConstraint("kind", "of", "version", name=op.f("uq_desired_version_kind_of_version")),
+    )
+
+    op.create_table(
         "rollout",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("name", sa.String(length=120), nullable=False),
