@@ -340,6 +340,8 @@ class VersionMissing(AnnexfleetError):
     """A change of something that several people may change, without the version that was read before."""
 
     code = "version_missing"
+
+
 class DesiredChanged(Conflict):
     """Somebody else decided about this layer since it was read."""
 

@@ -323,7 +323,9 @@ BODIES = {
     ("POST", "/api/v1/rollouts"): {"json": ROLLOUT},
     ("POST", "/api/v1/rollouts/preview"): {"json": ROLLOUT},
     ("PUT", "/api/v1/rollouts/{rollout_id}"): {"json": ROLLOUT | {"version": 1}},
-    ("POST", "/desired/layer"): {"data": {"do": "preview", "version": "0", "package.0.name": "htop", "package.0.how": "present"}},
+    ("POST", "/desired/layer"): {
+        "data": {"do": "preview", "version": "0", "package.0.name": "htop", "package.0.how": "present"}
+    },
     ("POST", "/desired/take-back"): {"data": {"to": "0", "version": "0"}},
     ("POST", "/desired/repair"): {"data": {"name": "x"}},
     ("PUT", "/api/v1/desired/layer"): {"json": {"version": 0, "document": {}}},

@@ -42,6 +42,7 @@ from annexfleet_controller.waves.model import (
     WindowKind,
 )
 from annexfleet_controller.waves.signs import SignCode
+from annexfleet_controller.web.pages import desired_form
 
 ROOM = Path(annexfleet_controller.__file__).parent
 
