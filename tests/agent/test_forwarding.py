@@ -24,7 +24,7 @@ class Resident:
     def __init__(self, directory: Path, *, starts=True):
         self.loop = Loop()
         self.path = directory / "runner.sock"
-        self.published, self.kept, self.watched = [], [], []
+        self.published, self.kept, self.watched, self.worked = [], [], [], []
         self.room = True
         self.started = 0
         self.pid = 0
@@ -39,6 +39,7 @@ class Resident:
                 has_room=lambda: self.room,
                 keep=self.kept.append,
                 watch=self.watched.append,
+                worked=lambda: self.worked.append(True),
                 start=self._start if starts else None,
             ),
         )
