@@ -187,6 +187,7 @@ def test_packets_of_the_runner_are_published_on_the_relays_channel(make):
 
     resident.until(lambda: len(resident.published) == 2)
     assert resident.published == [("relay1", b"F one"), ("relay2", b"F two")]
+    assert resident.worked
 
 
 @pytest.mark.parametrize("channel", ["../x", "UP", "a/b", "+", "#", "x" * 40])
