@@ -66,7 +66,7 @@ def good(count: int, *, seed: int = 1) -> Iterator[Case]:
 
 def played(case: Case, policy: Policy | None = None) -> Story:
     return rehearse(
-        case.setting, policy or PRESETS["careful"], NATURE, case.script, start_at=case.start_at, deadline_s=4 * 86_400.0
+        case.setting, policy or PRESETS["careful"], NATURE, case.script, start_at=case.start_at, deadline_s=3 * 86_400.0
     )
 
 
@@ -79,7 +79,7 @@ def _case(kind: str, setting: Setting, release: Release, draw: Random) -> Case:
     script = Script(
         release=release, background=Background(), new_facts={"agent_version": "2.0"}, seed=draw.randrange(10**6)
     )
-    return Case(kind, setting, script, _MONDAY + timedelta(minutes=draw.randrange(4 * 1440)))
+    return Case(kind, setting, script, _MONDAY + timedelta(minutes=draw.randrange(3 * 1440)))
 
 
 def _release(kind: str, setting: Setting, draw: Random) -> Release:

@@ -20,7 +20,9 @@ ALPHA = 0.001
 FEW = 0.2
 """Less than this share of what may be bad is no ground: one kind that failed, or a sign that nobody else shows."""
 _ORDINARY_P = 0.2
-"""A sign that chance would show so often, and that others show too, is ordinary."""
+_FEWEST_ORDINARY = 3
+"""A sign that chance would show so often, and that so many others show too, is ordinary: also among those of each model
+and role by themselves, or one untouched device that is away for a minute would excuse a changed one that is for ever."""
 _DOUBTFUL_P = 0.02
 """What was on two changed devices or more, and by chance would be so seldom, is not passed over."""
 _FEWEST = 2
@@ -79,10 +81,16 @@ def _judged(
         return _reason("now_worse" if sign.is_now else "since_worse", sign, proof[1]), True
     of_all = counts[0]
     if sign.is_now:
-        is_ordinary = of_all.other_hits > 0 and of_all.p > _ORDINARY_P
-        return None if is_ordinary or _are_few(counts, few_ratio) else (_reason("now_unclear", sign, of_all), False)
+        is_nothing = _is_ordinary(counts) or _are_few(counts, few_ratio)
+        return None if is_nothing else (_reason("now_unclear", sign, of_all), False)
     doubtful = [count for count in counts if count.hits >= _FEWEST and count.p < _DOUBTFUL_P]
     return (_reason("since_unclear", sign, min(doubtful, key=lambda count: count.p)), False) if doubtful else None
+
+
+def _is_ordinary(counts: Sequence[_Count]) -> bool:
+    return counts[0].other_hits >= _FEWEST_ORDINARY and all(
+        count.p > _ORDINARY_P for count in counts if count.of.kind != "annex"
+    )
 
 
 def _are_few(counts: Sequence[_Count], few_ratio: float) -> bool:
