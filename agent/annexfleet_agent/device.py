@@ -122,8 +122,7 @@ class AgentCore:
         )
         # Devices that came back with the mains shall not all speak in the same second for ever.
         self._after("beat", self.beat_period_s * self._rng.uniform(0.3, 1.0), self._beat)
-        if self._inventory is not None:
-            self._after("inventory", _INVENTORY_AFTER_S * self._rng.uniform(0.5, 1.5), self._take_inventory)
+        self.look_anew()
         if self._renew is not None:
             self._after("renewal", 60 * self._rng.uniform(0.5, 1.5), self._look_at_certificate)
         if self.forwarding is not None:
@@ -325,6 +324,11 @@ class AgentCore:
             self._sampler.watch(seconds)
 
     # -- now and then
+
+    def look_anew(self) -> None:
+        """Take the inventory soon: at the start, and after somebody was here who may have changed what is installed."""
+        if self._inventory is not None:
+            self._after("inventory", _INVENTORY_AFTER_S * self._rng.uniform(0.5, 1.5), self._take_inventory)
 
     def _after(self, name: str, delay_s: float, callback: Callable[[], object]) -> None:
         timer = self._timers.get(name)

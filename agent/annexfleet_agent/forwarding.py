@@ -47,6 +47,8 @@ class Ways(Struct, frozen=True, kw_only=True):
     keep: Callable[[framing.Told], object]
     """A receipt, into the outbox."""
     watch: Callable[[float], object]
+    ended: Callable[[], object]
+    """A runner has ended: whatever it did to this device, it has done."""
     start: Callable[[], int] | None
     """Start a runner; its process id.  None: somebody else does (systemd, on the socket)."""
 
@@ -304,6 +306,7 @@ class Forwarding:
         if self._channels:
             log.warning("the runner ended in the middle of its work")
         self._refuse_all("no_session")
+        self._ways.ended()
         self._loop.after(_REAP_AFTER_S, self._reap)
 
     def _drop(self) -> None:

@@ -327,6 +327,11 @@ def test_an_inventory_is_sent_when_it_changed(tmp_path, monkeypatch):
     said.digest = "two"
     machine.turn(100_000, step=600)
     assert machine.waiting().count(("inventory", "")) == 2
+
+    said.digest = "three"
+    machine.core.look_anew()  # a runner was here
+    machine.turn(60, step=5)
+    assert machine.waiting().count(("inventory", "")) == 3
     machine.core.stop()
     machine.loop.close()
 

@@ -25,6 +25,7 @@ class Resident:
         self.loop = Loop()
         self.path = directory / "runner.sock"
         self.published, self.kept, self.watched = [], [], []
+        self.ended = 0
         self.room = True
         self.started = 0
         self.pid = 0
@@ -39,10 +40,14 @@ class Resident:
                 has_room=lambda: self.room,
                 keep=self.kept.append,
                 watch=self.watched.append,
+                ended=self._ended,
                 start=self._start if starts else None,
             ),
         )
         self.forwarding.line(True)
+
+    def _ended(self):
+        self.ended += 1
 
     def _start(self):
         self.started += 1
@@ -232,6 +237,7 @@ def test_a_runner_that_ends_in_order_is_no_news(make):
     resident.turn()
 
     assert resident.published == [("relay1", b"Cchallenge")]
+    assert resident.ended == 1  # what it did is done: the agent looks what has changed
 
 
 def test_who_knocks_while_the_runner_ends_is_told_at_once(make):
