@@ -109,7 +109,7 @@ class Carrier:
         if is_new_phase:
             points.append(machine.point_of_phase(detail.phase, step.phase))
             values["wave_since"] = self._now
-            kind = "soaking" if step.phase == "soaking" else "wave"
+            kind = {"soaking": "soaking", "rolling": "wave"}.get(step.phase, "stragglers")
             rollout_events.add(self._db, detail.id, kind, now=self._now, facts={"wave": step.wave})
         if is_new_state:
             act = machine.act_to(detail.state, step.state)
