@@ -21,7 +21,7 @@ class Played(NamedTuple):
 
     @property
     def is_shown_to_canary(self) -> bool:
-        return is_in_canary(self.case, self.story)
+        return is_in_canary(self.story)
 
     @property
     def hours_to_stop(self) -> float:
