@@ -47,8 +47,6 @@ def test_bad_releases_are_stopped():
         assert one.lag_s <= MOST_S
         if one.is_shown_to_canary:
             assert one.story.touched_at_stop <= one.case.most_touched
-        else:
-            assert len(one.story.harmed) <= one.case.most_touched
 
 
 def _row(kind: str, of: Sequence[Played], shown: bool) -> None:

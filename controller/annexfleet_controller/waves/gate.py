@@ -31,7 +31,7 @@ from annexfleet_controller.waves.model import GateReason, GateVerdict, GateWord,
 from annexfleet_controller.waves.readings import worse_readings
 from annexfleet_controller.waves.signs import Watched, watched
 
-_CALM_FOR = timedelta(minutes=30)
+_CALM_FOR = timedelta(minutes=10)
 """Without a doubt before GO, or half of the soak if that is shorter."""
 
 REASONS: tuple[str, ...] = (

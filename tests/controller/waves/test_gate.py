@@ -233,7 +233,7 @@ def test_every_reason_is_a_known_code():
 
 
 def test_a_doubt_that_has_just_gone_may_come_back():
-    later = NOW + timedelta(minutes=29)
+    later = NOW + timedelta(minutes=9)
     doubt = verdict(fleet([*sound(14), device(50, changed=True, is_online=False)]))
     results = Results(succeeded=frozenset(range(1, 15)))
 
