@@ -244,7 +244,7 @@ def test_a_doubt_that_has_just_gone_may_come_back():
     assert (clearing.word, codes(clearing), clearing.look_again_at) == (
         "wait",
         ["clearing"],
-        NOW + timedelta(minutes=30),
+        NOW + timedelta(minutes=10),
     )
     assert gate.says_the_same(told(clearing, later), clearing)
     assert told(clearing, later + timedelta(minutes=1)).word == "go"
