@@ -47,8 +47,8 @@ class Ways(Struct, frozen=True, kw_only=True):
     keep: Callable[[framing.Told], object]
     """A receipt, into the outbox."""
     watch: Callable[[float], object]
-    ended: Callable[[], object]
-    """A runner has ended: whatever it did to this device, it has done."""
+    worked: Callable[[], object]
+    """Something was done on this device, and may still be."""
     start: Callable[[], int] | None
     """Start a runner; its process id.  None: somebody else does (systemd, on the socket)."""
 
@@ -286,6 +286,7 @@ class Forwarding:
                 channel = self._channels.get(whose.session, "")
             if is_channel(channel) and len(packet) <= wire.MAX_PAYLOAD_BYTES:
                 self._ways.publish(channel, packet)
+                self._ways.worked()
                 self._answered(channel)
         elif kind == framing.RECEIPT:
             told = framing.told(message)
@@ -306,7 +307,6 @@ class Forwarding:
         if self._channels:
             log.warning("the runner ended in the middle of its work")
         self._refuse_all("no_session")
-        self._ways.ended()
         self._loop.after(_REAP_AFTER_S, self._reap)
 
     def _drop(self) -> None:

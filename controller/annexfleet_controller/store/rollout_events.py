@@ -14,7 +14,7 @@ Fact = str | int | float | bool | list[str] | None
 
 KINDS = (
     "created", "edited", "submitted", "approved", "rejected", "withdrawn", "dry_run", "started", "paused", "resumed",
-    "stopped", "aborted", "done", "superseded", "wave", "soaking", "gate", "begun",
+    "stopped", "aborted", "done", "superseded", "wave", "soaking", "stragglers", "gate", "begun",
 )  # fmt: skip
 """Codes that have words (context "rollout_event")."""
 

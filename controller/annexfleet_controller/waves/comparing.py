@@ -18,9 +18,14 @@ from annexfleet_controller.waves.signs import Sign, Watched
 ALPHA = 0.001
 """What chance may have in all looks at one sign in one way of dividing a rollout's devices."""
 FEW = 0.2
-"""Less than this share of what may be bad is no ground: one kind that failed, or a sign that nobody else shows."""
+"""One kind that failed wholly is no ground while less than this share of what may be bad is."""
+_FEW_WITH_A_SIGN = 0.5
+"""A sign that nobody else shows is none while less than this share of what may be bad shows it: of hundreds of devices
+one or two are always away or out of paper."""
 _ORDINARY_P = 0.2
-"""A sign that chance would show so often, and that others show too, is ordinary."""
+_FEWEST_ORDINARY = 3
+"""A sign that chance would show so often, and that so many others do show, is ordinary; also among those of its model
+and role, or one untouched device that is away for a minute would excuse a changed one that is away for ever."""
 _DOUBTFUL_P = 0.02
 """What was on two changed devices or more, and by chance would be so seldom, is not passed over."""
 _FEWEST = 2
@@ -59,7 +64,7 @@ def compared(seen: Sequence[Watched], most_bad_ratio: float) -> Iterator[tuple[G
         return
     strata = _strata(seen)
     for sign in sorted(every, key=lambda sign: (not sign.is_now, sign.code, sign.rule)):
-        found = _judged(sign, _counts(sign, with_signs, strata), strata, FEW * most_bad_ratio)
+        found = _judged(sign, _counts(sign, with_signs, strata), strata, _FEW_WITH_A_SIGN * most_bad_ratio)
         if found is not None:
             yield found
 
@@ -79,16 +84,22 @@ def _judged(
         return _reason("now_worse" if sign.is_now else "since_worse", sign, proof[1]), True
     of_all = counts[0]
     if sign.is_now:
-        is_ordinary = of_all.other_hits > 0 and of_all.p > _ORDINARY_P
-        return None if is_ordinary or _are_few(counts, few_ratio) else (_reason("now_unclear", sign, of_all), False)
+        is_nothing = _is_ordinary(counts) or _are_few(counts, few_ratio)
+        return None if is_nothing else (_reason("now_unclear", sign, of_all), False)
     doubtful = [count for count in counts if count.hits >= _FEWEST and count.p < _DOUBTFUL_P]
     return (_reason("since_unclear", sign, min(doubtful, key=lambda count: count.p)), False) if doubtful else None
+
+
+def _is_ordinary(counts: Sequence[_Count]) -> bool:
+    return counts[0].other_hits >= _FEWEST_ORDINARY and all(
+        count.p > _ORDINARY_P for count in counts if count.of.kind != "annex"
+    )
 
 
 def _are_few(counts: Sequence[_Count], few_ratio: float) -> bool:
     """Whether so few of many changed devices show a sign that the policy would not mind if they had failed.
 
-    Not if those of one model or role show it more than the other changed ones do by chance.
+    Not if those of one model, role or annex show it more than the other changed ones do by chance.
     """
     of_all = counts[0]
     if of_all.hits > few_ratio * of_all.of.changed:
@@ -98,7 +109,7 @@ def _are_few(counts: Sequence[_Count], few_ratio: float) -> bool:
             count.hits, count.of.changed, of_all.hits - count.hits, of_all.of.changed - count.of.changed
         ) > _DOUBTFUL_P
         for count in counts
-        if count.hits >= _FEWEST and count.of.kind in {"model", "role"}
+        if count.hits >= _FEWEST and count.of.kind != "all"
     )  # fmt: skip
 
 

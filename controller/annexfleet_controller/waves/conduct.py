@@ -99,7 +99,9 @@ def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: date
             continue  # in the middle of its change, or a person took it as it is
         health.append(one)
     soak = soaking.soak(rollout, targets, seen.calendars)
-    return gate.judge(results, health, policy=rollout.policy, wave=rollout.wave, soak=soak, now=now)
+    return gate.judge(
+        results, health, policy=rollout.policy, wave=rollout.wave, soak=soak, now=now, before=seen.verdict
+    )  # fmt: skip
 
 
 def _is_accepted(rollout: Rollout, target: Target) -> bool:

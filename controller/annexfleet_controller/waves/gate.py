@@ -31,10 +31,13 @@ from annexfleet_controller.waves.model import GateReason, GateVerdict, GateWord,
 from annexfleet_controller.waves.readings import worse_readings
 from annexfleet_controller.waves.signs import Watched, watched
 
+_CALM_FOR = timedelta(minutes=10)
+"""Without a doubt before GO, or half of the soak if that is shorter."""
+
 REASONS: tuple[str, ...] = (
     "bad_results", "bad_of_kind", "now_worse", "since_worse", "reading_worse", "reading_grows", "still_unclear",
     "rolling", "soaking", "stragglers", "results_unclear", "kind_unclear", "now_unclear", "since_unclear",
-    "reading_unclear", "not_watched", "well", "nothing_touched",
+    "reading_unclear", "clearing", "not_watched", "well", "nothing_touched",
 )  # fmt: skip
 """Every code of a reason; each has words in context "gate"."""
 
@@ -60,12 +63,20 @@ class Soak(Struct, frozen=True, kw_only=True):
 
 
 def judge(
-    results: Results, health: Sequence[Health], *, policy: Policy, wave: int, soak: Soak, now: datetime
+    results: Results,
+    health: Sequence[Health],
+    *,
+    policy: Policy,
+    wave: int,
+    soak: Soak,
+    now: datetime,
+    before: GateVerdict | None = None,
 ) -> GateVerdict:
     """The verdict on this wave, told everything that is known by now.
 
     `health`: every changed device of the rollout whose change nobody has accepted, and devices that are not touched.
-    Deterministic.  A verdict to wait says when to look again if only time can change it.
+    `before`: the newest verdict that was kept; a doubt that has just gone may come back, so GO takes some time without
+    any.  Deterministic.  A verdict to wait says when to look again if only time can change it.
     """
     seen = watched(health, now=now)
     stops, doubts = [*_bad_results(results, policy)], [*_doubtful_results(results, policy)]
@@ -77,20 +88,33 @@ def judge(
         (stops if is_proof else doubts).append(reason)
     if stops:
         return GateVerdict(word="stop", reasons=tuple(stops), at=now)
-    if soak.is_over:
-        return GateVerdict(
-            word="wait", reasons=(GateReason("stragglers", {"devices": results.under_way}), *doubts), at=now
-        )
-    if soak.began_at is None or soak.due_at is None:
-        return GateVerdict(
-            word="wait", reasons=(GateReason("rolling", {"devices": results.under_way}), *doubts), at=now
-        )
-    if now < soak.due_at:
-        left = GateReason("soaking", {"until": soak.due_at.isoformat(timespec="seconds")})
-        return GateVerdict(word="wait", reasons=(left, *doubts), at=now, look_again_at=soak.due_at)
+    if soak.is_over or soak.began_at is None or soak.due_at is None or now < soak.due_at:
+        return _too_early(results, [] if soak.is_over else doubts, soak, now)
     if doubts:
         return _in_doubt(doubts, soak.due_at + timedelta(seconds=policy.longest_wait_s), policy, now)
-    return GateVerdict(word=(end := _at_the_end(results, seen))[0], reasons=(end[1],), at=now)
+    word, reason = _at_the_end(results, seen)
+    calm_from = _calm_from(before, soak.began_at, soak.due_at, now)
+    if word == "go" and now < calm_from:
+        reason = GateReason("clearing", {"until": calm_from.isoformat(timespec="seconds")})
+        return GateVerdict(word="wait", reasons=(reason,), at=now, look_again_at=calm_from)
+    return GateVerdict(word=word, reasons=(reason,), at=now)
+
+
+def _too_early(results: Results, doubts: Sequence[GateReason], soak: Soak, now: datetime) -> GateVerdict:
+    """It rolls, or soaks, or only those that were away are still waited for."""
+    code = "stragglers" if soak.is_over else "rolling"
+    reason = GateReason(code, {"devices": results.under_way})
+    if soak.due_at is not None:
+        reason = GateReason("soaking", {"until": soak.due_at.isoformat(timespec="seconds")})
+    return GateVerdict(word="wait", reasons=(reason, *doubts), at=now, look_again_at=soak.due_at)
+
+
+def _calm_from(before: GateVerdict | None, began_at: datetime, due_at: datetime, now: datetime) -> datetime:
+    """When there will have been no doubt for long enough, if none arises."""
+    if before is None or before.word != "wait":
+        return now
+    in_doubt = any(reason.code.endswith("_unclear") or reason.code == "not_watched" for reason in before.reasons)
+    return (now if in_doubt else before.at) + min(_CALM_FOR, (due_at - began_at) / 2)
 
 
 def says_the_same(verdict: GateVerdict, other: GateVerdict | None) -> bool:

@@ -202,9 +202,25 @@ def an_empty_wave(of: Fragile) -> dict[int, dict[int, str]]:
     return told(of, id_)
 
 
+def stragglers_alone(of: Fragile) -> dict[int, dict[int, str]]:
+    """One of the canary was away; the last wave had it already when its turn came, and the one comes back after all."""
+    of.province.annex("berkane-1", 2)
+    of.province.annex("berkane-2", 2)
+    id_ = started(of, policy=structs.replace(QUICK, canary_count=2))
+    wave = {number: row.wave for number, row in of.province.targets(id_).items()}
+    away = next(number for number in wave if wave[number] == 1)
+    of.province.go([away])
+    of.province.hear([number for number in wave if wave[number] > 1], agent_version="2.0")
+    of.until(lambda: of.province.detail(id_).wave > 1 and of.province.detail(id_).phase == "")
+    of.province.come([away])
+    of.until(ended(of, id_))
+    return told(of, id_)
+
+
 STORIES: dict[str, Story] = {
     story.__name__: story
     for story in (
         papers, a_good_night, a_bad_release, too_late, nobody_knows, replaced, to_the_end_all_the_same, an_empty_wave,
+        stragglers_alone,
     )
 }  # fmt: skip

@@ -230,3 +230,21 @@ def test_a_verdict_that_moves_only_in_its_measures_says_the_same():
 
 def test_every_reason_is_a_known_code():
     assert len(set(gate.REASONS)) == len(gate.REASONS)
+
+
+def test_a_doubt_that_has_just_gone_may_come_back():
+    later = NOW + timedelta(minutes=9)
+    doubt = verdict(fleet([*sound(14), device(50, changed=True, is_online=False)]))
+    results = Results(succeeded=frozenset(range(1, 15)))
+
+    def told(before: GateVerdict, now: datetime) -> GateVerdict:
+        return judge(results, fleet(sound(14)), policy=POLICY, wave=1, soak=DONE, now=now, before=before)
+
+    clearing = told(doubt, NOW)
+    assert (clearing.word, codes(clearing), clearing.look_again_at) == (
+        "wait",
+        ["clearing"],
+        NOW + timedelta(minutes=10),
+    )
+    assert gate.says_the_same(told(clearing, later), clearing)
+    assert told(clearing, later + timedelta(minutes=1)).word == "go"

@@ -20,7 +20,7 @@ def test_a_bad_release_is_stopped_early(kind: str):
     assert told.evidence_at is not None
     assert (told.stopped_at - told.evidence_at).total_seconds() <= 10
     assert told.begun_after_stop == 0
-    if is_in_canary(case, told):
+    if is_in_canary(told):
         assert told.touched_at_stop <= case.most_touched
     else:  # no canary holds what it has no place for: then at least few are harmed
         assert len(told.harmed) <= case.most_touched

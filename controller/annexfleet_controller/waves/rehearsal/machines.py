@@ -7,7 +7,6 @@ rehearsal can be repeated.
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from math import exp, log
 from random import Random
 
@@ -64,10 +63,10 @@ class Machine:
     def live(self, background: Background, since: float, until: float) -> None:
         """Draw what happens to it in [since, until): jams and restarts."""
         draw = self._random
-        for at in _poisson(draw, background.jams_of_device_a_day / _DAY_S * 3, since, until):
+        for at in poisson(draw, background.jams_of_device_a_day / _DAY_S * 3, since, until):
             if self.is_open(at):
-                self.jams.append((at, at + 60 * _log_uniform(draw, background.jam_minutes)))
-        self._restarts = list(_poisson(draw, background.restarts_of_device_a_week / _WEEK_S, since, until))
+                self.jams.append((at, at + 60 * log_uniform(draw, background.jam_minutes)))
+        self._restarts = list(poisson(draw, background.restarts_of_device_a_week / _WEEK_S, since, until))
 
     def change(self, at: float, release: Release, new_facts: dict[str, str]) -> None:
         """Its run ended well at this moment: it has the release."""
@@ -224,40 +223,7 @@ class Machine:
         return since + 60 * _DAY_S
 
 
-def background_spells(
-    annexes: Sequence[str], devices: Sequence[Candidate], calendars: dict[str, Calendar], background: Background,
-    *, since: float, until: float, seed: int,
-) -> dict[int, list[Spell]]:  # fmt: skip
-    """Cuts, losses and evenings of every device, by number."""
-    found: dict[int, list[Spell]] = {of.number: [] for of in devices}
-    cuts = {}
-    for annex_id in annexes:
-        draw = Random(f"cuts:{seed}:{annex_id}")  # noqa: S311
-        cuts[annex_id] = [
-            (at, at + 60 * _log_uniform(draw, background.power_cut_minutes))
-            for at in _poisson(draw, background.power_cuts_of_annex_a_week / _WEEK_S, since, until)
-        ]
-    for of in devices:
-        draw = Random(f"spells:{seed}:{of.id}")  # noqa: S311
-        own = found[of.number]
-        own += [Spell(start, end + draw.uniform(30, _BOOTED_AFTER_S)) for start, end in cuts[of.annex_id]]
-        own += [
-            Spell(at, at + 60 * _log_uniform(draw, background.link_loss_minutes))
-            for at in _poisson(draw, background.link_losses_of_device_a_week / _WEEK_S, since, until)
-        ]
-        if of.role in {"counter", "kiosk"} and draw.random() < background.switched_off_ratio:
-            own += _evenings(calendars[of.annex_id], draw, since, until)
-    return found
-
-
-def _evenings(calendar: Calendar, draw: Random, since: float, until: float) -> Iterator[Spell]:
-    spans = calendar.spans(_moment(since - 4 * _DAY_S), _moment(until + 4 * _DAY_S))
-    for (_, closes_at), (opens_at, _) in pairwise(spans):
-        start = closes_at.timestamp() + draw.uniform(-300, 2400)
-        yield Spell(start, opens_at.timestamp() - draw.uniform(0, 1800), in_order=True)
-
-
-def _poisson(draw: Random, rate: float, since: float, until: float) -> Iterator[float]:
+def poisson(draw: Random, rate: float, since: float, until: float) -> Iterator[float]:
     if rate <= 0:
         return
     at = since + draw.expovariate(rate)
@@ -266,7 +232,7 @@ def _poisson(draw: Random, rate: float, since: float, until: float) -> Iterator[
         at += draw.expovariate(rate)
 
 
-def _log_uniform(draw: Random, bounds: tuple[float, float]) -> float:
+def log_uniform(draw: Random, bounds: tuple[float, float]) -> float:
     low, high = bounds
     return exp(draw.uniform(log(low), log(high)))
 

@@ -38,7 +38,8 @@ from annexfleet_controller.waves.model import (
     Turn,
 )
 from annexfleet_controller.waves.plan import plan as planned
-from annexfleet_controller.waves.rehearsal.machines import BEAT_S, Machine, Spell, background_spells
+from annexfleet_controller.waves.rehearsal.casting import cast
+from annexfleet_controller.waves.rehearsal.machines import BEAT_S, Machine
 from annexfleet_controller.waves.rehearsal.script import Script
 from annexfleet_controller.waves.rehearsal.story import Moment, Story
 from annexfleet_controller.waves.seen import Device, Outcome, Seen
@@ -92,7 +93,7 @@ class _Stage:
         self._start = start_at.timestamp()
         self._end = end_at.timestamp()
         self._random = Random(f"stage:{script.seed}")  # noqa: S311  # a toy world, no secrets
-        self._machines = self._made()
+        self._machines = cast(setting.candidates, self._calendars, script, start=self._start, end=self._end)
         self._of_annex: dict[str, list[int]] = {}
         for of in setting.candidates:
             self._of_annex.setdefault(of.annex_id, []).append(of.number)
@@ -376,28 +377,6 @@ class _Stage:
             started_at=self._started_at, ended_at=_moment(now), stopped_at=stopped_at, evidence_at=evidence_at,
             touched_at_stop=touched, begun_after_stop=self._begun_after_stop, harmed=harmed,
         )  # fmt: skip
-
-    # -- making
-
-    def _made(self) -> dict[int, Machine]:
-        script, since = self._script, self._start - 86_400.0
-        until = self._end + 86_400.0
-        spells = background_spells(
-            sorted(self._calendars), self._setting.candidates, self._calendars, script.background,
-            since=since, until=until, seed=script.seed,
-        )  # fmt: skip
-        for mishap in script.mishaps:
-            start = self._start + mishap.at_s
-            spell = Spell(start, start + mishap.lasts_s, in_order=mishap.kind == "off")
-            for of in self._setting.candidates:
-                if of.number == mishap.device or (mishap.annex and of.annex_id == mishap.annex):
-                    spells[of.number].append(spell)
-        machines = {}
-        for of in self._setting.candidates:
-            machine = Machine(of, self._calendars[of.annex_id], spells[of.number], seed=script.seed)
-            machine.live(script.background, since, until)
-            machines[of.number] = machine
-        return machines
 
 
 def _targets(plan: Plan, candidates: Sequence[Candidate]) -> Iterator[Target]:
