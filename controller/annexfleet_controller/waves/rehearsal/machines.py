@@ -196,7 +196,7 @@ class Machine:
         """The mean of the half hour before this moment."""
         key = name, int(at / _SAMPLE_S)
         if key not in self._read:
-            self._read[key] = self._drawn_reading(name, at)
+            self._read[key] = self._drawn_reading(name, key[1] * _SAMPLE_S)  # all devices are read at one moment
         return self._read[key]
 
     def _drawn_reading(self, name: str, at: float) -> float:

@@ -299,7 +299,8 @@ class _Stage:
     def _health_of(self, number: int, since: float, now: float, *, is_changed: bool) -> Health:
         """As read at the last look, unless something happened to this device meanwhile."""
         known = self._known_health.get((number, is_changed))
-        if known is not None and now - known[0] < LOOK_EVERY_S and known[1].since == _moment(since):
+        is_same_look = known is not None and known[0] // LOOK_EVERY_S == now // LOOK_EVERY_S
+        if known is not None and is_same_look and known[1].since == _moment(since):
             return known[1]
         health = self._machines[number].health(since, now, is_changed=is_changed)
         self._known_health[number, is_changed] = (now, health)
