@@ -217,7 +217,7 @@ def _acts(db: Session, person: Person, found: Detail) -> tuple[str, ...]:
 def _next(db: Session, person: Person, found: Detail, targets: Sequence[Target], *, now: datetime) -> Next:
     acts = _acts(db, person, found)
     code, main = {
-        "draft": ("draft", "submit" if found.dry_run_id else "dry_run"),
+        "draft": ("tried", "submit") if found.dry_run_id else ("draft", "dry_run"),
         "submitted": ("decide", "approve") if "approve" in acts else ("waits_for_second", ""),
         "approved": ("start", "start") if "start" in acts else ("waits_for_start", ""),
         "running": (found.phase or "begins", ""),
