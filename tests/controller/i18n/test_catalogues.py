@@ -198,6 +198,7 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("task_standing", RESULT_STATES),
         ("run_problem", PROBLEMS),
         ("variable_reason", REASONS),
+        ("rollout_reason", documents.REASONS),
         ("command_standing", ("waiting", "sent", "done", "refused", "failed", "unknown", "not_sent")),
         ("command_reason", ("unknown_command", "unknown", "missing", "wrong_type", "wrong_form", "out_of_range")),
         ("act", acts()),
