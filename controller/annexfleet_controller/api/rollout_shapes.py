@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field, JsonValue
 
 from annexfleet_controller.api.versions import Version
 from annexfleet_controller.rollouts import proposing
+from annexfleet_controller.store.rollout_events import Fact
 from annexfleet_controller.waves.forecast import Why
 from annexfleet_controller.waves.model import (
     ROLLOUT_STATES,
@@ -227,7 +228,7 @@ class EventOut(BaseModel):
     kind: str
     actor: str
     """Empty: the conductor."""
-    facts: dict[str, JsonValue]
+    facts: dict[str, Fact]
 
 
 class EventPage(BaseModel):

@@ -137,7 +137,8 @@ def list_events(
     rows = rollout_events.of(db, found.id, before=_before(cursor), limit=limit + 1)
     return EventPage(
         items=[
-            EventOut(id=row.id, at=row.at, kind=row.kind, actor=row.actor, facts={**row.facts}) for row in rows[:limit]
+            EventOut(id=row.id, at=row.at, kind=row.kind, actor=row.actor, facts=dict(row.facts))
+            for row in rows[:limit]
         ],
         next=paging.cursor(str(rows[limit - 1].id)) if len(rows) > limit else None,
     )

@@ -99,24 +99,32 @@ def _run(home: Home, args: argparse.Namespace) -> int:
 
 
 def _order(home: Home, args: argparse.Namespace) -> "Order":
-    from annexfleet_controller.rollouts import bundle
     from annexfleet_controller.rollouts.ordering import Order
-    from annexfleet_controller.rollouts.variables import from_text
 
-    known = {variable.name: variable for variable in bundle.playbook(home, args.playbook).variables}
-    given: dict[str, Any] = {}
-    for text in args.given:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise Invalid(f"--set takes NAME=VALUE, not {text!r}", field="variables")
-        given[name] = from_text(known[name], value) if name in known else value
-    secrets = {name: from_text(known[name], _secret(name)) if name in known else "" for name in args.secrets}
+    given, secrets = typed(home, args.playbook, args.given, args.secrets)
     meant = limit(args.limit)
     return Order(
         playbook=args.playbook, variables=given, secrets=secrets, devices=meant["devices"], annexes=meant["annexes"],
         roles=meant["roles"], everywhere=bool(meant["all"]), check=args.check, forks=args.forks,
         timeout_s=args.timeout, reason=args.reason,
     )  # fmt: skip
+
+
+def typed(
+    home: Home, playbook: str, given: Sequence[str], secrets: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Variables from `--set NAME=VALUE`, and secrets by name, which are asked for.  Raises Invalid, PlaybookUnknown."""
+    from annexfleet_controller.rollouts import bundle
+    from annexfleet_controller.rollouts.variables import from_text
+
+    known = {variable.name: variable for variable in bundle.playbook(home, playbook).variables}
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise Invalid(f"--set takes NAME=VALUE, not {text!r}", field="variables")
+        found[name] = from_text(known[name], value) if name in known else value
+    return found, {name: from_text(known[name], _secret(name)) if name in known else "" for name in secrets}
 
 
 def limit(text: str) -> dict[str, list[str]]:
