@@ -137,8 +137,6 @@ def _unknown(language: Language) -> str:
 def _unit(language: Language, value: float, unit: str) -> str:
     if not is_plausible(value):
         return _unknown(language)
-    places = 0 if abs(value) >= 100 or value == int(value) else 1
-    shown = numbers.format_decimal(
-        round(value, places), locale=language.locale, numbering_system="latn", decimal_quantization=False
-    )
+    # A number, not its text: from a text nobody could tell which plural its unit takes.
+    shown = round(value) if abs(value) >= 100 or value == int(value) else round(value, 1)
     return units.format_unit(shown, unit, length="short", locale=language.locale, numbering_system="latn")

@@ -33,6 +33,7 @@ GATE_DETAILS: Mapping[str, str] = {
     "reading_unclear": "moved %(by)s %(changed)s",
     "still_unclear": "waited %(hours)s",
     "rolling": "under_way %(devices)s",
+    "stragglers": "under_way %(devices)s",
     "soaking": "watched_until %(until)s",
     "not_watched": "not_watched %(devices)s %(changed)s",
     "well": "watched %(changed)s %(others)s",

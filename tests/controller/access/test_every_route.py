@@ -252,6 +252,8 @@ OF_AN_ANNEX = {route for route in LOWEST if "{annex_id}" in route[1] or "{device
     ("POST", "/maintenance"),
     ("POST", "/api/v1/maintenance"),
     ("POST", "/runs"),
+    ("POST", "/rollouts"),
+    ("POST", "/rollouts/new"),
     ("POST", "/runs/new"),
     ("POST", "/api/v1/rollouts"),
     ("POST", "/api/v1/rollouts/preview"),

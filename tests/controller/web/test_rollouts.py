@@ -255,7 +255,7 @@ def test_from_draft_to_start_by_two_people(place: Site, monkeypatch: pytest.Monk
     assert "you can start it" in text(amina, f"/rollouts/{rollout_id}")
     unsure = press(amina, place, rollout_id, "start")
     assert unsure.status_code == 422
-    assert "this is not the number of devices" in unsure.text
+    assert "This is not the number of devices" in unsure.text
     count = sum(row.wave > 0 for row in targets(place, rollout_id))
     assert press(amina, place, rollout_id, "start", count=str(count)).status_code == 303
     assert found(place, rollout_id).state == "running"
@@ -298,7 +298,7 @@ def test_pause_resume_and_end(place: Site):
     assert found(place, rollout_id).state == "running"
     answer = press(client, place, rollout_id, "abort")
     assert answer.status_code == 422
-    assert "Reason : please fill it in." in spaced(answer.text)
+    assert "Reason : Please fill it in." in spaced(answer.text)
     press(client, place, rollout_id, "abort", reason="wrong version")
     assert "Ended by a person" in text(client, f"/rollouts/{rollout_id}")
     assert {row.state for row in targets(place, rollout_id)} == {"skipped"}

@@ -217,10 +217,10 @@ def _acts(db: Session, person: Person, found: Detail) -> tuple[str, ...]:
 def _next(db: Session, person: Person, found: Detail, targets: Sequence[Target], *, now: datetime) -> Next:
     acts = _acts(db, person, found)
     code, main = {
-        "draft": ("draft", "submit" if found.dry_run_id else "dry_run"),
+        "draft": ("tried", "submit") if found.dry_run_id else ("draft", "dry_run"),
         "submitted": ("decide", "approve") if "approve" in acts else ("waits_for_second", ""),
         "approved": ("start", "start") if "start" in acts else ("waits_for_start", ""),
-        "running": (found.phase or "begins", ""),
+        "running": (found.phase or ("stragglers" if found.wave else "begins"), ""),
         "paused": ("resume", "resume") if "resume" in acts else ("paused", ""),
         "stopped": ("judge", "rollback") if "resume" in acts else ("stopped", ""),
         "done": ("done_bad", "retry") if waves.bad(found.tally) else ("done", ""),
