@@ -280,7 +280,9 @@ BODIES = {
         "data": {"playbook": "files", "annex": "berkane-1", "do": "check", "digest": targets_digest([device_id(1)])}
     },
     ("POST", "/api/v1/runs"): {"json": {"playbook": "nothing", "devices": [device_id(1)]}},
-    ("POST", "/desired/layer"): {"data": {"do": "preview", "version": "0", "package.0.name": "htop", "package.0.how": "present"}},
+    ("POST", "/desired/layer"): {
+        "data": {"do": "preview", "version": "0", "package.0.name": "htop", "package.0.how": "present"}
+    },
     ("POST", "/desired/take-back"): {"data": {"to": "0", "version": "0"}},
     ("POST", "/desired/repair"): {"data": {"name": "x"}},
     ("PUT", "/api/v1/desired/layer"): {"json": {"version": 0, "document": {}}},

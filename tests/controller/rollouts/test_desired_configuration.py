@@ -229,11 +229,11 @@ def test_a_revision_that_is_not_there_yet_is_refused(province: Wishing, revision
     assert province.decide({"agent": {"sample_period_s": 30}}) == 1
     variables = {"desired_configuration_revision": revision}
     with writing(province.engine) as db:
+        order = Order(playbook="desired_configuration", variables=variables, devices=[device_id(1)])
+        wish = province.wish(playbook="desired_configuration", variables=variables)
         with pytest.raises(VariableWrong) as refused:
-            order = Order(playbook="desired_configuration", variables=variables, devices=[device_id(1)])
             ordering.order(db, province.home, order, AMINA, now=province.clock.at)
         with pytest.raises(VariableWrong):
-            wish = province.wish(playbook="desired_configuration", variables=variables)
             proposing.draft(db, province.home, wish, AMINA, now=province.clock.at)
 
     assert refused.value.facts["field"] == "desired_configuration_revision"

@@ -130,10 +130,9 @@ def change_layer(
 ) -> Response:  # fmt: skip
     """First a preview of what would change and for whom; sent from there, it counts.  Nothing reaches a device."""
     desired.demand_layer(db, person.scope, layer)
-    given: object = desired_form.document(typed)
-    if "document" in typed:
-        given = _decoded(typed["document"])
+    given: object = None
     try:
+        given = _decoded(typed["document"]) if "document" in typed else desired_form.document(typed)
         document = parse(given)
         if do == "save":
             deciding.decide(db, layer, document, _asker(person), version=version, reason=reason, now=now)
