@@ -1,6 +1,6 @@
 """A PostgreSQL server of our own for the tests: its own data directory, a free port, stopped by its process.
 
-Nothing is promised to survive a power cut (fsync is off), which makes it fast.
+Nothing is promised to survive a power cut, which makes it fast: fsync is off, and it lies in memory if there is room.
 """
 
 import os
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
+
+_ROOM_BYTES = 1 << 30
 
 
 class Server(NamedTuple):
@@ -48,7 +50,7 @@ def running(*, durable: bool = False) -> Iterator[Server]:
     assert place is not None, "PostgreSQL is not installed"
     # PostgreSQL refuses to run as root.
     user = "postgres" if os.geteuid() == 0 else None
-    directory = Path(tempfile.mkdtemp(prefix="annexfleet-pg-"))
+    directory = Path(tempfile.mkdtemp(prefix="annexfleet-pg-", dir=None if durable else memory()))
     try:
         if user:
             shutil.chown(directory, user)
@@ -78,6 +80,14 @@ def running(*, durable: bool = False) -> Iterator[Server]:
             server.wait(timeout=20)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def memory() -> Path | None:
+    """A directory in memory with room for databases, if there is one; in a container it is often too small."""
+    directory = Path("/dev/shm")
+    if not os.access(directory, os.W_OK) or shutil.disk_usage(directory).free < _ROOM_BYTES:
+        return None
+    return directory
 
 
 def _wait(port: int, server: subprocess.Popen[bytes], log: Path) -> None:

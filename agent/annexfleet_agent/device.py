@@ -24,6 +24,7 @@ from annexfleet_agent.protocol import messages
 from annexfleet_agent.runner import framing
 from annexfleet_agent.sampler import Sampler
 from annexfleet_agent.settings import Settings
+from annexfleet_agent.stocktaking import Stocktaking
 from annexfleet_agent.uplink import RETRY_WINDOWS_S, Uplink
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ _CLOCK_STEP_S = 5.0
 _ORDINARY_AGE_S = 1200.0
 _FRESH_S = 10.0
 """A collector's whole state that was told this recently is not told again after a connect."""
-_INVENTORY_AFTER_S = 20.0
-_INVENTORY_PERIOD_S = 86_400.0
-_INVENTORY_DEADLINE_S = 120.0
 _RENEWAL_PERIOD_S = 3600.0
 _RENEWAL_DEADLINE_S = 300.0
 LONGEST_WATCH_S = 900.0
@@ -80,7 +78,6 @@ class AgentCore:
         self._device_id = device_id
         self._identity = identity
         self._boot_id = boot_id
-        self._inventory = inventory
         self._renew = renew
         self._rng: Chance = rng or SystemChance()
         self._config = desired.load(state_dir)
@@ -105,6 +102,9 @@ class AgentCore:
             retry_windows_s=retry_windows_s,
             rng=self._rng,
         )
+        self._stock = (
+            Stocktaking(loop, outbox, inventory, printers=self._printers, put=self._put) if inventory else None
+        )
         self.forwarding = forwarding(self) if forwarding is not None else None
         self._make_collectors = collectors
         self._sampler: Sampler | None = None
@@ -122,8 +122,8 @@ class AgentCore:
         )
         # Devices that came back with the mains shall not all speak in the same second for ever.
         self._after("beat", self.beat_period_s * self._rng.uniform(0.3, 1.0), self._beat)
-        if self._inventory is not None:
-            self._after("inventory", _INVENTORY_AFTER_S * self._rng.uniform(0.5, 1.5), self._take_inventory)
+        if self._stock is not None:
+            self._stock.start(jitter=self._rng.uniform(0.5, 1.5))
         if self._renew is not None:
             self._after("renewal", 60 * self._rng.uniform(0.5, 1.5), self._look_at_certificate)
         if self.forwarding is not None:
@@ -135,6 +135,8 @@ class AgentCore:
         """Sum up what was measured, say goodbye and let go of everything but the outbox's file."""
         for timer in self._timers.values():
             timer.cancel()
+        if self._stock is not None:
+            self._stock.stop()
         if self._sampler is not None:
             self._sampler.stop()
         self._put_beat()
@@ -332,11 +334,10 @@ class AgentCore:
             timer.cancel()
         self._timers[name] = self._loop.after(delay_s, callback)
 
-    def _take_inventory(self) -> None:
-        assert self._inventory is not None
-        self._after("inventory", _INVENTORY_PERIOD_S, self._take_inventory)
-        take, printers = self._inventory, self._printers()
-        self._loop.in_worker(lambda: take(printers), self._took_inventory, deadline_s=_INVENTORY_DEADLINE_S)
+    def worked(self) -> None:
+        """A run or a command is at work here, or was: what it changed is told once it is quiet."""
+        if self._stock is not None:
+            self._stock.worked()
 
     def _printers(self) -> list[dict[str, messages.Value]]:
         """What seldom changes of each printer, as the collector saw it last."""
@@ -347,27 +348,6 @@ class AgentCore:
             for subject, of in sorted(seen.items())
             if subject.startswith("printer:")
         ]
-
-    def _took_inventory(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            log.warning("the inventory could not be taken error=%r", outcome.error)
-            return
-        taken: Taken = outcome.value
-        if taken.digest == self._outbox.noted("inventory"):
-            return
-        self._put(
-            messages.Inventory(
-                seq=UNNUMBERED,
-                at=round(self._clock.now()),
-                digest=taken.digest,
-                hardware=taken.hardware,
-                os=taken.os,
-                packages_digest=taken.packages_digest,
-                packages=taken.packages,
-                printers=taken.printers,
-            )
-        )
-        self._outbox.note("inventory", taken.digest)
 
     def _look_at_certificate(self) -> None:
         assert self._renew is not None

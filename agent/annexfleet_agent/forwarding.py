@@ -47,6 +47,8 @@ class Ways(Struct, frozen=True, kw_only=True):
     keep: Callable[[framing.Told], object]
     """A receipt, into the outbox."""
     watch: Callable[[float], object]
+    worked: Callable[[], object]
+    """Something was done on this device, and may still be."""
     start: Callable[[], int] | None
     """Start a runner; its process id.  None: somebody else does (systemd, on the socket)."""
 
@@ -284,6 +286,7 @@ class Forwarding:
                 channel = self._channels.get(whose.session, "")
             if is_channel(channel) and len(packet) <= wire.MAX_PAYLOAD_BYTES:
                 self._ways.publish(channel, packet)
+                self._ways.worked()
                 self._answered(channel)
         elif kind == framing.RECEIPT:
             told = framing.told(message)

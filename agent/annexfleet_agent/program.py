@@ -160,6 +160,7 @@ def _forwarding(loop: Loop, settings: Settings, settings_path: Path | None, core
             publish=core.uplink.publish_run,
             has_room=lambda: core.uplink.has_room,
             keep=core.keep_receipt,
+            worked=core.worked,
             watch=lambda seconds: core.watch(min(seconds, LONGEST_WATCH_S)),
             # A runner of root's is systemd's to start: what this process starts can do no more than it can itself.
             start=(lambda: start_runner(settings_path)) if settings.runner_is_own else None,

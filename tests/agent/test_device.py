@@ -331,6 +331,27 @@ def test_an_inventory_is_sent_when_it_changed(tmp_path, monkeypatch):
     machine.loop.close()
 
 
+def test_after_a_run_the_inventory_is_told_anew_once_it_is_quiet(tmp_path, monkeypatch):
+    """Also an unchanged one: a rollout waits to hear how the device is now."""
+    machine = Machine(tmp_path, monkeypatch, inventory=lambda printers: taken("one", printers))
+    machine.readings["printers"] = {}
+    machine.core.start()
+    machine.turn(3600, step=10)
+    assert machine.waiting().count(("inventory", "")) == 1
+
+    for _ in range(30):  # five minutes of work
+        machine.core.worked()
+        machine.turn(10, step=5)
+    assert machine.waiting().count(("inventory", "")) == 1
+    machine.turn(60, step=5)
+    assert machine.waiting().count(("inventory", "")) == 2
+
+    machine.turn(3600, step=10)
+    assert machine.waiting().count(("inventory", "")) == 2
+    machine.core.stop()
+    machine.loop.close()
+
+
 def test_a_certificate_is_renewed_when_it_is_due_and_not_every_hour(tmp_path, monkeypatch):
     renewed = []
     machine = Machine(tmp_path, monkeypatch, renew=lambda: renewed.append(machine.clock.now()))

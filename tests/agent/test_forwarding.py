@@ -24,7 +24,7 @@ class Resident:
     def __init__(self, directory: Path, *, starts=True):
         self.loop = Loop()
         self.path = directory / "runner.sock"
-        self.published, self.kept, self.watched = [], [], []
+        self.published, self.kept, self.watched, self.worked = [], [], [], []
         self.room = True
         self.started = 0
         self.pid = 0
@@ -39,6 +39,7 @@ class Resident:
                 has_room=lambda: self.room,
                 keep=self.kept.append,
                 watch=self.watched.append,
+                worked=lambda: self.worked.append(True),
                 start=self._start if starts else None,
             ),
         )
@@ -186,6 +187,7 @@ def test_packets_of_the_runner_are_published_on_the_relays_channel(make):
 
     resident.until(lambda: len(resident.published) == 2)
     assert resident.published == [("relay1", b"F one"), ("relay2", b"F two")]
+    assert resident.worked
 
 
 @pytest.mark.parametrize("channel", ["../x", "UP", "a/b", "+", "#", "x" * 40])

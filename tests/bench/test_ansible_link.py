@@ -4,9 +4,12 @@
 
 All devices share this machine's processors, so wall times exaggerate what devices cost in a real fleet: read ratios.
 SSH has pipelining and shared connections that are open already; mitogen runs over the same SSH.  Every way does the
-same playbook (tests/playbooks/ten) on the same devices, in turns, after each has done it once.
+same playbook (tests/playbooks/ten) on the same devices, in turns, after each has done it once.  The link is played with
+what comes with it, as in a run: playbooks/ansible.cfg, the callback `annexfleet_ready`, and payloads kept from the run
+before.  The other two have Ansible's own settings, with the same `internal_poll_interval`.
 """
 
+import configparser
 import json
 import os
 import resource
@@ -29,6 +32,8 @@ from tests.playbooks.playing import Played, play
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TEN = _ROOT / "tests" / "playbooks" / "ten" / "ten.yml"
+_PLAYBOOKS = _ROOT / "playbooks"
+_TALLY = _ROOT / "tests" / "playbooks" / "callbacks"
 DEVICES = int(os.environ.get("ANNEXFLEET_BENCH_DEVICES", "20"))
 ROUNDS = int(os.environ.get("ANNEXFLEET_BENCH_ROUNDS", "3"))
 TASKS = 10
@@ -86,7 +91,7 @@ class Stand:
         self._played = 0
 
     def over_ssh(self) -> Cost:
-        return self._measured(self.fleet.inventory(), {})
+        return self._measured(self.fleet.inventory(), self._same_interval())
 
     def over_mitogen(self) -> Cost:
         found = subprocess.run(
@@ -95,16 +100,26 @@ class Stand:
         )  # fmt: skip
         plugins = f"{found.stdout.strip()}/plugins/strategy"
         settings = {"ANSIBLE_STRATEGY_PLUGINS": plugins, "ANSIBLE_STRATEGY": "mitogen_linear"}
-        return self._measured(self.fleet.inventory(), settings)
+        return self._measured(self.fleet.inventory(), {**settings, **self._same_interval()})
 
     def over_the_link(self) -> Cost:
         return self._measured(
             self.link_inventory,
             {
-                "ANSIBLE_CONNECTION_PLUGINS": str(_ROOT / "playbooks" / "plugins" / "connection"),
+                "ANSIBLE_CONFIG": str(_PLAYBOOKS / "ansible.cfg"),
+                "ANSIBLE_CALLBACK_PLUGINS": f"{_TALLY}:{_PLAYBOOKS / 'plugins' / 'callback'}",
+                "ANNEXFLEET_PAYLOADS": str(self.controller.home.path / "payloads"),
                 "ANNEXFLEET_RELAY": str(self.controller.home.path / "relay" / "console.sock"),
             },
         )
+
+    def _same_interval(self) -> dict[str, str]:
+        """For the ways that do not use playbooks/ansible.cfg: it can be set in such a file alone."""
+        ours = configparser.ConfigParser()
+        ours.read(_PLAYBOOKS / "ansible.cfg")
+        settings = self.directory / "interval.cfg"
+        settings.write_text(f"[defaults]\ninternal_poll_interval = {ours['defaults']['internal_poll_interval']}\n")
+        return {"ANSIBLE_CONFIG": str(settings)}
 
     def _measured(self, inventory: Path, environment: Mapping[str, str]) -> Cost:
         self._played += 1

@@ -5,6 +5,7 @@ import os
 import zlib
 
 import pytest
+from msgspec.structs import replace
 
 from annexfleet_agent.protocol.channel import DATA_BYTES, Part
 from annexfleet_agent.protocol.envelope import Malformed, Module, ModuleFile, Request
@@ -15,6 +16,7 @@ from annexfleet_agent.protocol.requests import (
     RequestGathering,
     RequestTooBig,
     deflated_files,
+    manifest_of,
     missing_parts,
     request_parts,
 )
@@ -31,12 +33,53 @@ def request(params: str = "{}", files: int = 60) -> Request:
     )
 
 
+def told_by_manifest(request: Request) -> Request:
+    assert request.module is not None
+    return replace(request, module=replace(request.module, files=[], manifest=manifest_of(request.module.files)))
+
+
 def test_a_usual_module_fits_into_one_small_part():
     (part,) = request_parts(3, request())
 
     assert (part.kind, part.request, part.last) == ("request", 3, True)
     assert len(part.data) < 3000
     assert RequestGathering().add(part) == request()
+
+
+def test_one_that_tells_only_its_manifest_is_smaller_by_far():
+    told = told_by_manifest(request())
+    (part,) = request_parts(3, told)
+
+    assert len(part.data) < 200
+    assert RequestGathering().add(part) == told
+
+
+def test_a_manifest_is_that_of_all_names_and_contents_in_any_order():
+    files = [ModuleFile(name, digest) for name, digest in zip(("a", "b", "c"), digests(3), strict=True)]
+    one, two, three = files
+
+    assert manifest_of(files) == manifest_of(reversed(files))
+    others = [files[:2], [*files, three], [one, two, ModuleFile("d", three.sha256)], [one, two, ModuleFile("c", "0")]]
+    swapped = [ModuleFile(one.name, two.sha256), ModuleFile(two.name, one.sha256), three]
+    assert len({manifest_of(other) for other in (files, *others, swapped, [])}) == 7
+
+
+def test_the_way_a_manifest_is_made_never_changes():
+    """A device names its archives by it."""
+    assert manifest_of([ModuleFile("b.py", "1" * 64), ModuleFile("a.py", "0" * 64)]) == (
+        hashlib.sha256(f'[["a.py","{"0" * 64}"],["b.py","{"1" * 64}"]]'.encode()).hexdigest()
+    )
+
+
+@pytest.mark.parametrize(
+    "told", ["", '"files":[],', '"manifest":"",', '"manifest":"abc",', f'"manifest":"{"A" * 64}",']
+)
+def test_a_module_of_which_nothing_is_told_is_none(told: str):
+    json = f'{{"op":"module","module":{{{told}"fqn":"ansible.modules.x","params":"{{}}","profile":"legacy"}}}}'
+    with pytest.raises(Malformed):
+        RequestGathering().add(Part("request", 1, zlib.compress(json.encode())))
+    with pytest.raises(ValueError, match="without files"):
+        Module(fqn="ansible.modules.x", params="{}", profile="legacy")
 
 
 def test_a_big_one_is_cut_and_put_together():

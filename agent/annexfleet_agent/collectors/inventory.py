@@ -1,4 +1,4 @@
-"""What the device is made of: hardware, operating system, packages.  Taken at the start and once a day.
+"""What the device is made of: hardware, operating system, packages.  Taken at the start, once a day and after runs.
 
 No serial numbers, host names or addresses: nothing here tells who uses the device or where it stands.
 """

@@ -76,6 +76,10 @@ class _Part(Struct, frozen=True, kw_only=True):
     pass
 
 
+class _Spare(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Of what there is much: what is as it mostly is does not travel."""
+
+
 class Knock(_Part, frozen=True, kw_only=True):
     """Unsigned, and worth nothing: it starts the runner and asks for a challenge."""
 
@@ -184,10 +188,16 @@ class ModuleFile(Struct, frozen=True, array_like=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-class Module(_Part, frozen=True, kw_only=True):
-    """An Ansible module to be run as it would be by Python reading it from its standard input."""
+class Module(_Spare, frozen=True, kw_only=True):
+    """An Ansible module to be run as it would be by Python reading it from its standard input.
 
-    files: Annotated[list[ModuleFile], Meta(max_length=2000)]
+    Its files are told by their list, or only by its digest: a device that does not know that answers
+    `requests.MANIFEST_UNKNOWN`.  Raises ValueError if it has neither; whether they fit each other is not looked at.
+    """
+
+    files: Annotated[list[ModuleFile], Meta(max_length=2000)] = []
+    manifest: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
+    """Of its files: `requests.manifest_of`."""
     fqn: Annotated[str, Meta(max_length=200)]
     """`ansible.modules.stat`"""
     params: str
@@ -201,8 +211,12 @@ class Module(_Part, frozen=True, kw_only=True):
     as_root: bool = False
     """The task asks for root (`become`): a runner that is not root has to ask sudo for it."""
 
+    def __post_init__(self) -> None:
+        if not self.files and not self.manifest:
+            raise ValueError("a module without files")
 
-class Request(_Part, frozen=True, kw_only=True):
+
+class Request(_Spare, frozen=True, kw_only=True):
     """One thing to do inside a session of class `run`."""
 
     op: Literal["exec", "module", "put", "fetch"]
@@ -224,7 +238,8 @@ class Result(_Part, frozen=True, kw_only=True):
     exit_code: int = 0
     error: Code = ""
     """Empty, or why there is no exit code: `timed_out`, `output_too_big`, `memory`, `cancelled`, `malformed`,
-    `not_found`, `denied`, `no_space`, `digest_differs`, `failed`, `unknown`."""
+    `not_found`, `denied`, `no_space`, `digest_differs`, `failed`, `unknown`, or `manifest_unknown`: nothing was done,
+    and the module's files must be named."""
     detail: Annotated[str, Meta(max_length=500)] = ""
     """For a person, in English; a path or an errno's words, never content."""
     sha256: Annotated[str, Meta(max_length=64)] = ""

@@ -1,12 +1,16 @@
 """Requests of a run as parts of a session, and the files of modules that a device still lacks.
 
     relay  --request (deflated JSON, in as many parts as it needs; the last one is flagged)-->  runner
+    relay  <--result `manifest_unknown` (only if it does not know the module)--                  runner
+    relay  --request (the same under the next number, with the list of the module's files)-->    runner
     relay  <--missing (SHA-256 digests, 32 bytes each; only if any)--                            runner
     relay  --input (one deflated stream: length (u32) and content of each, in the order asked)-> runner
 
-A module's list of files is what most requests consist of, so it is deflated: 2.5 KB instead of 6.5.
+A module's list of files is longer than all else that a request holds: 3 to 6 KB deflated, and 0.5 without.  So a device
+is told its digest first, and the list itself only if it does not know that.
 """
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -15,7 +19,7 @@ from typing import Any, Literal
 import msgspec
 
 from annexfleet_agent.protocol.channel import DATA_BYTES, Part
-from annexfleet_agent.protocol.envelope import Malformed, Request, parse
+from annexfleet_agent.protocol.envelope import Malformed, ModuleFile, Request, parse
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 """Inflated.  Parameters of a module may hold a page of text; files travel as input."""
@@ -23,7 +27,16 @@ MAX_FILES_BYTES = 32 * 1024 * 1024
 """Inflated, of one answer to `missing`.  Ansible's largest module with all it imports is below 2 MB."""
 DIGEST_BYTES = 32
 
+MANIFEST_UNKNOWN = "manifest_unknown"
+"""The error of a request that told only the manifest of its module, to a device that does not know it: nothing was
+done."""
+
 _LENGTH = struct.Struct(">I")
+
+
+def manifest_of(files: Iterable[ModuleFile]) -> str:
+    """What a module consists of, in one digest: SHA-256, hexadecimal, of its names and contents, in whatever order."""
+    return hashlib.sha256(msgspec.json.encode(sorted((file.name, file.sha256) for file in files))).hexdigest()
 
 
 class RequestTooBig(ValueError):

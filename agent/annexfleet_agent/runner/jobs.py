@@ -14,11 +14,11 @@ from msgspec import Struct
 from annexfleet_agent.loop import Loop
 from annexfleet_agent.protocol.channel import Part
 from annexfleet_agent.protocol.envelope import Malformed, Module, Request, Result
-from annexfleet_agent.protocol.requests import FilesGathering, missing_parts
+from annexfleet_agent.protocol.requests import MANIFEST_UNKNOWN, FilesGathering, missing_parts
 from annexfleet_agent.runner.cgroup import Groups
 from annexfleet_agent.runner.execution import Ended, Execution, Started, Stream
 from annexfleet_agent.runner.files import Fetch, FileFailed, Put
-from annexfleet_agent.runner.modules import ModuleCache, ModuleIncomplete, ModuleWrong
+from annexfleet_agent.runner.modules import ManifestUnknown, ModuleCache, ModuleIncomplete, ModuleWrong
 from annexfleet_agent.runner.process import Fence, Limits, Process
 from annexfleet_agent.runner.warm_run import NEVER_STARTED, WarmRun
 from annexfleet_agent.runner.warmth import Cold, Warm, plain
@@ -176,7 +176,11 @@ class RunModule(Execute):
 
     def start(self) -> None:
         try:
+            self._module = self.tools.cache.listed(self._module)
             self._missing = self.tools.cache.missing(self._module)
+        except ManifestUnknown:
+            self.finish(Result(error=MANIFEST_UNKNOWN))
+            return
         except (ModuleWrong, OSError) as error:
             self.finish(_failed(error))
             return

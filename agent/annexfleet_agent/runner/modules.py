@@ -3,6 +3,7 @@
     files/<sha256>           one file of a payload
     archives/<digest>.zip    a payload put together again, as Python imports from it; <digest> is that of its manifest
 
+A relay that names only the manifest means an archive; what is in it, the archive itself tells.
 All of it can be had again, so nothing is synced: what a power cut left damaged does not fit its digest, and is asked
 for again.  Both kinds together stay below a bound; an archive goes first, for it costs no line to make another.
 """
@@ -21,7 +22,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from annexfleet_agent.protocol.envelope import Module
+from annexfleet_agent.protocol.envelope import Module, ModuleFile
+from annexfleet_agent.protocol.requests import manifest_of
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_FILE_BYTES = 8 * 1024 * 1024
@@ -45,6 +47,10 @@ class ModuleIncomplete(Exception):
         self.missing = missing
 
 
+class ManifestUnknown(Exception):
+    """No whole archive here has this manifest; the controller must tell which files the module has."""
+
+
 class _Stamp(NamedTuple):
     """Tells whether a file is still the one that was looked at."""
 
@@ -54,7 +60,8 @@ class _Stamp(NamedTuple):
 
 
 def judge(module: Module) -> None:
-    """Raises ModuleWrong if a name in the archive leads out of it, stands there twice, or is none."""
+    """Raises ModuleWrong if a name in the archive leads out of it, stands there twice, or is none, or if the files are
+    not those of the manifest."""
     if not module.files or len(module.files) > MAX_MODULE_FILES:
         raise ModuleWrong(f"{len(module.files)} files")
     seen = set()
@@ -65,6 +72,8 @@ def judge(module: Module) -> None:
         if file.name in seen:
             raise ModuleWrong(f"two files named {file.name[:100]!r}")
         seen.add(file.name)
+    if module.manifest and manifest_of(module.files) != module.manifest:
+        raise ModuleWrong("files that do not fit their manifest")
 
 
 def unpacked(packed: bytes, digests: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -103,6 +112,8 @@ class ModuleCache:
         self._max_bytes = max_bytes
         self._whole: dict[Path, _Stamp] = {}
         """What this process has compared with its digest, or written itself."""
+        self._lists: dict[Path, list[ModuleFile]] = {}
+        """What is in these archives."""
         self._kept: dict[Path, int] = {}
         """Everything here, longest unused first, with its size."""
         for place in (self._files, self._archives):
@@ -113,10 +124,19 @@ class ModuleCache:
     def size_bytes(self) -> int:
         return sum(self._kept.values())
 
+    def listed(self, module: Module) -> Module:
+        """The module with the list of its files, whether it came with it or not.  Raises ManifestUnknown."""
+        if module.files:
+            return module
+        files = self._list_of(self._archive_of(module))
+        if files is None:
+            raise ManifestUnknown(module.manifest)
+        return msgspec.structs.replace(module, files=files)
+
     def missing(self, module: Module) -> list[str]:
         """The digests of the files that must be had from the controller first, each once.  Raises ModuleWrong."""
         judge(module)
-        if self._archive_is_whole(self._archive_of(module), module):
+        if self._list_of(self._archive_of(module)) is not None:
             return []
         return [digest for digest in dict.fromkeys(file.sha256 for file in module.files) if not self._has(digest)]
 
@@ -135,7 +155,7 @@ class ModuleCache:
         """
         judge(module)
         path = self._archive_of(module)
-        if not self._archive_is_whole(path, module):
+        if self._list_of(path) is None:
             self._make(path, module)
         self._used(path)
         with suppress(OSError):
@@ -147,24 +167,24 @@ class ModuleCache:
     # -- archives
 
     def _archive_of(self, module: Module) -> Path:
-        manifest = msgspec.json.encode(sorted((file.name, file.sha256) for file in module.files))
-        return self._archives / f"{hashlib.sha256(manifest).hexdigest()}.zip"
+        return self._archives / f"{module.manifest or manifest_of(module.files)}.zip"
 
-    def _archive_is_whole(self, path: Path, module: Module) -> bool:
-        """Compared file by file the first time, then only by its date: the module runs between two looks."""
+    def _list_of(self, path: Path) -> list[ModuleFile] | None:
+        """What is in an archive; None if it is not there, or is damaged; then it is away.
+
+        Compared file by file the first time, then only by its date: the module runs between two looks.
+        """
         stamp = _stamp(path)
-        if stamp is None or self._whole.get(path) == stamp:
-            return stamp is not None
-        try:
-            with zipfile.ZipFile(path) as archive:
-                held = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in archive.namelist()}
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError):
-            held = {}
-        if held != {file.name: file.sha256 for file in module.files}:
+        if stamp is None:
+            return None
+        if self._whole.get(path) == stamp and path in self._lists:
+            return self._lists[path]
+        files = _read_list(path)
+        if not files or manifest_of(files) != path.stem:
             self._remove(path)
-            return False
-        self._whole[path] = stamp
-        return True
+            return None
+        self._whole[path], self._lists[path] = stamp, files
+        return files
 
     def _make(self, path: Path, module: Module) -> None:
         contents: dict[str, bytes] = {}
@@ -187,6 +207,7 @@ class ModuleCache:
             Path(name).unlink(missing_ok=True)
             raise
         self._note(path)
+        self._lists[path] = module.files
 
     # -- files
 
@@ -269,8 +290,21 @@ class ModuleCache:
     def _remove(self, path: Path) -> None:
         self._kept.pop(path, None)
         self._whole.pop(path, None)
+        self._lists.pop(path, None)
         with suppress(OSError):
             path.unlink()
+
+
+def _read_list(path: Path) -> list[ModuleFile]:
+    """Of an archive, with the digests of what it really holds; empty if it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                return []  # none of ours, and it might unfold to anything
+            return [ModuleFile(entry.filename, hashlib.sha256(archive.read(entry)).hexdigest()) for entry in entries]
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError):
+        return []
 
 
 def _stamp(path: Path) -> _Stamp | None:

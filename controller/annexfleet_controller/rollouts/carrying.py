@@ -199,9 +199,9 @@ class Carrier:
         members = rollout_evidence.members(self._db, places)
         own = {number for number, target in self._targets.items() if target.state in {"running", "verifying"}}
         for annex_id, numbers in members.items():
-            now = rollout_evidence.claimed(self._db, numbers).keys()
-            now = now | rollout_targets.disturbed(self._db, numbers).changing
-            fresh = now - self._read.disturbed.get(annex_id, frozenset()) - own
+            claimed = rollout_evidence.claimed(self._db, numbers)
+            changing = rollout_targets.disturbed(self._db, numbers).changing.union(claimed)
+            fresh = changing - self._read.disturbed.get(annex_id, frozenset()) - own
             if fresh - self._begun:
                 raise RolloutChanged(f"something else was begun in annex {annex_id}")
 

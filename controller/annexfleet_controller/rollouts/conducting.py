@@ -23,7 +23,7 @@ from annexfleet_controller.store import figures, rollout_leases, rollouts
 from annexfleet_controller.store.database import open_database, reading, writing
 from annexfleet_controller.store.rollout_leases import Claim, LeaseLost
 from annexfleet_controller.waves import conduct
-from annexfleet_controller.waves.model import OVER
+from annexfleet_controller.waves.model import OVER, Turn
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,8 @@ LEASE = timedelta(seconds=30)
 RENEW = timedelta(seconds=10)
 MOST_TAKEN = 20
 """In one turn, so that a conductor that starts beside others leaves them some."""
+LONGEST_TURN_S = 0.8
+"""A morning on which fifty rollouts begin something at once is spread over several turns."""
 LOOKED_AT = timedelta(days=2)
 """Alerts that cleared longer ago say nothing about a change any more."""
 _TIDY_EVERY = timedelta(minutes=1)
@@ -43,7 +45,7 @@ def run(home: Home, stop: threading.Event, *, clock: Clock = SYSTEM) -> None:
     engine = open_database(home.database_url)
     conductor = Conductor(home, engine, clock=clock)
     try:
-        while not stop.wait(EVERY_S):
+        while not stop.wait(conductor.pause_s):
             try:
                 conductor.turn()
             except SQLAlchemyError as error:
@@ -72,8 +74,14 @@ class Conductor:
         self._renew_at: datetime | None = None
         self._tidy_at: datetime | None = None
         self._slowest_s = 0.0
+        self._left: list[int] = []
+        """Rollouts that the last turn had no time for: the next begins with them."""
         self._failures: dict[int, tuple[int, datetime]] = {}
         """By rollout: how often in a row its look failed, and when it is tried again."""
+
+    @property
+    def pause_s(self) -> float:
+        return EVERY_S / 10 if self._left else EVERY_S
 
     def turn(self) -> None:
         """Take what is free, and do for each rollout what is next."""
@@ -93,8 +101,10 @@ class Conductor:
             self._eyes.look(db, now=now, watched_since=now - LOOKED_AT)
         if not self._eyes.listens:
             return  # nobody can be heard, so nothing is concluded, as the watch over alerts does
-        for held in list(self.held.values()):
-            self._look_after(held, self._eyes, now)
+        self._left = [id_ for id_ in self._left if id_ in self.held] or list(self.held)
+        while self._left and self.clock.mono() - began_s < LONGEST_TURN_S:
+            if (held := self.held.get(self._left.pop(0))) is not None:
+                self._look_after(held, self._eyes, now)
         self._slowest_s = max(self._slowest_s, self.clock.mono() - began_s)
 
     def let_go(self) -> None:
@@ -177,9 +187,8 @@ class Conductor:
                 carrier.carry_out(steps)
                 if is_at_its_end:
                     carrier.close()
-        if steps:
-            log.debug("steps of a rollout rollout=%s count=%s", held.id, len(steps))
-        self._drop_if_over(held)
+        if is_at_its_end or any(isinstance(step, Turn) and step.state in OVER for step in steps):
+            self._drop_if_over(held)
 
     def _drop_if_over(self, held: Claim) -> None:
         with reading(self._engine) as db:

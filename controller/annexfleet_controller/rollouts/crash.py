@@ -18,4 +18,9 @@ def point(db: Session, name: str) -> None:
     if hook is None:
         return
     hook(f"{name}:before")
-    event.listen(db, "after_commit", lambda _: hook and hook(f"{name}:after"), once=True)
+
+    def committed(_: Session) -> None:
+        if hook is not None:
+            hook(f"{name}:after")
+
+    event.listen(db, "after_commit", committed, once=True)

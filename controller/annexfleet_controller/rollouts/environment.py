@@ -18,6 +18,10 @@ MOST_FORKS = 50
 _PASSED_ON = frozenset(
     {"HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "PYTHONPATH", "SHELL", "TZ", "USER", "VIRTUAL_ENV"}
 )
+_READY = "annexfleet_ready.py"
+"""A callback of the library's own that prepares what all of Ansible's workers need."""
+_CONFIGURATION = b"[defaults]\ninternal_poll_interval = 0.01\n"
+"""Of a library without one, or Ansible would look for settings elsewhere.  The interval: see playbooks/ansible.cfg."""
 _LARGEST_RESULT = 600_000
 """Characters; what is larger is left out of an event."""
 _QUIET = '''\
@@ -81,13 +85,17 @@ def _why(told):
 '''
 
 
-def write_places(attempt: Path) -> None:
+def write_places(ground: Ground) -> None:
     """The directories and files that `of_ansible` names, in the directory of an attempt."""
+    attempt = ground.attempt
     for name in ("home", "local", "tmp", "callbacks", "env"):
         files.private_directory(attempt / name)
     files.write(attempt / "callbacks" / "annexfleet_quiet.py", _QUIET.encode())
-    # For a library without one; else Ansible would look for settings elsewhere.
-    files.write(attempt / "ansible.cfg", b"[defaults]\n")
+    # This one of the library's callbacks and no other: what a callback prints would be read as events.
+    ready = ground.bundle / "plugins" / "callback" / _READY
+    if ready.is_file():
+        files.write(attempt / "callbacks" / _READY, ready.read_bytes())
+    files.write(attempt / "ansible.cfg", _CONFIGURATION)
     # ansible-runner takes these from this file alone.
     settings = {"pexpect_timeout": 1, "suppress_output_file": True, "suppress_ansible_output": True}
     files.write(attempt / "env" / "settings", msgspec.json.encode(settings))
@@ -100,6 +108,7 @@ def of_ansible(
     kept = {
         name: value for name, value in proposed.items() if name in _PASSED_ON or os.environ.get(name) != value
     }  # fmt: skip
+    kept |= _payloads(ground)
     attempt, bundle = ground.attempt, ground.bundle
     configuration = bundle / "ansible.cfg"
     programs = Path(sys.executable).parent
@@ -137,3 +146,10 @@ def of_ansible(
         "ANSIBLE_CACHE_PLUGIN": "memory",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def _payloads(ground: Ground) -> dict[str, str]:
+    """Where payloads of Ansible's own modules are kept from run to run; not for a library that could change them."""
+    if any(place.is_dir() for place in ground.bundle.rglob("module_utils")):
+        return {}
+    return {"ANNEXFLEET_PAYLOADS": str(ground.home / "payloads")}

@@ -49,7 +49,7 @@ class Reader:
         outcomes, began = _outcomes(db, targets)
         rollout = _patient(rollout, targets, eyes.listening_since, now)
         superseded: frozenset[int] = frozenset()
-        if rollout.started_at is not None:
+        if rollout.started_at is not None and eyes.has_rival(rollout.id, detail.configures):
             newer = rollout_targets.newer(db, rollout.id, detail.configures, started_after=rollout.started_at)
             superseded = frozenset(newer)
         devices = _devices(db, eyes, rollout, targets, now)

@@ -17,7 +17,7 @@ from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.rollouts import telling, wanting
 from annexfleet_controller.rollouts.surroundings import Definitions, Trees
 from annexfleet_controller.rollouts.telling import Reported
-from annexfleet_controller.store import calendars, figures, gather, history, pulses, rollout_evidence
+from annexfleet_controller.store import calendars, figures, gather, history, pulses, rollout_evidence, rollouts
 from annexfleet_controller.store.rollout_evidence import Chosen, Told, Trouble
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.views import AnnexView, DeviceView
@@ -60,6 +60,7 @@ class Eyes:
         self.listens = False
         self._pulses = pulses.Follower()
         self._definitions: Definitions | None = None
+        self._rivals: Mapping[str, frozenset[int]] = {}
         self._views: dict[int, DeviceView] = {}
         self._points: dict[int, deque[Point]] = {}
         self._listed: dict[tuple[int, tuple[str, ...]], tuple[datetime | None, telling.Facts]] = {}
@@ -92,6 +93,7 @@ class Eyes:
             self.told |= rollout_evidence.told(db, moved)
         if again := moved.intersection(self._views):
             self._read_views(db, again, now)
+        self._rivals = rollouts.configuring(db)
         self.troubles = {}
         for trouble in rollout_evidence.troubles(db, since=watched_since):
             self.troubles.setdefault(trouble.device_id, []).append(trouble)
@@ -126,6 +128,10 @@ class Eyes:
                 self._views.pop(number, None)
 
     # -- what is known
+
+    def has_rival(self, rollout_id: int, configures: str) -> bool:
+        """Whether another rollout that is begun, or done, configures the same."""
+        return bool(self._rivals.get(configures, frozenset()) - {rollout_id})
 
     def is_online(self, number: int, now: datetime) -> bool:
         """Whether commands reach it: its session stands, and it told something lately."""

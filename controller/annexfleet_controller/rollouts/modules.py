@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from annexfleet_agent.protocol.envelope import ModuleFile
+from annexfleet_agent.protocol.requests import manifest_of
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of contents that are kept; each is kept once.  All modules of ansible-core have 6 MB."""
@@ -37,6 +38,8 @@ class Split(Struct, frozen=True):
     """Sorted by name."""
     contents: Mapping[str, bytes]
     """By SHA-256, hexadecimal."""
+    manifest: str
+    """`requests.manifest_of` the files."""
 
 
 class Payloads:
@@ -73,7 +76,7 @@ class Payloads:
                 self._contents[digest] = content
                 self._size_bytes += len(content)
             self._uses[digest] += 1
-        kept = Split(fresh.files, {digest: self._contents[digest] for digest in fresh.contents})
+        kept = Split(fresh.files, {digest: self._contents[digest] for digest in fresh.contents}, fresh.manifest)
         self._splits[key] = kept
         while self._size_bytes > self._max_bytes and len(self._splits) > 1:
             _, oldest = self._splits.popitem(last=False)
@@ -100,7 +103,7 @@ def split(zip_data: str) -> Split:
     except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise PayloadWrong(f"no archive: {error}") from None
     files = [ModuleFile(name, hashlib.sha256(content).hexdigest()) for name, content in read.items()]
-    return Split(files, {file.sha256: read[file.name] for file in files})
+    return Split(files, {file.sha256: read[file.name] for file in files}, manifest_of(files))
 
 
 def pack(contents: Mapping[str, bytes], missing: Sequence[str]) -> bytes:

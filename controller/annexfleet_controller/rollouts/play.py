@@ -215,7 +215,7 @@ class _Play:
         files.write(attempt / "variables.yml", written.document(dict(task.run.variables)).encode())
         secrets_file = attempt / "secrets.yml"
         files.write(secrets_file, written.document(task.secrets).encode())
-        environment.write_places(attempt)
+        environment.write_places(self._ground)
         return secrets_file
 
     def _run_ansible(self, task: approved.Approved, recorder: Recorder, secrets_file: Path, nonce: int) -> None:

@@ -226,6 +226,15 @@ def count_targets(db: Session) -> dict[str, int]:
     return {row[0]: row[1] for row in db.execute(query)}
 
 
+def configuring(db: Session) -> dict[str, frozenset[int]]:
+    """By what they configure, the rollouts that are begun, and those that are done."""
+    found: dict[str, set[int]] = {}
+    query = select(RolloutRow.configures, RolloutRow.id).where(RolloutRow.state.in_((*UNDER_WAY, "done")))
+    for configures, rollout_id in db.execute(query):
+        found.setdefault(configures, set()).add(rollout_id)
+    return {configures: frozenset(ids) for configures, ids in found.items()}
+
+
 def state_of(db: Session, rollout_id: int) -> tuple[str, bool] | None:
     """Its state and whether its last device has ended; None where there is no such rollout."""
     row = db.execute(

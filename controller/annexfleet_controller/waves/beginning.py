@@ -1,6 +1,7 @@
 """Which devices are begun now: the wave's, in order, and those that were away and came back."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,8 @@ MOST_JITTER_S = 60.0
 """A whole annex comes back at once; its devices are begun spread over so long."""
 TOGETHER = timedelta(seconds=10)
 """Those that come back within so long share a run: each costs Ansible's start."""
+_LEAST_ROOM = 4
+"""As many are begun together as fit into a quarter of `most_at_once`, unless fewer are left."""
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -78,22 +81,22 @@ def _due(
             why[target.number] = "offline"
             continue
         window = seen.windows.get(device.annex_id)
-        ready_at = _ready_at(target, device)
+        ready = ready_at(target, device)
         if target.number in seen.busy or target.number in seen.superseded:
             why[target.number] = "busy"
         elif window is None or not window.has_room(now, takes_s):
             why[target.number] = "window"
         elif target.state == "waiting":
-            if ready_at <= now:
+            if ready <= now:
                 fresh.append(target)
-        elif ready_at <= now:
+        elif ready <= now:
             back.append(target)
-        elif ready_at <= now + TOGETHER and _is_debounced(device, now):
+        elif ready <= now + TOGETHER and _is_debounced(device, now):
             soon.append(target)
     return fresh, back + soon if back else []
 
 
-def _ready_at(target: Target, device: Device) -> datetime:
+def ready_at(target: Target, device: Device) -> datetime:
     """When it may be begun: at once, some time after it came back, or not before it was agreed."""
     agreed = target.not_before or _LONG_AGO
     if target.state == "waiting" or device.up_since is None:
@@ -118,7 +121,8 @@ class _Spare:
 
     def __init__(self, rollout: Rollout, targets: Sequence[Target], seen: Seen, why: dict[int, str]) -> None:
         self._seen, self._nature, self._why = seen, rollout.nature, why
-        self._room = rollout.policy.most_at_once - sum(target.state == "running" for target in targets)
+        self._most = rollout.policy.most_at_once
+        self._room = self._most - sum(target.state == "running" for target in targets)
         self._changing: dict[str, frozenset[str]] = {}
         """Ids of devices that this rollout holds, by annex: what was read of the annex may be older than that."""
         for target in targets:
@@ -127,7 +131,13 @@ class _Spare:
                 self._hold(device)
 
     def begin(self, candidates: Sequence[Target]) -> tuple[int, ...]:
-        """Those of them that may be begun together, in their order."""
+        """Those of them that may be begun together, in their order.
+
+        Where there is hardly room, some is waited for: every run costs Ansible's start.
+        """
+        if self._room < min(len(candidates), math.ceil(self._most / _LEAST_ROOM)):
+            self._why.update((target.number, "most_at_once") for target in candidates)
+            return ()
         by_annex: dict[str, list[Device]] = {}
         for target in candidates:
             device = self._seen.devices[target.number]

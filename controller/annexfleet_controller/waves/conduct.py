@@ -87,8 +87,10 @@ def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: date
         succeeded=frozenset(target.number for target in fresh if target.state == "succeeded"),
         bad={target.number: target.state for target in fresh if target.state in BAD and target.begun_at is not None},
         under_way=sum(
-            target.wave == rollout.wave and target.state in {"waiting", "running", "verifying"} for target in targets
-        ),
+            target.state in {"waiting", "running", "verifying"} and target.wave == rollout.wave for target in targets
+        )
+        if rollout.phase
+        else sum(target.state not in SETTLED for target in targets),
     )
     health = []
     for one in seen.health:
@@ -109,20 +111,22 @@ def _is_accepted(rollout: Rollout, target: Target) -> bool:
 
 def _next_phase(rollout: Rollout, targets: Sequence[Target], verdict: GateVerdict | None) -> Turn | None:
     last = max((target.wave for target in targets), default=0)
+    of_wave = [target for target in targets if target.wave == rollout.wave]
     if rollout.state == "stopped" or not last:
         return None
-    if rollout.phase == "rolling" and rollout.wave >= 1:
-        of_wave = [target for target in targets if target.wave == rollout.wave]
-        if not _has_rolled(rollout, of_wave):
-            return None
-        if any(target.state in TOUCHED for target in of_wave):
+    if rollout.wave < 1:
+        is_past = True
+    elif rollout.phase == "rolling":
+        is_past = _has_rolled(rollout, of_wave)
+        if is_past and any(target.state in TOUCHED for target in of_wave):
             return Turn(state=rollout.state, phase="soaking", wave=rollout.wave)
-        may_go_on = True
     else:
-        may_go_on = verdict is None or verdict.word == "go"
-    if rollout.state != "running" or not may_go_on or rollout.wave >= last:
+        is_past = rollout.phase == "soaking" and verdict is not None and verdict.word == "go"
+    if rollout.state != "running" or not is_past:
         return None
-    return Turn(state="running", phase="rolling", wave=rollout.wave + 1)
+    if rollout.wave < last:
+        return Turn(state="running", phase="rolling", wave=max(0, rollout.wave) + 1)
+    return Turn(state="running", phase="", wave=rollout.wave)
 
 
 def _ended(rollout: Rollout, targets: Sequence[Target], verdict: GateVerdict | None, now: datetime) -> Turn | None:
@@ -138,8 +142,8 @@ def _ended(rollout: Rollout, targets: Sequence[Target], verdict: GateVerdict | N
     if rollout.state == "stopped":
         return None  # a person looks at it first
     touched = max((target.wave for target in planned if target.state in TOUCHED), default=0)
-    has_soaked = rollout.phase == "soaking" and rollout.wave >= touched
-    return over if not touched or (has_soaked and verdict is not None and verdict.word == "go") else None
+    passed = not rollout.phase or (rollout.phase == "soaking" and verdict is not None and verdict.word == "go")
+    return over if not touched or (passed and rollout.wave >= touched) else None
 
 
 def _has_rolled(rollout: Rollout, of_wave: Sequence[Target]) -> bool:

@@ -37,7 +37,8 @@ CAREFUL = "careful"
 PRESETS: Mapping[str, Policy] = MappingProxyType(
     {
         # The canary serves people for half a day before anybody else is touched: some faults show only under load.
-        CAREFUL: Policy(canary_soak_open_s=4 * 3600.0),
+        # Later waves are watched for longer than an hour: what fails then may be of a kind that the canary left out.
+        CAREFUL: Policy(soak_s=5400.0, canary_soak_open_s=4 * 3600.0),
         # All in one night of 16 hours: canary and four waves at most, each looked at for a quarter of an hour.
         "evening": Policy(growth=4.0, soak_s=900.0, canary_soak_s=1200.0, longest_wait_s=2 * 3600.0),
         "urgent": Policy(

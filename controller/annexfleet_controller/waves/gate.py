@@ -9,10 +9,9 @@ GO: a rate that more likely than not exceeds the policy's (posterior of Jeffreys
 which nothing but failure was seen.
 
 *Health* of changed devices against devices not yet touched at the same time (`signs.py` says what a sign is).  STOP
-when a sign is so much more frequent among the changed that chance has less than ALPHA: Fisher's exact test for what is
-so now, a binomial test by time watched for what was; for all devices and for each model, role and annex apart, so that
-a fault of one of them does not drown; ALPHA is shared among the strata, and among the looks (each further device that
-shows the sign is one: `statistics.spent`).  Key readings are compared by rank (`readings.py`).
+when a sign is so much more frequent among the changed that chance has less than ALPHA (`comparing.py`): for all devices
+and for each model, role and annex apart, so that a fault of one of them does not drown; ALPHA is shared among the
+strata, and among the looks.  Key readings are compared by rank (`readings.py`).
 
 Honesty with small samples: a changed device that shows a sign which not about as many others show as well can be told
 neither sound nor broken, so the gate waits until the sign goes or becomes a proof.  After `policy.longest_wait_s` of
@@ -21,27 +20,21 @@ single device is no ground for anything.  What is down together with untouched d
 trouble, and its device counts as not watched.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
 
 from annexfleet_controller.waves import statistics
+from annexfleet_controller.waves.comparing import ALPHA, FEW, KINDS, compared
 from annexfleet_controller.waves.model import GateReason, GateVerdict, GateWord, Health, Policy, TargetState
 from annexfleet_controller.waves.readings import worse_readings
-from annexfleet_controller.waves.signs import Sign, Watched, watched
-
-ALPHA = 0.001
-"""What chance may have in all looks at one kind of sign of one rollout."""
-_ORDINARY_P = 0.2
-"""A sign that chance would show so often, and that others show too, is ordinary."""
-_FEW = 0.2
-"""One kind that failed wholly is no ground while less than this share of what may be bad is."""
+from annexfleet_controller.waves.signs import Watched, watched
 
 REASONS: tuple[str, ...] = (
     "bad_results", "bad_of_kind", "now_worse", "since_worse", "reading_worse", "reading_grows", "still_unclear",
-    "rolling", "soaking", "results_unclear", "kind_unclear", "now_unclear", "since_unclear", "reading_unclear",
-    "not_watched", "well", "nothing_touched",
+    "rolling", "soaking", "stragglers", "results_unclear", "kind_unclear", "now_unclear", "since_unclear",
+    "reading_unclear", "not_watched", "well", "nothing_touched",
 )  # fmt: skip
 """Every code of a reason; each has words in context "gate"."""
 
@@ -52,7 +45,7 @@ class Results(Struct, frozen=True, kw_only=True):
     succeeded: frozenset[int] = frozenset()
     bad: Mapping[int, TargetState] = {}
     under_way: int = 0
-    """Devices of this wave that run, are verified or are still to be begun."""
+    """Devices of this wave that run, are verified or are still to be begun; after the last wave, all such."""
 
 
 class Soak(Struct, frozen=True, kw_only=True):
@@ -62,15 +55,8 @@ class Soak(Struct, frozen=True, kw_only=True):
     """When its last device ended; None while it rolls."""
     due_at: datetime | None = None
     """When it will have lasted long enough, opening hours included; None while it rolls."""
-
-
-class _Kind(Struct, frozen=True):
-    """Devices that are alike in one way: `all`, `model`, `role` or `annex`, and which."""
-
-    kind: str
-    value: str
-    of: tuple[Watched, ...]
-    others: tuple[Watched, ...]
+    is_over: bool = False
+    """The last wave has passed; only devices that were away are still begun, as they come back."""
 
 
 def judge(
@@ -85,12 +71,16 @@ def judge(
     stops, doubts = [*_bad_results(results, policy)], [*_doubtful_results(results, policy)]
     stops += _kinds_that_fail(results, health, policy)
     doubts += _kinds_unclear(results, health, policy)
-    for reason, is_proof in _signs(seen):
+    for reason, is_proof in compared(seen, policy.most_bad_ratio):
         (stops if is_proof else doubts).append(reason)
-    for reason, is_proof in worse_readings(seen, wave_since=_since(seen), alpha=ALPHA):
+    for reason, is_proof in worse_readings(seen, others_since=_since(seen), alpha=ALPHA):
         (stops if is_proof else doubts).append(reason)
     if stops:
         return GateVerdict(word="stop", reasons=tuple(stops), at=now)
+    if soak.is_over:
+        return GateVerdict(
+            word="wait", reasons=(GateReason("stragglers", {"devices": results.under_way}), *doubts), at=now
+        )
     if soak.began_at is None or soak.due_at is None:
         return GateVerdict(
             word="wait", reasons=(GateReason("rolling", {"devices": results.under_way}), *doubts), at=now
@@ -115,7 +105,7 @@ def _grounds(verdict: GateVerdict) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-_GROUNDS = frozenset({"sign", "rule", "kind", "value", "metric", "hits", "bad", "until", "hours"})
+_GROUNDS = frozenset({"sign", "rule", "kind", "value", "metric", "bad", "until", "hours"})
 
 
 def _in_doubt(doubts: Sequence[GateReason], ends_at: datetime, policy: Policy, now: datetime) -> GateVerdict:
@@ -167,7 +157,7 @@ def _kinds_that_fail(results: Results, health: Sequence[Health], policy: Policy)
 
 def _kinds_unclear(results: Results, health: Sequence[Health], policy: Policy) -> Iterator[GateReason]:
     bad_of_all = len(results.bad)
-    if bad_of_all <= _FEW * policy.most_bad_ratio * (bad_of_all + len(results.succeeded)):
+    if bad_of_all <= FEW * policy.most_bad_ratio * (bad_of_all + len(results.succeeded)):
         return
     for name, groups in _ended_by_kind(results, health):
         for value, (bad, ended) in groups.items():
@@ -180,7 +170,7 @@ def _ended_by_kind(results: Results, health: Sequence[Health]) -> Iterator[tuple
     known = {one.number: one for one in health}
     if not results.bad:
         return
-    for name, of in _KINDS:
+    for name, of in KINDS:
         groups: dict[str, tuple[int, int]] = {}
         for number in sorted({*results.bad, *results.succeeded}):
             one = known.get(number)
@@ -191,99 +181,6 @@ def _ended_by_kind(results: Results, health: Sequence[Health]) -> Iterator[tuple
         yield name, {value: counts for value, counts in groups.items() if counts[0]}
 
 
-_KINDS: tuple[tuple[str, Callable[[Health], str]], ...] = (
-    ("model", lambda one: one.model),
-    ("role", lambda one: one.role),
-    ("annex", lambda one: one.annex_id),
-)
-
-
-# -- health
-
-
-def _signs(seen: Sequence[Watched]) -> Iterator[tuple[GateReason, bool]]:
-    """Signs that the changed devices show, each with whether it is a proof; otherwise it is a doubt."""
-    kinds = list(_strata(seen))
-    every = {sign for one in seen if one.is_changed for sign in one.signs}
-    for sign in sorted(every, key=lambda sign: (not sign.is_now, sign.code, sign.rule)):
-        found = _judged(sign, kinds)
-        if found is not None:
-            yield found
-
-
-def _judged(sign: Sign, kinds: Sequence[_Kind]) -> tuple[GateReason, bool] | None:
-    counts = [(kind, *_counts(sign, kind)) for kind in kinds]
-    strata: dict[str, int] = {}
-    for kind, hits, _, _ in counts:
-        strata[kind.kind] = strata.get(kind.kind, 0) + (hits > 0)
-    worst: tuple[float, _Kind, int, int] | None = None
-    is_ordinary = False
-    for kind, hits, other_hits, p in counts:
-        if not hits:
-            continue
-        if kind.kind == "all":
-            is_ordinary = other_hits > 0 and p > _ORDINARY_P
-        # How far below its share of ALPHA chance is: the smallest is the reason that is told.
-        margin = p * strata[kind.kind] / statistics.spent(ALPHA, hits)
-        if hits >= 2 and margin < 1 and (worst is None or margin < worst[0]):
-            worst = (margin, kind, hits, other_hits)
-    if worst is not None:
-        _, kind, hits, other_hits = worst
-        return _reason("now_worse" if sign.is_now else "since_worse", sign, kind, hits, other_hits), True
-    kind, hits, other_hits, _ = next(one for one in counts if one[0].kind == "all")
-    if sign.is_now and not is_ordinary:
-        return _reason("now_unclear", sign, kind, hits, other_hits), False
-    doubtful = [(p, kind, hits, others) for kind, hits, others, p in counts if hits >= 2 and p < _DOUBTFUL_P]
-    if doubtful and not sign.is_now:
-        _, kind, hits, other_hits = min(doubtful, key=lambda one: one[0])
-        return _reason("since_unclear", sign, kind, hits, other_hits), False
-    return None
-
-
-_DOUBTFUL_P = 0.02
-"""What was on two changed devices or more, and by chance would be so seldom, is not passed over."""
-
-
-def _counts(sign: Sign, kind: _Kind) -> tuple[int, int, float]:
-    hits = sum(sign in one.signs for one in kind.of)
-    other_hits = sum(sign in one.signs for one in kind.others)
-    if not hits:
-        return 0, other_hits, 1.0
-    if sign.is_now:
-        return hits, other_hits, statistics.fisher(hits, len(kind.of), other_hits, len(kind.others))
-    of_s, others_s = (sum(one.seconds for one in group) for group in (kind.of, kind.others))
-    share = of_s / (of_s + others_s) if others_s else 1.0
-    return hits, other_hits, statistics.binomial_tail(hits, hits + other_hits, share)
-
-
-def _reason(code: str, sign: Sign, kind: _Kind, hits: int, other_hits: int) -> GateReason:
-    return GateReason(
-        code,
-        {
-            "sign": sign.code, "rule": sign.rule, "kind": kind.kind, "value": kind.value,
-            "hits": hits, "changed": len(kind.of), "other_hits": other_hits, "others": len(kind.others),
-        },
-    )  # fmt: skip
-
-
-def _strata(seen: Sequence[Watched]) -> Iterator[_Kind]:
-    """All devices that are watched, then those of each model, role and annex of which some were changed."""
-    yield _kind("all", "", [one for one in seen if one.is_watched])
-    for name, of in _KINDS:
-        groups: dict[str, list[Watched]] = {}
-        for one in seen:
-            if one.is_watched:
-                groups.setdefault(of(one.health), []).append(one)
-        for value, members in sorted(groups.items()):
-            if value and len(members) < sum(map(len, groups.values())) and any(one.is_changed for one in members):
-                yield _kind(name, value, members)
-
-
-def _kind(name: str, value: str, members: Sequence[Watched]) -> _Kind:
-    changed = tuple(one for one in members if one.is_changed)
-    return _Kind(name, value, changed, tuple(one for one in members if not one.is_changed))
-
-
 def _since(seen: Sequence[Watched]) -> datetime | None:
-    """Since when the untouched are watched: the start of the wave."""
+    """Since when the untouched are watched."""
     return min((one.health.since for one in seen if not one.is_changed), default=None)

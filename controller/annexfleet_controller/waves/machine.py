@@ -50,8 +50,11 @@ PHASES: Mapping[tuple[Phase, Phase], str] = {
     ("rolling", "soaking"): "soak",
     ("soaking", "rolling"): "next_wave",
     ("rolling", "rolling"): "empty_wave",
+    ("soaking", ""): "stragglers",
+    ("rolling", ""): "stragglers_alone",
 }
-"""Of a running rollout.  A wave of which no device was touched has nothing to soak."""
+"""Of a running rollout.  A wave of which no device was touched has nothing to soak; after the last one, those that were
+away are still waited for."""
 
 TARGET_TRANSITIONS: Mapping[tuple[TargetState, TargetState], str] = {
     ("waiting", "running"): "begin",

@@ -25,7 +25,8 @@ ROLLOUT_STATES: tuple[RolloutState, ...] = get_args(RolloutState)
 OVER: frozenset[RolloutState] = frozenset({"done", "aborted", "superseded"})
 
 Phase = Literal["", "rolling", "soaking"]
-"""Of a running rollout: devices of the wave are begun, or all of them ended and their health is watched."""
+"""Of a running rollout: devices of the wave are begun, or all of them ended and their health is watched.  Empty before
+the first wave; and after the last one has soaked, while devices that were away are still waited for."""
 
 TargetState = Literal[
     "waiting",  # not begun
@@ -254,11 +255,12 @@ class Health(Struct, frozen=True, kw_only=True):
     role: str = ""
     is_changed: bool = False
     since: datetime
-    """Its change, or the start of the wave for one that was not changed."""
+    """The end of its run; for one that was not changed, the same of the middle one of those that this wave changed."""
     was_well: bool = True
     """Whether it was online and without an alert of its own before."""
     is_online: bool | None = None
-    """None: it is not expected to be, or nobody can know."""
+    """None: it said goodbye (it was switched off in order), or nobody can know.  One that fell silent without a word is
+    False at any hour: that its annex has closed meanwhile excuses nothing."""
     new_alerts: Mapping[str, str] = {}
     """Rule id to severity of those that began since, muted ones too, of warning or worse."""
     over: tuple[str, ...] = ()

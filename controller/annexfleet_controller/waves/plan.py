@@ -12,7 +12,7 @@ one after the other.
 """
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from heapq import heapify, heappop, heapreplace
@@ -31,6 +31,9 @@ Structure = Mapping[str, Mapping[str, All]]
 """By annex, then service: what it rests on, every leaf taken as ok."""
 ServedBy = Mapping[str, Mapping[str, tuple[str, ...]]]
 """By annex, then printer: ids of the devices that see it."""
+
+_MOST_TRIED = 16
+"""Batches, the newest, that a device may join: an annex of a thousand must not cost a million questions."""
 
 _Trait = tuple[str, ...]
 
@@ -117,7 +120,8 @@ def _batches(
     losses: list[Loss] = []
     found = []
     for device in devices:
-        place = next((place for place, loss in enumerate(losses) if not loss.breaks(device.id)), len(losses))
+        tried = range(max(0, len(losses) - _MOST_TRIED), len(losses))
+        place = next((place for place in tried if not losses[place].breaks(device.id)), len(losses))
         if place == len(losses):
             losses.append(Loss(closed))
         losses[place].take(device.id)
@@ -201,21 +205,25 @@ class _Choice:
     def _cover(self, groups: dict[tuple[_Trait, ...], deque[_Place]], size: int) -> None:
         """From each group that still teaches something, the one that teaches most first."""
         # What a group still teaches only ever becomes less, so only the group at the top need be looked at anew.
-        heap = [(self._known(traits), traits) for traits in groups]
+        # Of groups that teach as much the one of the rarest device comes first: it does for its kind of annex too.
+        rarity = Counter(traits[-1] for traits, group in groups.items() for _ in group)
+        heap = [(self._known(traits), False, rarity[traits[-1]], traits) for traits in groups]
         heapify(heap)
         while heap and len(self.places) < size:
-            told, traits = heap[0]
-            known = self._known(traits)
+            told, is_again, rare, traits = heap[0]
+            known, group = self._known(traits), groups[traits]
             if all(known):
                 heappop(heap)
-            elif known != told:
-                heapreplace(heap, (known, traits))
-            else:
-                heappop(heap)
-                group = groups[traits]
-                place = next((place for place in group if place.of.annex_id not in self._annexes), group[0])
-                group.remove(place)
-                self._choose(place)
+                continue
+            place = next((place for place in group if place.of.annex_id not in self._annexes), None)
+            if known != told or (place is None and not is_again):
+                # An annex that has one already comes after those that teach as much and have none.
+                heapreplace(heap, (known, place is None, rare, traits))
+                continue
+            heappop(heap)
+            place = place or group[0]
+            group.remove(place)
+            self._choose(place)
 
     def _known(self, traits: tuple[_Trait, ...]) -> tuple[bool, ...]:
         return tuple(trait in self._covered for trait in traits)

@@ -20,7 +20,9 @@ from annexfleet_controller.waves.signs import Watched
 
 _FEWEST_OTHERS = 5
 _FIRST_LOOK_S = 1800.0
-_SAME_WAVE = timedelta(minutes=1)
+_SAME_HOURS = timedelta(minutes=45)
+"""Changed so close to the moment since when the untouched are watched: an annex that opened or closed in between would
+look like the release's doing."""
 _DOUBTFUL_SHARE = 0.5
 """A proven move of half of what is tolerated is watched for as long as the gate may wait: it may yet grow."""
 
@@ -49,63 +51,51 @@ KEY_READINGS: Mapping[str, Tolerance] = {
 
 
 def worse_readings(
-    seen: Sequence[Watched], *, wave_since: datetime | None, alpha: float
+    seen: Sequence[Watched], *, others_since: datetime | None, alpha: float
 ) -> Iterator[tuple[GateReason, bool]]:
     """Readings that became worse, each with whether that is a proof; otherwise it is a doubt."""
-    if wave_since is None:
+    if others_since is None:
         return
-    devices = [
+    alike = [
         one for one in seen
-        if one.is_watched and (not one.is_changed or one.health.since >= wave_since - _SAME_WAVE)
+        if one.is_watched and (not one.is_changed or abs(one.health.since - others_since) <= _SAME_HOURS)
     ]  # fmt: skip
+    told = {metric for one in alike if one.is_changed for metric in one.health.readings}
     for metric, tolerance in KEY_READINGS.items():
-        jumps = {
-            one.health.number: one.health.readings[metric][1] - one.health.readings[metric][0]
-            for one in devices
-            if metric in one.health.readings
-        }
-        slopes = {one.health.number: one.health.slopes[metric] for one in devices if metric in one.health.slopes}
-        unit = _unit(devices, metric) if tolerance.is_relative else 1.0
-        yield from _judged(
-            "reading_worse", metric, _Moves(devices, jumps), tolerated=tolerance.jump * unit, alpha=alpha
-        )
-        yield from _judged(
-            "reading_grows", metric, _Moves(devices, slopes), tolerated=tolerance.an_hour * unit, alpha=alpha
-        )
+        if metric not in told:
+            continue
+        unit = _unit(alike, metric) if tolerance.is_relative else 1.0
+        jumps = [(one, now - before) for one in alike for before, now in [one.health.readings.get(metric, _NO)]]
+        jumps = [pair for pair in jumps if not math.isnan(pair[1])]
+        slopes = [(one, one.health.slopes[metric]) for one in alike if metric in one.health.slopes]
+        yield from _judged("reading_worse", metric, jumps, tolerated=tolerance.jump * unit, alpha=alpha)
+        yield from _judged("reading_grows", metric, slopes, tolerated=tolerance.an_hour * unit, alpha=alpha)
 
 
-class _Moves(Struct, frozen=True):
-    devices: Sequence[Watched]
-    values: Mapping[int, float]
-    """By how much a reading moved, by device."""
+_NO = (math.nan, math.nan)
+_Moves = Sequence[tuple[Watched, float]]
+"""By how much a reading of each device moved."""
 
 
 def _judged(
     code: str, metric: str, moves: _Moves, *, tolerated: float, alpha: float
 ) -> Iterator[tuple[GateReason, bool]]:
-    values = moves.values
-    kinds = [("all", "", moves.devices), *_by_model(moves.devices, values)]
-    for kind, value, members in kinds:
-        strata = _by_role(members, values)
-        changed = [one for group, _ in strata for one in group]
-        others = [one for _, group in strata for one in group]
-        if not changed or len(others) < _FEWEST_OTHERS:
+    of_models = _by_model(moves)
+    for kind, value, members in [("all", "", moves), *of_models]:
+        changed = [move for one, move in members if one.health.is_changed]
+        if not changed or len(members) - len(changed) < _FEWEST_OTHERS:
             continue
-        moved = statistics.shift(changed, others)
+        moved = median(changed) - median(move for one, move in members if not one.health.is_changed)
         if moved < tolerated * _DOUBTFUL_SHARE:
             continue
-        p = statistics.mann_whitney(strata)
+        p = statistics.mann_whitney(_by_role(members))
         # Half for jumps and half for growth, shared among readings, and among models.
-        share = alpha / 2 / len(KEY_READINGS) / (1 if kind == "all" else max(1, len(kinds) - 1))
+        share = alpha / 2 / len(KEY_READINGS) / (1 if kind == "all" else len(of_models))
         is_proof = moved >= tolerated and p < statistics.spent(share, _look(members))
         if is_proof or p < _doubtful_p(moved, tolerated):
             facts: dict[str, str | int | float] = {
-                "metric": metric,
-                "kind": kind,
-                "value": value,
-                "by": moved,
-                "changed": len(changed),
-            }
+                "metric": metric, "kind": kind, "value": value, "by": moved, "changed": len(changed),
+            }  # fmt: skip
             yield GateReason(code if is_proof else "reading_unclear", facts), is_proof
             return
 
@@ -115,30 +105,30 @@ def _doubtful_p(moved: float, tolerated: float) -> float:
     return 0.05 if moved >= tolerated else 0.0005
 
 
-def _look(devices: Sequence[Watched]) -> int:
+def _look(moves: _Moves) -> int:
     """The number of this look, from 1: it rises with each doubling of the time that the changed were watched."""
-    longest = max((one.seconds for one in devices if one.is_changed), default=0.0)
+    longest = max((one.seconds for one, _ in moves if one.is_changed), default=0.0)
     return 1 + max(0, math.floor(math.log2(max(longest, 1.0) / _FIRST_LOOK_S)))
 
 
-def _by_role(devices: Sequence[Watched], values: Mapping[int, float]) -> list[tuple[list[float], list[float]]]:
-    """Values of the changed and of the untouched, by role, where there are both."""
+def _by_role(moves: _Moves) -> list[tuple[list[float], list[float]]]:
+    """Moves of the changed and of the untouched, by role, where there are both."""
     groups: dict[str, tuple[list[float], list[float]]] = {}
-    for one in devices:
-        if one.health.number in values:
-            pair = groups.setdefault(one.health.role, ([], []))
-            pair[not one.is_changed].append(values[one.health.number])
+    for one, move in moves:
+        groups.setdefault(one.health.role, ([], []))[not one.is_changed].append(move)
     return [groups[role] for role in sorted(groups) if all(groups[role])]
 
 
-def _by_model(devices: Sequence[Watched], values: Mapping[int, float]) -> list[tuple[str, str, list[Watched]]]:
-    groups: dict[str, list[Watched]] = {}
-    for one in devices:
-        if one.health.model and one.health.number in values:
-            groups.setdefault(one.health.model, []).append(one)
+def _by_model(moves: _Moves) -> list[tuple[str, str, _Moves]]:
+    """Those of each model of which some were changed, if there are several models."""
+    groups: dict[str, list[tuple[Watched, float]]] = {}
+    for pair in moves:
+        groups.setdefault(pair[0].health.model, []).append(pair)
     if len(groups) < 2:
         return []
-    return [("model", model, of) for model, of in sorted(groups.items()) if any(one.is_changed for one in of)]
+    return [
+        ("model", model, of) for model, of in sorted(groups.items()) if model and any(one.is_changed for one, _ in of)
+    ]
 
 
 def _unit(devices: Sequence[Watched], metric: str) -> float:

@@ -52,8 +52,9 @@ class Seen(Struct, frozen=True, kw_only=True):
     calendars: Mapping[str, Calendar] = {}
     """Of the annexes of the wave that soaks, where opening hours count."""
     health: Sequence[Health] = ()
-    """Of every changed device, since its run ended; and of untouched ones, since the wave began: as many as the changed
-    ones ten times over, at least fifty, those of the same annexes, models and roles first."""
+    """Of every changed device, since its run ended; and of untouched ones, since the run of the middle one of this
+    wave's changed devices ended, so that both were watched through the same hours: as many as the changed ones ten
+    times over, from fifty to two hundred, those of the same annexes first."""
     busy: frozenset[int] = frozenset()
     """Devices that another run or another rollout holds."""
     superseded: frozenset[int] = frozenset()

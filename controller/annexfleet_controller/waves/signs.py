@@ -29,6 +29,9 @@ class Sign(Struct, frozen=True):
         return self.code in {"offline", "alert", "restarting"}
 
 
+_NONE: frozenset[Sign] = frozenset()
+
+
 class Watched(Struct, frozen=True):
     """A device's health, and what it shows."""
 
@@ -53,7 +56,9 @@ def watched(health: Sequence[Health], *, now: datetime) -> tuple[Watched, ...]:
 def _watched(one: Health, gone: frozenset[str], now: datetime) -> Watched:
     seconds = max(0.0, (now - one.since).total_seconds())
     if not one.was_well or one.is_online is None or (one.is_online is False and one.annex_id in gone):
-        return Watched(one, frozenset(), False, seconds)
+        return Watched(one, _NONE, False, seconds)
+    if one.is_online and not one.new_alerts and not one.restarts:
+        return Watched(one, _NONE, True, seconds)
     found = {Sign("alert_over" if rule in one.over else "alert", rule) for rule in one.new_alerts}
     if one.is_online is False:
         found.add(Sign("offline"))

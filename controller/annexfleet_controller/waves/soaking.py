@@ -12,6 +12,8 @@ from annexfleet_controller.waves.model import TOUCHED, Rollout, Target
 
 def soak(rollout: Rollout, targets: Sequence[Target], calendars: Mapping[str, Calendar]) -> Soak:
     """The soak of the wave that a rollout is in; of nothing while it rolls."""
+    if not rollout.phase and rollout.wave >= 1:
+        return Soak(is_over=True)
     if rollout.phase != "soaking" or rollout.wave_since is None:
         return Soak()
     policy, began_at = rollout.policy, rollout.wave_since

@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from statistics import median
 
 _MOST_COUNTED = 500_000
 """Ranks are counted out where that takes no more steps (2 of 350 devices, 5 of 120); else the normal distribution does,
 which says too much rather than too little where a few devices are held against many."""
 
 
+@lru_cache(maxsize=4096)
 def fisher(hits: int, of: int, other_hits: int, of_others: int) -> float:
     """Fisher's exact test, one-sided: the chance that `hits` or more of the changed are among all that were hit.
 
@@ -83,11 +83,6 @@ def mann_whitney(strata: Iterable[tuple[Sequence[float], Sequence[float]]]) -> f
     if variance <= 0:
         return 1.0
     return 0.5 * math.erfc((excess - most_weight / 2) / math.sqrt(2 * variance))
-
-
-def shift(changed: Sequence[float], others: Sequence[float]) -> float:
-    """By how much the middle of the changed devices lies above that of the others; 0 where one side is empty."""
-    return median(changed) - median(others) if changed and others else 0.0
 
 
 def spent(alpha: float, look: int) -> float:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import struct
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 from msgspec.structs import replace
 
 from annexfleet_agent.protocol.envelope import Module, ModuleFile
+from annexfleet_agent.protocol.requests import manifest_of
 from annexfleet_agent.runner import modules
-from annexfleet_agent.runner.modules import ModuleCache, ModuleIncomplete, ModuleWrong, unpacked
+from annexfleet_agent.runner.modules import ManifestUnknown, ModuleCache, ModuleIncomplete, ModuleWrong, unpacked
 
 
 def digest_of(content: bytes) -> str:
@@ -112,24 +114,37 @@ def test_a_link_is_no_file_of_the_cache(tmp_path: Path):
     assert X in cache.missing(module_of(CONTENTS))
 
 
-@pytest.mark.parametrize("how", ["cut off", "another content", "another name", "one more", "garbage", "empty"])
-def test_a_damaged_archive_is_made_anew(tmp_path: Path, how: str):
-    module = module_of(CONTENTS)
-    path = fill(ModuleCache(tmp_path), CONTENTS)
+DAMAGES = ["cut off", "another content", "another name", "one more", "one twice", "deflated", "garbage", "empty"]
+
+
+def damage(path: Path, how: str) -> None:
+    """Of the archive that `CONTENTS` make."""
     whole = path.read_bytes()
     if how in ("cut off", "garbage", "empty"):
         path.write_bytes({"cut off": whole[:-30], "garbage": b"no archive" * 99, "empty": b""}[how])
-    else:
-        held = dict(CONTENTS)
-        if how == "another content":
-            held["ansible/modules/x.py"] = b"print('y')\n"
-        elif how == "another name":
-            held["ansible/modules/y.py"] = held.pop("ansible/modules/x.py")
-        else:
-            held["sitecustomize.py"] = b""
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, content in held.items():
-                archive.writestr(name, content)
+        return
+    held = list(CONTENTS.items())
+    if how == "another content":
+        held[-1] = (held[-1][0], b"print('y')\n")
+    elif how == "another name":
+        held[-1] = ("ansible/modules/y.py", held[-1][1])
+    elif how == "one more":
+        held.append(("sitecustomize.py", b""))
+    elif how == "one twice":
+        held.insert(0, (held[-1][0], b"print('y')\n"))
+    with (
+        warnings.catch_warnings(action="ignore"),
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED if how == "deflated" else zipfile.ZIP_STORED) as archive,
+    ):
+        for name, content in held:
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_archive_is_made_anew(tmp_path: Path, how: str):
+    module = module_of(CONTENTS)
+    path = fill(ModuleCache(tmp_path), CONTENTS)
+    damage(path, how)
 
     cache = ModuleCache(tmp_path)
 
@@ -155,7 +170,93 @@ def test_a_module_without_files_and_one_with_a_file_twice_are_refused(tmp_path: 
 
     for files in ([], [ModuleFile("a.py", X), ModuleFile("a.py", EMPTY)]):
         with pytest.raises(ModuleWrong):
-            cache.missing(replace(module_of(CONTENTS), files=files))
+            cache.missing(replace(module_of(CONTENTS), files=files, manifest=manifest_of(files)))
+
+
+# -- modules of which only the manifest is told
+
+
+def told(contents: dict[str, bytes]) -> Module:
+    whole = module_of(contents)
+    return replace(whole, files=[], manifest=manifest_of(whole.files))
+
+
+def test_what_a_known_manifest_means_is_found_also_by_another_process(tmp_path: Path):
+    cache = ModuleCache(tmp_path)
+    path = fill(cache, CONTENTS)
+
+    for one in (cache, ModuleCache(tmp_path)):
+        module = one.listed(told(CONTENTS))
+        assert {file.name: file.sha256 for file in module.files} == {n: digest_of(c) for n, c in CONTENTS.items()}
+        assert one.missing(module) == []
+        assert one.archive(module) == path
+
+
+def test_a_module_that_comes_with_its_files_needs_none_of_ours(tmp_path: Path):
+    assert ModuleCache(tmp_path).listed(module_of(CONTENTS)) == module_of(CONTENTS)
+
+
+def test_a_manifest_of_which_there_are_only_files_is_not_known(tmp_path: Path):
+    cache = ModuleCache(tmp_path)
+    path = fill(cache, CONTENTS)
+    path.unlink()
+
+    with pytest.raises(ManifestUnknown):
+        cache.listed(told(CONTENTS))
+    with pytest.raises(ManifestUnknown):
+        cache.listed(told(CONTENTS | {"more.py": b""}))
+
+    assert fill(cache, CONTENTS) == path
+    assert len(cache.listed(told(CONTENTS)).files) == len(CONTENTS)
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("is_another_process", [True, False])
+def test_a_damaged_archive_is_known_no_more_and_goes(tmp_path: Path, how: str, is_another_process: bool):
+    cache = ModuleCache(tmp_path)
+    path = fill(cache, CONTENTS)
+    damage(path, how)
+    os.utime(path, ns=(0, 5))
+
+    if is_another_process:
+        cache = ModuleCache(tmp_path)
+
+    with pytest.raises(ManifestUnknown):
+        cache.listed(told(CONTENTS))
+    assert not path.exists()
+
+
+def test_any_bit_of_an_archive_that_flips_is_noticed_or_changes_nothing(tmp_path: Path):
+    path = fill(ModuleCache(tmp_path), CONTENTS)
+    whole = path.read_bytes()
+    files = ModuleCache(tmp_path).listed(told(CONTENTS)).files
+    cache = ModuleCache(tmp_path)
+    unknown = 0
+
+    for bit in range(len(whole) * 8):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        os.utime(path, ns=(0, bit + 1))
+        try:
+            assert cache.listed(told(CONTENTS)).files == files
+        except ManifestUnknown:
+            unknown += 1
+
+    assert unknown > len(whole)  # dates and attributes mean nothing
+
+
+def test_files_that_do_not_fit_their_manifest_are_refused(tmp_path: Path):
+    cache = ModuleCache(tmp_path)
+    fill(cache, CONTENTS)
+    for module in (
+        replace(module_of(CONTENTS), manifest="ab" * 32),
+        replace(module_of(CONTENTS | {"more.py": b""}), manifest=told(CONTENTS).manifest),
+        replace(module_of({"ansible/modules/x.py": b"y"}), manifest=told(CONTENTS).manifest),
+    ):
+        for ask in (cache.missing, cache.archive):
+            with pytest.raises(ModuleWrong):
+                ask(cache.listed(module))
 
 
 def contents_of(number: int) -> dict[str, bytes]:

@@ -67,6 +67,42 @@ def test_files_cross_the_line_once_and_modules_run_warm_then(recorded, relay, de
     assert "Python of its own" not in device.log()
 
 
+def by_manifest(wanted):
+    return msgspec.structs.replace(wanted.module, files=[], manifest=wanted.split.manifest)
+
+
+def test_a_module_whose_manifest_is_known_runs_without_its_files_being_named(recorded, relay, device):
+    wanted = named(recorded, "ansible.modules.stat")[0]
+    _, before, _ = run(relay, wanted)
+
+    result, output, asked = run(relay, wanted, by_manifest(wanted))
+
+    assert (result.exit_code, result.error, asked) == (0, "", [])
+    assert msgspec.json.decode(output)["stat"]["exists"] == msgspec.json.decode(before)["stat"]["exists"]
+    assert "Python of its own" not in device.log()
+
+
+def test_a_module_whose_manifest_is_not_known_is_not_begun_and_then_is_told_whole(recorded, relay):
+    wanted = named(recorded, "ansible.modules.slurp")[0]
+
+    unknown, nothing, asked = run(relay, wanted, by_manifest(wanted))
+    whole = msgspec.structs.replace(wanted.module, manifest=wanted.split.manifest)
+    result, output, _ = run(relay, wanted, whole)
+    known, again, _ = run(relay, wanted, by_manifest(wanted))
+
+    assert (unknown.error, nothing, asked) == ("manifest_unknown", b"", [])
+    assert (result.exit_code, result.error, known.exit_code, known.error) == (0, "", 0, "")
+    assert output == again != b""
+
+
+def test_files_that_do_not_fit_their_manifest_are_refused(recorded, relay):
+    wanted = named(recorded, "ansible.modules.stat")[0]
+
+    result, output, asked = run(relay, wanted, msgspec.structs.replace(wanted.module, manifest="ab" * 32))
+
+    assert (result.error, output, asked) == ("malformed", b"", [])
+
+
 def test_a_module_for_another_python_runs_cold_and_says_the_same(recorded, relay, device):
     wanted = named(recorded, "ansible.modules.stat")[0]
     _, warm, _ = run(relay, wanted)

@@ -47,7 +47,9 @@ def stage(sqlite_engine: Engine, tmp_path: Path) -> Iterator[Stage]:
 
 def annexfleet(stage: Stage, *argv: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "annexfleet_controller", "--home", str(stage.home.path), *argv],
+        # Tests that run in the background of a script ignore Ctrl-C, and so would this, as it should.
+        ["env", "--default-signal=INT", sys.executable, "-m", "annexfleet_controller",
+         "--home", str(stage.home.path), *argv],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
     )  # fmt: skip
 

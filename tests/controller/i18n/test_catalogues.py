@@ -32,6 +32,7 @@ from annexfleet_controller.store import runs
 from annexfleet_controller.store.run_progress import RESULT_STATES
 from annexfleet_controller.supplies import forecast, levels
 from annexfleet_controller.web.pages import desired_form
+from annexfleet_controller.waves import documents
 
 ROOM = Path(annexfleet_controller.__file__).parent
 
@@ -169,6 +170,7 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("task_standing", RESULT_STATES),
         ("run_problem", PROBLEMS),
         ("variable_reason", REASONS),
+        ("rollout_reason", documents.REASONS),
         ("command_standing", ("waiting", "sent", "done", "refused", "failed", "unknown", "not_sent")),
         ("command_reason", ("unknown_command", "unknown", "missing", "wrong_type", "wrong_form", "out_of_range")),
         ("act", acts()),

@@ -17,7 +17,13 @@ from annexfleet_controller.identity import ssh
 from annexfleet_controller.settings import Home, Settings
 
 DEVICE, OTHER = device_id(1), device_id(2)
-NOW = datetime.now(UTC)
+
+
+def _now() -> datetime:
+    """Real sshd looks at the real clock, and a quarter of an hour after tests were collected is too late."""
+    return datetime.now(UTC)
+
+
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("sshd", path="/usr/sbin") is None, reason="needs root and openssh-server"
 )
@@ -42,7 +48,7 @@ def _sshd(home: Home, directory: Path, *, device: str = DEVICE, certified: bool 
         "PidFile": directory / "pid", "PermitRootLogin": "prohibit-password",
     }  # fmt: skip
     if certified:
-        text = ssh.certify_host(home, device, key.with_suffix(".pub").read_text(), names=[], now=NOW)
+        text = ssh.certify_host(home, device, key.with_suffix(".pub").read_text(), names=[], now=_now())
         (directory / "host_key-cert.pub").write_text(text)
         options["HostCertificate"] = directory / "host_key-cert.pub"
     with socket.socket() as sock:
@@ -83,9 +89,9 @@ def _come_in(of: ssh.Credentials, port: int, *, device: str = DEVICE) -> "subpro
     )  # fmt: skip
 
 
-def _credentials(home: Home, tmp_path: Path, *, now: datetime = NOW) -> ssh.Credentials:
+def _credentials(home: Home, tmp_path: Path, *, now: datetime | None = None) -> ssh.Credentials:
     found = ssh.Credentials(home, tmp_path / "run", [DEVICE, OTHER], run="run-1")
-    found.renew(now)
+    found.renew(now or _now())
     return found
 
 
@@ -105,9 +111,9 @@ def test_a_certificate_for_one_device_opens_no_other(home: Home, tmp_path: Path)
 
 def test_a_certificate_ends_after_a_quarter_of_an_hour(home: Home, tmp_path: Path) -> None:
     with _sshd(home, tmp_path / "device") as port:
-        credentials = _credentials(home, tmp_path, now=NOW - timedelta(minutes=16))
+        credentials = _credentials(home, tmp_path, now=_now() - timedelta(minutes=16))
         assert "Permission denied" in _come_in(credentials, port).stderr
-        credentials.renew(NOW)
+        credentials.renew(_now())
         assert _come_in(credentials, port).returncode == 0
 
 
@@ -126,7 +132,7 @@ def test_a_host_that_was_certified_as_another_is_not_believed(home: Home, tmp_pa
 @pytest.mark.parametrize("text", ["", "ssh-ed25519 AAAA", "\0", "-----BEGIN OPENSSH PRIVATE KEY-----"])
 def test_what_is_no_host_key_is_not_certified(home: Home, text: str) -> None:
     with pytest.raises(ssh.HostKeyWrong):
-        ssh.certify_host(home, DEVICE, text, names=[], now=NOW)
+        ssh.certify_host(home, DEVICE, text, names=[], now=_now())
 
 
 def test_a_broken_key_is_told_and_not_made_anew(home: Home) -> None:

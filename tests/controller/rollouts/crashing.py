@@ -27,13 +27,20 @@ class Crashes:
         self.when = when
         self.passed: Counter[str] = Counter()
         self.killed: list[str] = []
+        self._in_this: list[str] = []
+        """Points of the transaction that is not committed yet: a kill after its commit is one after each of them."""
 
     def __call__(self, point: str) -> None:
         name, _, when = point.rpartition(":")
         self.passed[name] += when == "before"
+        if when == "before":
+            self._in_this.append(name)
         if when == self.when and name not in self.killed:
-            self.killed.append(name)
+            self.killed += self._in_this if when == "after" else [name]
+            self._in_this.clear()
             raise Killed(point)
+        if when == "after":
+            self._in_this.remove(name)
 
 
 class Fragile:

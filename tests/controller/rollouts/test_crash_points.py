@@ -47,12 +47,22 @@ def test_every_transition_has_a_crash_point():
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("name", scenarios.STORIES)
-def test_killed_at_each_point_that_is_passed(name: str, when: str, engine: Engine, tmp_path: Path):
+def test_killed_at_each_point_that_is_passed(name: str, when: str, sqlite_engine: Engine, tmp_path: Path):
+    killed_everywhere(name, when, Province(tmp_path, sqlite_engine))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", ["a_good_night", "a_bad_release"])
+def test_killed_on_both_databases(name: str, when: str, engine: Engine, tmp_path: Path):
+    killed_everywhere(name, when, Province(tmp_path, engine))
+
+
+def killed_everywhere(name: str, when: str, province: Province) -> None:
     crashes = Crashes(when)
 
-    found = tell(name, Fragile(Province(tmp_path, engine), crashes))
+    found = tell(name, Fragile(province, crashes))
 
-    assert _passed.get(name, frozenset(crashes.killed)) <= set(crashes.killed)
+    assert set(crashes.passed) == set(crashes.killed)
     if name in _ends:
         assert found == _ends[name]
 

@@ -1,5 +1,6 @@
 """A fleet of test devices: real hosts as far as programs can tell, made of namespaces on this one."""
 
+import compileall
 import contextlib
 import functools
 import json
@@ -21,6 +22,7 @@ from tests.playbooks.devices.controller import FleetController, running_controll
 from tests.playbooks.devices.device import Device, together
 from tests.playbooks.devices.ssh import Access, Key
 
+_AGENT = ROOT / "agent" / "annexfleet_agent"
 PACKAGES = "/srv/packages"
 """Where a device sees the repository of packages."""
 _PROGRAMS = ("ip", "nsenter", "/usr/sbin/sshd", "ssh", "dpkg-deb", "apt-get", "/usr/bin/python3")

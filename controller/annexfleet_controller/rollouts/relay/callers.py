@@ -9,7 +9,6 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
 from annexfleet_controller.rollouts.relay import framing
 from annexfleet_controller.rollouts.relay.errand import INPUT_KEPT_BYTES, Errand
@@ -142,18 +141,16 @@ class Caller:
 def parent_of(pid: int) -> int:
     """The process that started it; 0 if it has ended (a zombie counts as ended)."""
     try:
-        state, parent = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[:2]
-        )
+        state, parent = _told_of(pid, "stat").rpartition(b")")[2].split()[:2]
     except (OSError, ValueError):
         return 0
-    return 0 if state in "ZX" else int(parent)
+    return 0 if state in b"ZX" else int(parent)
 
 
 def started_at(pid: int) -> str:
     """Tells two processes that had one number apart; empty if there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
+        return _told_of(pid, "stat").rpartition(b")")[2].split()[19].decode()
     except (OSError, IndexError):
         return ""
 
@@ -161,7 +158,7 @@ def started_at(pid: int) -> str:
 def command_line(pid: int) -> list[str]:
     """Empty if the process has gone."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        words = _told_of(pid, "cmdline").split(b"\0")
     except OSError:
         return []
     return [word.decode("utf-8", errors="replace") for word in words[:-1]]
@@ -173,3 +170,12 @@ def program_of(pid: int) -> int:
     while words and (parent := parent_of(pid)) > 1 and command_line(parent) == words:
         pid = parent
     return pid
+
+
+def _told_of(pid: int, name: str) -> bytes:
+    """What the kernel tells of a process.  Raises OSError.
+
+    Half a dozen of these are read for each task; pathlib would take three times as long.
+    """
+    with open(f"/proc/{pid}/{name}", "rb", buffering=0) as file:  # noqa: PTH123
+        return file.read()

@@ -31,7 +31,7 @@ class _Call(Struct, frozen=True):
 
 
 def module_of(payloads: Payloads, call: Mapping[str, Any] | None) -> tuple[Module, Mapping[str, bytes]]:
-    """The module and the contents of its files, by digest.  Raises NotAModule, and PayloadWrong."""
+    """The module with manifest and files, and the files' contents by digest.  Raises NotAModule, and PayloadWrong."""
     try:
         known = msgspec.convert(call, _Call)
     except msgspec.ValidationError as error:
@@ -39,6 +39,7 @@ def module_of(payloads: Payloads, call: Mapping[str, Any] | None) -> tuple[Modul
     split = payloads.split(known.zip_data)
     module = Module(
         files=split.files,
+        manifest=split.manifest,
         fqn=known.fqn,
         params=known.params,
         profile=known.profile,

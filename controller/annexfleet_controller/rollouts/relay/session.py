@@ -1,8 +1,9 @@
 """One session with one device's runner, and one errand after another in it; thinks only.
 
 It is opened when there is something to do, and confirmed by the runner before anything is asked: so no request goes to
-one that may not have heard the envelope, and none is ever repeated.  It is kept while the run lasts, and opened anew
-when the device was restarted or its runner ended.
+one that may not have heard the envelope, and none is ever repeated, but for a module of which the device says that it
+does not know what to run.  It is kept while the run lasts, and opened anew when the device was restarted or its runner
+ended.
 
 Told everything: packets, the signer's answers, what is known of the device's connection, and the time (monotonic).
 """
@@ -193,7 +194,7 @@ class Session:
             part = channel.hear(packet, now)
             self._confirmed, self._opening, self._asked_at = True, None, None
             if part is not None:
-                self._hear_part(channel, part)
+                self._hear_part(channel, part, now)
         except ChannelBroken:
             self._ways.refused("broken")
             self._lose(words.BROKEN)
@@ -201,13 +202,15 @@ class Session:
             self._ways.refused("nonsense")
             self._lose(words.NONSENSE)
 
-    def _hear_part(self, channel: Channel, part: Part) -> None:
+    def _hear_part(self, channel: Channel, part: Part, now: float) -> None:
         errand = self._active
         if part.kind == "bye":
             self._lose(words.RUNNER_GONE)
         elif errand is not None and (part.request == errand.number or self._is_command):
             errand.hear(part, channel.consumed)
-            if errand.is_over:
+            if errand.is_to_begin_again:
+                self._begin_again(errand, now)
+            elif errand.is_over:
                 self._active, self._cancelled_at = None, None
         elif part.kind in WITH_DATA:
             channel.consumed()
@@ -263,6 +266,15 @@ class Session:
         self._active, self._cancelled_at = errand, None
         for part in parts:
             self._put(part, now)
+
+    def _begin_again(self, errand: Errand, now: float) -> None:
+        """Before all that waits; unless nobody wants it any more, for then it is ended as it is: nothing was done."""
+        is_cancelled = self._cancelled_at is not None
+        self._active, self._cancelled_at = None, None
+        if is_cancelled:
+            errand.unreachable(errand.cancelled_because or words.CANCELLED)
+        else:
+            self._begin(errand, now)
 
     def _send_input(self, now: float) -> None:
         while (

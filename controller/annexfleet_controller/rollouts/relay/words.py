@@ -70,6 +70,10 @@ _ENDED = {
     "denied": "the device denies it to its runner; does the task need `become: true`?",
     "no_space": "the device's disk is full",
     "digest_differs": "what arrived is not what was sent",
+    "manifest_unknown": (
+        "the device says that it was not told what the module consists of; its agent may be of another version than "
+        "the controller"
+    ),
     "failed": "it failed on the device",
     "unknown": "the device cannot tell how it ended",
 }

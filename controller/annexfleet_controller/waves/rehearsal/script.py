@@ -1,0 +1,79 @@
+"""What is to go wrong in a rehearsal: with the release itself, with single devices, and what goes wrong anyway."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+Fault = Literal[
+    "",  # none: the release is good
+    "play_fails",  # its run fails
+    "hangs",  # its run never ends, and is ended when it has taken too long
+    "crash",  # the device falls silent for good
+    "crash_loop",  # its agent starts again and again
+    "leak",  # it needs ever more memory, and starts again when there is none left
+    "under_load",  # it falls silent when people are served
+]
+
+
+class Release(Struct, frozen=True, kw_only=True):
+    """What a release does to devices.  Those that fit all that is named, and of these a share, have its fault."""
+
+    fault: Fault = ""
+    models: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    annexes: tuple[str, ...] = ()
+    devices: tuple[int, ...] = ()
+    share: float = 1.0
+    after_s: float = 0.0
+    """After the change: when it crashes."""
+    every_s: float = 240.0
+    """Between two starts of a crash loop."""
+    leak_an_hour: float = 0.0
+    """Share of its memory."""
+    crashes_an_open_hour: float = 1.0
+    """Under load: how often, on average."""
+
+
+class Mishap(Struct, frozen=True, kw_only=True):
+    """Something that befalls one device or one annex, whatever is released."""
+
+    kind: Literal["link", "power", "off"]
+    """Its link fails; its mains do; it is switched off in order (`off`)."""
+    device: int = 0
+    annex: str = ""
+    at_s: float = 0.0
+    """After the start of the rehearsal; below 0 before."""
+    lasts_s: float = 3600.0
+    """Days, for a device that comes back after days."""
+
+
+class Background(Struct, frozen=True, kw_only=True):
+    """What happens in every province.  Rates are guesses of an ordinary one, and bad enough."""
+
+    power_cuts_of_annex_a_week: float = 0.5
+    power_cut_minutes: tuple[float, float] = (5.0, 180.0)
+    link_losses_of_device_a_week: float = 0.3
+    link_loss_minutes: tuple[float, float] = (2.0, 90.0)
+    switched_off_ratio: float = 0.15
+    """Of counters and kiosks: those that people switch off in the evening and on in the morning."""
+    jams_of_device_a_day: float = 0.1
+    """Alerts of a printer that it serves, in opening hours."""
+    jam_minutes: tuple[float, float] = (3.0, 45.0)
+    restarts_of_device_a_week: float = 0.15
+
+
+QUIET = Background(
+    power_cuts_of_annex_a_week=0.0, link_losses_of_device_a_week=0.0, switched_off_ratio=0.0, jams_of_device_a_day=0.0,
+    restarts_of_device_a_week=0.0,
+)  # fmt: skip
+"""Nothing happens but what the script says."""
+
+
+class Script(Struct, frozen=True, kw_only=True):
+    release: Release = Release()
+    mishaps: tuple[Mishap, ...] = ()
+    background: Background = QUIET
+    new_facts: Mapping[str, str] = {}
+    """What a changed device reports."""
+    seed: int = 1
