@@ -31,8 +31,8 @@ from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import runs
 from annexfleet_controller.store.run_progress import RESULT_STATES
 from annexfleet_controller.supplies import forecast, levels
-from annexfleet_controller.web.pages import desired_form
 from annexfleet_controller.waves import documents
+from annexfleet_controller.web.pages import desired_form
 
 ROOM = Path(annexfleet_controller.__file__).parent
 
