@@ -13,7 +13,7 @@ from tests.controller.web.places import part
 from annexfleet_agent.protocol.messages import DesiredSettings
 from annexfleet_controller.desired.document import parse
 from annexfleet_controller.desired.resolve import PROVINCE, Layer
-from annexfleet_controller.errors import NothingToRepair, VariableWrong
+from annexfleet_controller.errors import Invalid, NothingToRepair, VariableWrong
 from annexfleet_controller.rollouts import approved, ordering, proposing, repairing, wanting
 from annexfleet_controller.rollouts.ground import Ground
 from annexfleet_controller.rollouts.ordering import Asker, Order
@@ -131,6 +131,16 @@ def test_a_repair_may_be_narrowed_and_may_mean_the_unknown_too(province: Wishing
     assert set(province.targets(province.repair(with_unknown=True))) == {1, 2, 3, 4}
     confined = Asker(name="amina", via="session", scope=Scope(frozenset({"berkane-1"})))
     assert set(province.targets(province.repair(confined))) == {2}
+
+
+def test_more_than_a_selector_may_name_are_not_cut_off_silently(province: Wishing, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(repairing, "MOST_NAMED", 1)
+    province.decide({"agent": {"sample_period_s": 30}}, HERE)
+
+    with pytest.raises(Invalid) as refused:
+        province.repair()
+
+    assert refused.value.facts == {"field": "devices", "reason": "too_many"}
 
 
 def test_there_may_be_nothing_to_repair(province: Wishing):

@@ -108,7 +108,7 @@ def repair(
     except (NothingToRepair, Invalid) as refused:
         status = 409 if isinstance(refused, NothingToRepair) else 422
         shown_ = _overview(db, person, language, annex, with_unknown=unknown == "yes")
-        return page("desired.html", status=status, **shown_ | {"problem": refused.code})
+        return page("desired.html", status=status, **shown_ | {"refused": refused})
     return RedirectResponse(f"/rollouts/{rollout_id}", 303)
 
 
@@ -217,7 +217,7 @@ def _overview(
     tally = {word: sum(one.drift.standing == word for one in found) for word in ("differs", "unknown", "same")}
     return {
         "layers": desired.deciding(db, person.scope), "revision": desired.newest(db), "places": places,
-        "annex": annex, "tally": tally, "with_unknown": with_unknown, "problem": "", "path_of": _path,
+        "annex": annex, "tally": tally, "with_unknown": with_unknown, "refused": None, "path_of": _path,
         "device_names": _device_names(db, person), "roles": ROLES, "may_edit": person.may("edit_desired"),
         "drift": [
             AnnexDrift(id_, places.get(id_, id_), of[:DEVICES_SHOWN], len(of)) for id_, of in sorted(by_annex.items())
