@@ -102,9 +102,7 @@ class AgentCore:
             retry_windows_s=retry_windows_s,
             rng=self._rng,
         )
-        self._stock = (
-            Stocktaking(loop, outbox, inventory, printers=self._printers, put=self._put) if inventory else None
-        )
+        self._stock = Stocktaking(loop, outbox, inventory, printers=self._printers, put=self._put)
         self.forwarding = forwarding(self) if forwarding is not None else None
         self._make_collectors = collectors
         self._sampler: Sampler | None = None
@@ -122,8 +120,7 @@ class AgentCore:
         )
         # Devices that came back with the mains shall not all speak in the same second for ever.
         self._after("beat", self.beat_period_s * self._rng.uniform(0.3, 1.0), self._beat)
-        if self._stock is not None:
-            self._stock.start(jitter=self._rng.uniform(0.5, 1.5))
+        self._stock.start(jitter=self._rng.uniform(0.5, 1.5))
         if self._renew is not None:
             self._after("renewal", 60 * self._rng.uniform(0.5, 1.5), self._look_at_certificate)
         if self.forwarding is not None:
@@ -135,8 +132,7 @@ class AgentCore:
         """Sum up what was measured, say goodbye and let go of everything but the outbox's file."""
         for timer in self._timers.values():
             timer.cancel()
-        if self._stock is not None:
-            self._stock.stop()
+        self._stock.stop()
         if self._sampler is not None:
             self._sampler.stop()
         self._put_beat()
@@ -336,8 +332,7 @@ class AgentCore:
 
     def worked(self) -> None:
         """A run or a command is at work here, or was: what it changed is told once it is quiet."""
-        if self._stock is not None:
-            self._stock.worked()
+        self._stock.worked()
 
     def _printers(self) -> list[dict[str, messages.Value]]:
         """What seldom changes of each printer, as the collector saw it last."""

@@ -35,12 +35,12 @@ class Stocktaking:
         self,
         loop: Loop,
         outbox: Outbox,
-        take: "Callable[[Printers], Taken]",
+        take: "Callable[[Printers], Taken] | None",
         *,
         printers: Callable[[], Printers],
         put: Callable[[messages.Inventory], object],
     ) -> None:
-        """`take` is given the printers and blocks: it runs in the worker."""
+        """`take` is given the printers and blocks: it runs in the worker.  None: there is no inventory to tell."""
         self._loop = loop
         self._outbox = outbox
         self._take = take
@@ -52,7 +52,8 @@ class Stocktaking:
 
     def start(self, *, jitter: float) -> None:
         """`jitter`: about 1, so that devices that come back with the mains do not all speak at once."""
-        self._next = self._loop.after(AFTER_START_S * jitter, self._look)
+        if self._take is not None:
+            self._next = self._loop.after(AFTER_START_S * jitter, self._look)
 
     def stop(self) -> None:
         for timer in (self._next, self._quiet):
@@ -62,7 +63,7 @@ class Stocktaking:
     def worked(self) -> None:
         """A run or a command is at work here, or was."""
         self._worked_at = self._loop.clock.mono()
-        if self._quiet is None:
+        if self._quiet is None and self._take is not None:
             self._quiet = self._loop.after(AFTER_WORK_S, self._look_after_work)
 
     def _look_after_work(self) -> None:
@@ -75,6 +76,7 @@ class Stocktaking:
         self._look()
 
     def _look(self) -> None:
+        assert self._take is not None
         if self._next is not None:
             self._next.cancel()
         self._next = self._loop.after(PERIOD_S, self._look)

@@ -6,7 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 from msgspec import structs
-from tests.controller.waves.provinces import province
+from tests.controller.waves.towns import province
 
 from annexfleet_controller.waves.documents import PRESETS
 from annexfleet_controller.waves.model import Expectation, Nature, Policy

@@ -17,7 +17,16 @@ from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.rollouts import telling, wanting
 from annexfleet_controller.rollouts.surroundings import Definitions, Trees
 from annexfleet_controller.rollouts.telling import Reported
-from annexfleet_controller.store import calendars, figures, gather, history, pulses, rollout_evidence, rollouts
+from annexfleet_controller.store import (
+    calendars,
+    figures,
+    gather,
+    history,
+    pulses,
+    rollout_evidence,
+    rollout_targets,
+    rollouts,
+)
 from annexfleet_controller.store.rollout_evidence import Chosen, Told, Trouble
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.views import AnnexView, DeviceView
@@ -31,6 +40,7 @@ ONLINE_WITHIN = timedelta(minutes=15)
 """Three beats: a session that told nothing for so long does not stand, whatever the broker says."""
 LOOKED_BACK = timedelta(hours=6)
 """How a device was before its change."""
+BEGUN_LATELY = timedelta(days=1)
 _LONGEST_PAUSE = timedelta(minutes=5)
 """After a longer one pulses may be missed, for they are kept for ten minutes."""
 _MOST_BEATS = 1200
@@ -57,6 +67,8 @@ class Eyes:
         self.listening_since = datetime.fromtimestamp(0, UTC)
         self.troubles: dict[str, list[Trouble]] = {}
         """By device id: those that live, and those that cleared since `watched_since`."""
+        self.begun: frozenset[int] = frozenset()
+        """Devices that any rollout began lately: they are nobody's untouched ones."""
         self.listens = False
         self._pulses = pulses.Follower()
         self._definitions: Definitions | None = None
@@ -94,6 +106,7 @@ class Eyes:
         if again := moved.intersection(self._views):
             self._read_views(db, again, now)
         self._rivals = rollouts.configuring(db)
+        self.begun = rollout_targets.begun_since(db, now - BEGUN_LATELY)
         self.troubles = {}
         for trouble in rollout_evidence.troubles(db, since=watched_since):
             self.troubles.setdefault(trouble.device_id, []).append(trouble)

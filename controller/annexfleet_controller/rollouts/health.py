@@ -71,7 +71,7 @@ class Ward:
         self, eyes: Eyes, rollout: Rollout, targets: Sequence[Target], changed: Collection[int], now: datetime
     ) -> list[int]:
         """Chosen once and kept, so that they were looked at for as long; one that is touched meanwhile drops out."""
-        touched = {target.number for target in targets if target.begun_at is not None}
+        touched = eyes.begun.union(target.number for target in targets if target.begun_at is not None)
         key = (rollout.wave, len(changed))
         is_old = self._chosen_at is None or now - self._chosen_at >= CHOSEN_ANEW
         if self._chosen_for is None or (self._chosen_for != key and is_old):

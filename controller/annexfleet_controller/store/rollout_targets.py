@@ -315,6 +315,11 @@ def newer(db: Session, rollout_id: int, configures: str, *, started_after: datet
     return {number: other for number, other in db.execute(query)}  # noqa: C416  # a Row is no tuple to dict()
 
 
+def begun_since(db: Session, since: datetime) -> frozenset[int]:
+    """Devices that any rollout began after that moment."""
+    return frozenset(db.scalars(select(RolloutTargetRow.device_number).where(RolloutTargetRow.begun_at > since)))
+
+
 def durations(db: Session, playbook: str, *, limit: int) -> Sequence[float]:
     """How long this playbook took on one device, the newest measurements first."""
     query = (

@@ -319,3 +319,55 @@ def test_a_rollout_that_cannot_be_conducted_does_not_hold_up_others(
     assert province.roll(good).state == "done"
     assert {province.states(good)[n] for n in numbers} == {"succeeded"}
     assert province.detail(bad).state == "running"
+
+
+# -- health afterwards
+
+
+def test_changed_devices_that_fall_silent_stop_it(province: Province):
+    """Each run ended well and each device reported the new version; then the changed ones went, and no other did."""
+    province.annex("berkane-1", 30)
+    province.annex("berkane-2", 30)
+    id_ = province.started(policy=structs.replace(QUICK, canary_count=4, canary_soak_s=3600.0))
+    for _ in range(60):
+        province.turn(30)
+        province.play()
+        if province.detail(id_).phase == "soaking":
+            break
+    changed = [number for number, state in province.states(id_).items() if state == "succeeded"]
+    assert len(changed) == 4
+
+    province.go(changed)
+    found = province.roll(id_, minutes=30)
+
+    assert (found.state, found.state_reason, found.gate and found.gate.word) == ("stopped", "gate", "stop")
+    assert sum(row.attempts for row in province.targets(id_).values()) == 4
+
+
+def test_a_line_cut_of_a_whole_annex_stops_nothing(province: Province):
+    first = province.annex("berkane-1", 10)
+    province.annex("berkane-2", 10)
+    id_ = province.started(policy=structs.replace(QUICK, canary_count=4, canary_soak_s=1800.0))
+    for _ in range(60):
+        province.turn(30)
+        province.play()
+        if province.detail(id_).phase == "soaking":
+            break
+    province.go(first)
+    province.turn(600)
+    assert province.detail(id_).state == "running"
+
+
+def test_while_ingest_does_not_listen_nothing_is_concluded(province: Province):
+    province.annex("berkane-1", 4)
+    id_ = province.started()
+    province.turn(10)
+    province.turn(10)
+    province.play(version="1.0")
+    before = province.states(id_)
+    province.clock.at += timedelta(hours=2)  # ingest fell, and nobody could be heard
+
+    province.conductor.turn()
+    province.conductor.turn()
+
+    assert province.states(id_) == before

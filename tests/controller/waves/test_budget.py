@@ -75,6 +75,8 @@ def ids(*numbers):
         (annex("ok ok failing", 1, 1, away=ids(3)), (1,)),
         # It was blocked before, by itself: nothing is lost, and never more than could be spared if all were well.
         (annex("ok failing failing", 2, 2, away=ids(2, 3)), (1,)),
+        # All three are needed and one is away: nothing is lost now, but it would be felt if that one came back.
+        (annex("ok failing ok", 3, 3, away=ids(2)), ()),
         # Nobody knows of the third: it is not relied on, and it might have been there.
         (annex("ok ok unknown", 2, 2, away=ids(3)), ()),
         (annex("ok unknown failing", 2, 2, away=ids(2, 3)), ()),

@@ -27,10 +27,6 @@ def target(number, wave=1, annex="a", state="waiting", **of):
     return Target(number=number, annex_id=annex, wave=wave, position=number, state=state, **of)
 
 
-def seconds(found):
-    return found.seconds_left
-
-
 def told(targets, of=None, durations=(), now=NIGHT, **kind):
     return forecast(of or rollout(), targets, HOURS, durations, now, **kind)
 

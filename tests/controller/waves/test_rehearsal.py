@@ -2,7 +2,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.controller.waves.provinces import province
+from tests.controller.waves.towns import province
 
 from annexfleet_controller.calendars import DEFAULT
 from annexfleet_controller.waves.documents import PRESETS
