@@ -5,13 +5,13 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import NothingToRepair
+from annexfleet_controller.errors import Invalid, NothingToRepair
 from annexfleet_controller.rollouts import proposing, wanting
 from annexfleet_controller.rollouts.proposing import Asker, Wish
 from annexfleet_controller.rollouts.wanting import Standing
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import audit, desired
-from annexfleet_controller.waves.documents import CAREFUL, PRESETS
+from annexfleet_controller.waves.documents import CAREFUL, MOST_NAMED, PRESETS
 from annexfleet_controller.waves.model import Selector
 
 
@@ -35,7 +35,7 @@ def repair(
 ) -> int:
     """A draft of a rollout that brings the layers as they are now to the devices in sight that differ; its id.
 
-    `annexes` and `devices` (ids) narrow.  Raises NothingToRepair, and what `proposing.draft` raises.
+    `annexes` and `devices` (ids) narrow.  Raises NothingToRepair, Invalid (`devices`, `too_many`), and what `proposing.draft` raises.
     """
     found = drifted(wanting.standings(db, asker.scope), with_unknown=with_unknown)
     ids = tuple(
@@ -45,6 +45,8 @@ def repair(
     )
     if not ids:
         raise NothingToRepair("no device in sight differs")
+    if len(ids) > MOST_NAMED:
+        raise Invalid(f"more than {MOST_NAMED} devices differ: narrow it", field="devices", reason="too_many")
     revision = desired.newest(db)
     if not revision:
         raise NothingToRepair("nobody ever decided anything")

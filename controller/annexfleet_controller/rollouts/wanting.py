@@ -175,6 +175,7 @@ def _told(
     numbers = [device.number for device in devices]
     meant = configs.meant(db, numbers)
     told_versions = in_force.versions(db, numbers)
+    heard = {number: at for number, (_, at) in told_versions.items()}
     asks = {number: {key.section for key in resolved.entries} for number, resolved in wanted.items()}
     names = frozenset(key.name for of in wanted.values() for key in of.entries if key.section == "packages")
     packages = lists.packages(db, [number for number in numbers if "packages" in asks[number]], names)
@@ -190,7 +191,8 @@ def _told(
             packages=packages[number][0] if number in packages else None,
             packages_at=packages[number][1] if number in packages else None,
             queues=queues[number][0] if number in queues else None,
-            queues_at=queues[number][1] if number in queues else None,
+            # A change of its queues is told at once: what was told last is as new as the last message.
+            queues_at=max(queues[number][1], heard.get(number, queues[number][1])) if number in queues else None,
             brought=brought[number][0] if number in brought else None,
             brought_at=brought[number][1] if number in brought else None,
         )

@@ -142,9 +142,9 @@ def test_drift_and_the_draft_that_repairs_it(wishing: Site):
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
     with reading(wishing.engine) as db:
-        (draft,) = rollouts.listing(db, WHOLE)
+        (draft,) = rollouts.listing(db, WHOLE, limit=9)
         detail = rollouts.find(db, WHOLE, draft.id)
-        assert configs.of_all(db) == {}
+        assert configs.of_all(db) == {}, "a draft must send nothing"
     assert (detail.state, detail.selector.devices) == ("draft", (device_id(1), device_id(2)))
 
 

@@ -13,7 +13,7 @@ from tests.controller.web.places import part
 from annexfleet_agent.protocol.messages import DesiredSettings
 from annexfleet_controller.desired.document import parse
 from annexfleet_controller.desired.resolve import PROVINCE, Layer
-from annexfleet_controller.errors import NothingToRepair, VariableWrong
+from annexfleet_controller.errors import Invalid, NothingToRepair, VariableWrong
 from annexfleet_controller.rollouts import approved, ordering, proposing, repairing, wanting
 from annexfleet_controller.rollouts.ground import Ground
 from annexfleet_controller.rollouts.ordering import Asker, Order
@@ -133,6 +133,16 @@ def test_a_repair_may_be_narrowed_and_may_mean_the_unknown_too(province: Wishing
     assert set(province.targets(province.repair(confined))) == {2}
 
 
+def test_more_than_a_selector_may_name_are_not_cut_off_silently(province: Wishing, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(repairing, "MOST_NAMED", 1)
+    province.decide({"agent": {"sample_period_s": 30}}, HERE)
+
+    with pytest.raises(Invalid) as refused:
+        province.repair()
+
+    assert refused.value.facts == {"field": "devices", "reason": "too_many"}
+
+
 def test_there_may_be_nothing_to_repair(province: Wishing):
     with pytest.raises(NothingToRepair):
         province.repair()
@@ -229,11 +239,11 @@ def test_a_revision_that_is_not_there_yet_is_refused(province: Wishing, revision
     assert province.decide({"agent": {"sample_period_s": 30}}) == 1
     variables = {"desired_configuration_revision": revision}
     with writing(province.engine) as db:
+        order = Order(playbook="desired_configuration", variables=variables, devices=[device_id(1)])
+        wish = province.wish(playbook="desired_configuration", variables=variables)
         with pytest.raises(VariableWrong) as refused:
-            order = Order(playbook="desired_configuration", variables=variables, devices=[device_id(1)])
             ordering.order(db, province.home, order, AMINA, now=province.clock.at)
         with pytest.raises(VariableWrong):
-            wish = province.wish(playbook="desired_configuration", variables=variables)
             proposing.draft(db, province.home, wish, AMINA, now=province.clock.at)
 
     assert refused.value.facts["field"] == "desired_configuration_revision"

@@ -254,3 +254,24 @@ def named(document, key=""):
 
 def test_what_comes_with_them_is_whole():
     assert {path.parts[-3] for path in Path(ROOT / "playbooks").glob("roles/*/meta/rollout.yml")} == set(ROLES)
+
+
+def test_what_the_layers_want_differs_from_device_to_device_and_has_one_fact():
+    text = "configures: all\nexpects:\n  - {desired: {variable: revision}}\n"
+
+    nature = natures.parse(text, {"revision": 417})
+
+    assert nature.expects == (Expectation(fact="desired:417", equals="same"),)
+    assert (natures.fits(nature, {"desired:417": "same"}), natures.fits(nature, {"desired:417": "differs"})) == (
+        True, False,
+    )  # fmt: skip
+    assert natures.fits(nature, {"desired:416": "same"}) is None
+    assert natures.parse(text, {}).expects == ()
+
+
+@pytest.mark.parametrize("revision", [0, -1, True, "417", 1.5])
+def test_a_revision_is_a_whole_number(revision: object):
+    with pytest.raises(Invalid) as refused:
+        natures.parse("configures: all\nexpects:\n  - {desired: {variable: revision}}\n", {"revision": revision})
+
+    assert refused.value.facts["field"] == "expects.0.desired"

@@ -108,7 +108,7 @@ def repair(
     except (NothingToRepair, Invalid) as refused:
         status = 409 if isinstance(refused, NothingToRepair) else 422
         shown_ = _overview(db, person, language, annex, with_unknown=unknown == "yes")
-        return page("desired.html", status=status, **shown_ | {"problem": refused.code})
+        return page("desired.html", status=status, **shown_ | {"refused": refused})
     return RedirectResponse(f"/rollouts/{rollout_id}", 303)
 
 
@@ -130,10 +130,9 @@ def change_layer(
 ) -> Response:  # fmt: skip
     """First a preview of what would change and for whom; sent from there, it counts.  Nothing reaches a device."""
     desired.demand_layer(db, person.scope, layer)
-    given: object = desired_form.document(typed)
-    if "document" in typed:
-        given = _decoded(typed["document"])
+    given: object = None
     try:
+        given = _decoded(typed["document"]) if "document" in typed else desired_form.document(typed)
         document = parse(given)
         if do == "save":
             deciding.decide(db, layer, document, _asker(person), version=version, reason=reason, now=now)
@@ -218,7 +217,7 @@ def _overview(
     tally = {word: sum(one.drift.standing == word for one in found) for word in ("differs", "unknown", "same")}
     return {
         "layers": desired.deciding(db, person.scope), "revision": desired.newest(db), "places": places,
-        "annex": annex, "tally": tally, "with_unknown": with_unknown, "problem": "", "path_of": _path,
+        "annex": annex, "tally": tally, "with_unknown": with_unknown, "refused": None, "path_of": _path,
         "device_names": _device_names(db, person), "roles": ROLES, "may_edit": person.may("edit_desired"),
         "drift": [
             AnnexDrift(id_, places.get(id_, id_), of[:DEVICES_SHOWN], len(of)) for id_, of in sorted(by_annex.items())
