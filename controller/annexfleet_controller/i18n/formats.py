@@ -137,6 +137,12 @@ def _unknown(language: Language) -> str:
 def _unit(language: Language, value: float, unit: str) -> str:
     if not is_plausible(value):
         return _unknown(language)
-    # A number, not its text: from a text nobody could tell which plural its unit takes.
-    shown = round(value) if abs(value) >= 100 or value == int(value) else round(value, 1)
+    number_shown = round(value) if abs(value) >= 100 or value == int(value) else round(value, 1)
+    if unit == "duration-day":  # a word, and in Arabic its singular bears no number; the others are signs
+        return units.format_unit(
+            number_shown, unit, length="short", locale=language.locale, numbering_system="latn"
+        )  # fmt: skip
+    shown = numbers.format_decimal(
+        number_shown, locale=language.locale, numbering_system="latn", decimal_quantization=False
+    )
     return units.format_unit(shown, unit, length="short", locale=language.locale, numbering_system="latn")

@@ -86,3 +86,12 @@ def test_a_moment_of_today_is_told_by_its_time_alone(code: str, days: int, expec
 def test_the_days_of_the_week_begin_on_monday():
     assert formats.weekdays(language("fr"))[::6] == ["lundi", "dimanche"]
     assert formats.weekdays(language("ar"))[0] == "الاثنين"
+
+
+@pytest.mark.parametrize(
+    ("code", "days", "expected"),
+    [("ar", 1, "يوم"), ("ar", 2, "يومان"), ("ar", 3, "3 أيام"), ("ar", 14, "14 يومًا"), ("en", 14, "14 days"),
+     ("fr", 14, "14 j")],
+)  # fmt: skip
+def test_days_take_the_plural_of_their_number(code: str, days: int, expected: str):
+    assert spaces(formats.duration(language(code), 86_400 * days)) == expected

@@ -47,7 +47,7 @@ def test_amounts_are_written_as_their_unit_wants():
     [line] = lines("en", GateReason("soaking", FACTS))
     assert plain(line.detail) == "Until 21:30 at least"
     [line] = lines("en", GateReason("still_unclear", FACTS))
-    assert plain(line.detail) == "Waited in vain for 6 hrs"
+    assert plain(line.detail) == "Waited in vain for 6 hr"
 
 
 def test_facts_of_another_version_leave_no_hole():
