@@ -35,7 +35,7 @@ def repair(
 ) -> int:
     """A draft of a rollout that brings the layers as they are now to the devices in sight that differ; its id.
 
-    `annexes` and `devices` (ids) narrow.  Raises NothingToRepair, Invalid (`devices`, `too_many`), and what `proposing.draft` raises.
+    `annexes` and `devices` (ids) narrow.  Raises NothingToRepair, Invalid (`devices`, `too_many`), and as a draft does.
     """
     found = drifted(wanting.standings(db, asker.scope), with_unknown=with_unknown)
     ids = tuple(
