@@ -35,6 +35,7 @@ GATE_DETAILS: Mapping[str, str] = {
     "rolling": "under_way %(devices)s",
     "stragglers": "under_way %(devices)s",
     "soaking": "watched_until %(until)s",
+    "clearing": "watched_until %(until)s",
     "not_watched": "not_watched %(devices)s %(changed)s",
     "well": "watched %(changed)s %(others)s",
 }
