@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from annexfleet_controller.cli import exits, rollout_plan, rollout_watch
+from annexfleet_controller.cli import exits, rollout_plan, rollout_rehearse, rollout_watch
 from annexfleet_controller.cli.opened import console_user, opened, opened_engine
 from annexfleet_controller.cli.runs import typed
 from annexfleet_controller.errors import Invalid
@@ -23,6 +23,7 @@ _EXPLAINED = (
     "took its place, or you paused it; 6 the time of some devices was up; 7 it is not known what became of some"
 )
 _AN_HOUR_S = 3600.0
+_LOOKING = frozenset({"status", "rehearse"})
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,6 +42,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     status.add_argument("--follow", action="store_true", help="tell how it goes until it is over")
     status.add_argument("--devices", action="store_true", help="each device, too")
     status.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    rehearse = _of_one(actions, "rehearse", "play one through with simulated devices, and begin nothing", _rehearse)
+    rollout_rehearse.add(rehearse)
     pause = _of_one(actions, "pause", "begin nothing from now on; what runs goes on to its end", _pause)
     pause.add_argument("--reason", default="", help="why, for those who read its story")
     resume = _of_one(actions, "resume", "let one go on", _resume)
@@ -93,7 +96,7 @@ def _of_one(
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(name, help=about)
     parser.add_argument("number", type=_rollout_number)
-    if name != "status":
+    if name not in _LOOKING:
         parser.add_argument(
             "--version", type=int, metavar="N", help="refuse where somebody changed it since `status` told this version"
         )
@@ -267,6 +270,10 @@ def _status(home: Home, args: argparse.Namespace) -> int:
     if args.follow:
         return rollout_watch.follow(home, args.number, _asker())
     return rollout_watch.status(home, args.number, with_devices=args.devices, as_json=args.json)
+
+
+def _rehearse(home: Home, args: argparse.Namespace) -> int:
+    return rollout_rehearse.tell(home, args.number, args)
 
 
 def _list(home: Home, args: argparse.Namespace) -> int:

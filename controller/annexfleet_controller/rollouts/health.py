@@ -45,7 +45,7 @@ class Ward:
     def health(
         self, db: Session, eyes: Eyes, rollout: Rollout, targets: Sequence[Target], *, now: datetime
     ) -> tuple[Health, ...]:
-        """Every changed device since its run ended, and untouched ones since the wave began."""
+        """Every changed device since its run ended, and untouched ones for as long as the wave's."""
         changed = {
             target.number: target.run_ended_at or target.begun_at or now
             for target in targets
@@ -198,6 +198,10 @@ class _Likeness:
 
 
 def _wave_since(rollout: Rollout, targets: Sequence[Target], now: datetime) -> datetime:
-    """When the first device of the wave was begun."""
-    begun = [target.begun_at for target in targets if target.wave == rollout.wave and target.begun_at is not None]
+    """Since when untouched devices are watched: as long as half of the wave's own; before any is done, since its begin."""
+    of_wave = [target for target in targets if target.wave == rollout.wave]
+    ended = sorted(target.run_ended_at for target in of_wave if target.run_ended_at is not None)
+    if ended:
+        return ended[len(ended) // 2]
+    begun = [target.begun_at for target in of_wave if target.begun_at is not None]
     return min(begun, default=rollout.wave_since or now)

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from sqlalchemy import Engine
@@ -15,13 +16,14 @@ from tests.controller.fleet import device_id
 from tests.controller.site import Site
 
 from annexfleet_controller.__main__ import main
-from annexfleet_controller.cli import rollout_plan, rollout_watch
+from annexfleet_controller.cli import rollout_plan, rollout_rehearse, rollout_watch
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import keeping
 from annexfleet_controller.store import audit, rollouts
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.rollouts import RolloutRow
+from annexfleet_controller.waves.rehearsal.script import Fault
 
 Run = Callable[..., tuple[int, str, str]]
 PLAN = ("rollout", "plan", "greet", "--set", "greet_version=2.0.0", "--limit")
@@ -349,3 +351,31 @@ def test_a_number_that_is_none_is_refused(run: Run):
     code, _, complaint = run("rollout", "status", "7")
     assert (code, "no rollout 7" in complaint) == (1, True)
     assert run("rollout", "status", "7", "--follow", "--json")[0] == 1
+
+
+def test_a_rehearsal_tells_how_a_bad_release_would_be_stopped_and_begins_nothing(site: Site, run: Run):
+    assert run(*PLAN, "all")[0] == 0
+
+    code, story, _ = run("rollout", "rehearse", "1", "--fault", "play_fails")
+
+    assert code == 0
+    assert "STOP (bad results" in story
+    assert "the gate would stop it after" in story
+    with reading(site.engine) as db:
+        assert rollouts.find(db, WHOLE, 1).state == "draft"
+
+
+def test_a_rehearsal_of_a_good_release_ends_with_every_device(run: Run):
+    assert run(*PLAN, "all")[0] == 0
+
+    code, story, _ = run("rollout", "rehearse", "1", "--json")
+
+    told = json.loads(story)
+    assert code == 0
+    assert told["rollout"]["state"] == "done"
+    assert {target["state"] for target in told["targets"]} <= {"succeeded", "compliant", "skipped"}
+    assert any(target["state"] == "succeeded" for target in told["targets"])
+
+
+def test_every_fault_can_be_rehearsed():
+    assert set(rollout_rehearse.FAULTS) == {fault for fault in get_args(Fault) if fault}
