@@ -71,7 +71,7 @@ def _print(story: "Story") -> None:
     print(f"\n{story.rollout.state}: {counts or 'no device is meant'}")
     if story.stopped_at is not None:
         print(
-            f"the gate would stop it after {story.touched_at_stop} devices were begun, {story.begun_after_stop} after it"
+            f"the gate would stop it after {story.touched_at_stop} devices changed, {story.begun_after_stop} after it"
         )
     if story.harmed:
         print(f"devices on which the release has its fault, begun: {len(story.harmed)}")

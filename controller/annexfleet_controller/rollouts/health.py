@@ -198,7 +198,7 @@ class _Likeness:
 
 
 def _wave_since(rollout: Rollout, targets: Sequence[Target], now: datetime) -> datetime:
-    """Since when untouched devices are watched: as long as half of the wave's own; before any is done, since its begin."""
+    """Since when untouched devices are watched: as long as half of the wave's; before one is done, from its begin."""
     of_wave = [target for target in targets if target.wave == rollout.wave]
     ended = sorted(target.run_ended_at for target in of_wave if target.run_ended_at is not None)
     if ended:

@@ -1,6 +1,6 @@
 """A rollout rehearsed before it is started: its own devices, annexes and hours, simulated, in compressed time.
 
-Nothing is begun and nothing is kept: the very plan, gate and steps of a real one are thought through (`waves.rehearsal`)
+Nothing is begun and nothing is kept: the plan, gate and steps of a real one are thought through (`waves.rehearsal`)
 against devices of which this and that goes wrong.
 """
 
