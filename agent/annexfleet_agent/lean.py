@@ -10,7 +10,7 @@ import sys
 import types
 from contextlib import suppress
 
-from annexfleet_agent.lean_msgspec import import_without
+from annexfleet_agent.later import import_msgspec, import_without
 
 _M_ARENA_MAX = -8
 _LONGEST_LABEL = 63
@@ -53,6 +53,7 @@ def use_one_arena() -> None:
 
 import_without("linecache", "tokenize")
 import_without("urllib.parse", "ipaddress")
+import_msgspec()
 import_without("paho.mqtt.client", "urllib.request")
 import_without("psutil", "subprocess")
 _use_plain_idna()

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from tests.flow.broker import Broker
 from tests.flow.relaying import Bed, RealDevice, relay_bed
 from tests.house.tree import ROOT
@@ -26,6 +27,7 @@ from annexfleet_controller.settings import Home
 from annexfleet_controller.store import run_hosts, run_results, runs
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
+from annexfleet_controller.store.tables.runs import RunHostRow
 
 DEADLINE_S = 120.0
 AMINA = Asker(name="amina", via="session")
@@ -96,7 +98,7 @@ class Walk:
     def look_until(self, happened: Callable[[], object], what: str, *, within_s: float = DEADLINE_S) -> None:
         deadline = time.monotonic() + within_s
         while not happened():
-            assert time.monotonic() < deadline, f"{what} did not happen: {self.log[-4000:]}"
+            assert time.monotonic() < deadline, f"{what} did not happen: {self.told}{self.log[-4000:]}"
             self.supervisor.look()
             time.sleep(0.05)  # real processes are waited for
 
@@ -117,6 +119,13 @@ class Walk:
     def on_device(self) -> list[int]:
         """Those waiting shells of the device that live."""
         return [pid for pid in self.waits() if Path("/proc", str(pid)).exists()]
+
+    @property
+    def told(self) -> str:
+        """What became of devices so far, for the message of an assertion."""
+        with reading(self.bed.engine) as db:
+            rows = db.execute(select(RunHostRow.state, RunHostRow.outcome, RunHostRow.task, RunHostRow.message)).all()
+        return "".join(f"{row}\n" for row in rows)
 
     @property
     def log(self) -> str:

@@ -148,7 +148,7 @@ class FindingOut(BaseModel):
     """When what it rests on was so."""
 
 
-class DeviceOut(BaseModel):
+class DesiredDeviceOut(BaseModel):
     """What is wanted of a device, and how it stands to that."""
 
     device: str
@@ -270,14 +270,14 @@ def take_back_layer(layer: AskedLayer, new: TakeBack, person: Editing, db: Writi
 
 
 @router.get("/devices/{device_id}")
-def show_device(device_id: str, person: Looking, db: Db) -> DeviceOut:
+def show_device(device_id: str, person: Looking, db: Db) -> DesiredDeviceOut:
     """What the layers come to for one device, which layer decides each entry, and how the device stands to it."""
     numbers = fleet.numbers(db, person.scope, [device_id])
     found = wanting.standings(db, person.scope, numbers=numbers) if numbers else []
     if not found:
         raise DeviceUnknown(f"no device {device_id[:40]!r}")
     (one,) = found
-    return DeviceOut(
+    return DesiredDeviceOut(
         device=one.device.id, name=one.device.name, annex=one.device.annex_id, role=one.device.role,
         standing=one.drift.standing,
         entries=[
