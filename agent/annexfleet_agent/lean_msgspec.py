@@ -1,4 +1,4 @@
-"""msgspec without what it would import needlessly: 20 ms of each start.  Import this before all else; `lean` does more."""
+"""msgspec without what it imports needlessly: 20 ms of each start.  Import this before all else; `lean` does more."""
 
 from annexfleet_agent import later
 

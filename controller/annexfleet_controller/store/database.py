@@ -55,7 +55,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 
 
 def _use_wal(cursor: "object") -> None:
-    """Two processes that open a new file at once: SQLite does not let the second one wait for the first one's switch."""
+    """Two processes open a new file at once: SQLite does not let the second wait for the first one's switch."""
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
