@@ -36,7 +36,7 @@ def memory(tmp_path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.trial)])
 def test_nothing_is_lost_and_nothing_counts_twice_while_broker_and_ingest_are_killed(
     database_url: str, processes: int, memory: Path
 ):

@@ -138,6 +138,7 @@ def test_a_program_that_takes_too_long_is_ended_inside(two: tuple[Device, Device
     assert one.pids("sleep 1234") == []
 
 
+@pytest.mark.trial
 def test_the_real_agent_says_hello_and_comes_back_after_a_reboot(
     fleet: Fleet, two: tuple[Device, Device], controller: FleetController
 ):
@@ -234,6 +235,7 @@ def test_nothing_is_left_of_a_fleet_whose_test_failed(tmp_path: Path):
     assert "disks" not in Path("/proc/self/mounts").read_text()
 
 
+@pytest.mark.trial
 @pytest.mark.skipif(rights() is not None, reason=str(rights()))
 def test_twenty_devices_are_there_within_seconds(tmp_path: Path):
     with Fleet(tmp_path) as fleet:
@@ -245,6 +247,7 @@ def test_twenty_devices_are_there_within_seconds(tmp_path: Path):
     assert took_s < 15  # 0.7 s on two idle cores
 
 
+@pytest.mark.trial
 @pytest.mark.skipif(rights() is not None, reason=str(rights()))
 def test_nothing_is_left_when_the_tests_are_killed(tmp_path: Path):
     script = textwrap.dedent("""\

@@ -73,6 +73,7 @@ def test_a_dry_run_changes_nothing_and_groups_what_would_change(walks: Walks):
     assert any("Leave a trace" in task for task in found["unpredictable"])
 
 
+@pytest.mark.trial
 def test_a_cancel_in_mid_task_leaves_nothing_on_either_side(walks: Walks):
     one, other, _ = walks.devices
     token = secrets.token_hex(8)
@@ -90,6 +91,7 @@ def test_a_cancel_in_mid_task_leaves_nothing_on_either_side(walks: Walks):
     assert walks.trace(one, "ended", token) == 0
 
 
+@pytest.mark.trial
 def test_a_device_that_is_off_is_unreachable_at_once_and_the_others_are_not_kept(walks: Walks):
     one, other, _ = walks.devices
     walks.let_go(one)
@@ -112,6 +114,7 @@ def test_a_device_that_is_off_is_unreachable_at_once_and_the_others_are_not_kept
     assert "offline" in hosts[gone]["message"]
 
 
+@pytest.mark.trial
 def test_the_command_line_runs_and_tells(walks: Walks):
     one, other, _ = walks.devices
     walks.let_go(one, other)
@@ -131,6 +134,7 @@ def test_the_command_line_runs_and_tells(walks: Walks):
     assert walks.trace(one, "ended", "cli") == walks.trace(other, "ended", "cli") == 1
 
 
+@pytest.mark.trial
 def test_a_run_whose_time_is_up_is_ended_everywhere(walks: Walks):
     one, *_ = walks.devices
     walks.hold(one)
@@ -147,6 +151,7 @@ def test_a_run_whose_time_is_up_is_ended_everywhere(walks: Walks):
     assert walks.trace(one, "ended", token) == 0
 
 
+@pytest.mark.trial
 def test_a_device_that_was_revoked_gets_nothing(walks: Walks):
     one, _, third = walks.devices
     walks.hold(third)
