@@ -50,6 +50,7 @@ def run(home: Home, stop: threading.Event, *, clock: Clock = SYSTEM) -> None:
                 conductor.turn()
             except SQLAlchemyError as error:
                 log.warning("rollouts put off, the database fails reason=%s", error)
+                conductor.forget()  # what a look had begun to read is not whole
             except OSError as error:
                 log.warning("rollouts put off reason=%s", error)
             except Exception:  # the fence: nothing that a device told may end the loop
@@ -119,7 +120,7 @@ class Conductor:
     def forget(self) -> None:
         """Read everything anew at the next turn."""
         self._eyes = None
-        self._readers.clear()
+        self._readers = {rollout_id: Reader() for rollout_id in self.held}
 
     # -- whose they are
 

@@ -36,12 +36,15 @@ def create(db: Session, home: Home, wish: Wish, asker: Asker, *, now: datetime) 
 
 
 def edit(db: Session, home: Home, rollout_id: int, wish: Wish, asker: Asker, *, version: int, now: datetime) -> Detail:
-    """Say anew what a draft says; secrets that are left out keep their values.
+    """Say anew what a draft says; secrets that its author leaves out keep their values.
+
+    Anybody else gives them anew: else they could be sent wherever the changed variables say.
 
     Raises RolloutUnknown, Forbidden, RolloutChanged, WrongState, and what `drafting.think` raises.
     """
     found = steering.found_for(db, rollout_id, asker, "submit", version)
-    kept = keeping.secrets(home, rollout_id) if found.playbook == wish.playbook else {}
+    is_own = asker.name == found.author and found.playbook == wish.playbook
+    kept = keeping.secrets(home, rollout_id) if is_own else {}
     of_now = {name: value for name, value in kept.items() if name not in wish.variables}
     wish = structs.replace(wish, secrets=of_now | dict(wish.secrets))
     thought = drafting.think(db, home, wish, asker.scope, now=now, of=found)
@@ -63,7 +66,7 @@ def clone(
     Secrets that are kept no more have to be given: VariableWrong names the first.
     """
     found = rollouts.find(db, asker.scope, rollout_id)
-    wish = _wish(home, found, secrets)
+    wish = _wish(home, found, asker, secrets)
     if found.selector.devices:
         there = _in_service(db, asker.scope, found.selector.devices)
         wish = structs.replace(wish, selector=structs.replace(wish.selector, devices=there))
@@ -79,7 +82,7 @@ def retry_failed(
     left = _in_service(db, asker.scope, [row.device_id for row in rows if row.state in BAD])
     if not left:
         raise NothingToRetry(f"rollout {rollout_id} leaves nothing to do again")
-    wish = structs.replace(_wish(home, found, secrets), selector=Selector(devices=left))
+    wish = structs.replace(_wish(home, found, asker, secrets), selector=Selector(devices=left))
     return _noted(db, home, wish, asker, now=now, of=found, relation="retry")
 
 
@@ -167,8 +170,10 @@ def _noted(
     return id_
 
 
-def _wish(home: Home, found: Detail, secrets: Mapping[str, Any] | None) -> Wish:
-    known = keeping.secrets(home, found.id) | dict(secrets or {})
+def _wish(home: Home, found: Detail, asker: Asker, secrets: Mapping[str, Any] | None) -> Wish:
+    """Its secrets only for whose rollout it is: in another's draft they could be sent to another place."""
+    is_own = asker.name in (found.author, found.submitted_by)
+    known = (keeping.secrets(home, found.id) if is_own else {}) | dict(secrets or {})
     if missing := sorted(set(found.secret_names) - set(known)):
         raise VariableWrong(f"variable {missing[0]}: missing", field=missing[0], reason="missing")
     wish = drafting.wish_of(found, known)

@@ -75,7 +75,7 @@ def approve(
 ) -> Detail:  # fmt: skip
     """Say yes as the second person.  Raises ApprovedByAuthor, and as `demand_as_frozen` does."""
     found = found_for(db, rollout_id, asker, "approve", version)
-    if asker.name in (found.author, found.submitted_by):
+    if asker.name in _writers(db, found):
         raise ApprovedByAuthor(f"rollout {rollout_id} needs another person's approval")
     demand_as_frozen(db, home, found)
     values = {"approved_by": asker.name, "approved_at": now}
@@ -87,7 +87,7 @@ def reject(db: Session, rollout_id: int, asker: Asker, *, version: int, now: dat
     """Say no as the second person; it is a draft again."""
     demand_text(reason, "reason", is_needed=True)
     found = found_for(db, rollout_id, asker, "reject", version)
-    if asker.name in (found.author, found.submitted_by):
+    if asker.name in _writers(db, found):
         raise ApprovedByAuthor(f"rollout {rollout_id} is withdrawn by its author, not rejected")
     values = {**_NOT_SUBMITTED, "state_reason": reason.strip()}
     return act(db, found, "reject", asker, version=version, now=now, values=values, facts={"reason": reason.strip()})
@@ -117,6 +117,8 @@ def start(
     whole_s = found.deadline_s if deadline_s is None else deadline_s
     if not drafting.LEAST_DEADLINE_S <= whole_s <= drafting.MOST_DEADLINE_S:
         raise Invalid("a rollout has one hour to 90 days", field="deadline_s", reason="out_of_range")
+    if found.needs_approval and whole_s > found.deadline_s:
+        raise Invalid("a second person approved a shorter time", field="deadline_s", reason="out_of_range")
     demand_as_frozen(db, home, found)
     if missing := sorted(set(found.secret_names) - set(keeping.secrets(home, rollout_id))):
         raise RolloutNotApproved(f"the secret {missing[0]} was lost", reason="secrets_lost")
@@ -145,7 +147,7 @@ def resume(
     found = found_for(db, rollout_id, asker, "resume", version)
     demand_text(reason, "reason", is_needed=found.state == "stopped")
     values: dict[str, Any] = {"state_reason": ""}
-    if found.state == "stopped":
+    if found.state == "stopped" and found.state_reason == "gate":
         values["accepted_at"] = now
     return act(db, found, "resume", asker, version=version, now=now, values=values, facts={"reason": reason.strip()})
 
@@ -218,8 +220,15 @@ def is_library_as_frozen(home: Home, found: Detail) -> bool:
     return digest == found.bundle_digest
 
 
+def _writers(db: Session, found: Detail) -> set[str]:
+    """Everybody who had a hand in what is to be approved: none of them is a second person."""
+    wrote = rollout_events.actors(db, found.id, ("created", "edited", "submitted"))
+    return wrote | {found.author, found.submitted_by}
+
+
 def found_for(db: Session, rollout_id: int, asker: Asker, what: Act, version: int) -> Detail:
     """Raises RolloutUnknown, Forbidden, RolloutChanged before WrongState: who reads an old page shall load it again."""
+    rollouts.hold(db, rollout_id)
     found = rollouts.find_to_change(db, asker.scope, rollout_id)
     if found.version != version:
         raise RolloutChanged(f"rollout {rollout_id} was changed meanwhile")

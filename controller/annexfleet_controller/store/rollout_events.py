@@ -1,6 +1,6 @@
 """The story of a rollout: every change of its state, its wave and its gate, in order."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 import msgspec
@@ -45,6 +45,12 @@ def add(
     """Write a line in the caller's transaction."""
     text = msgspec.json.encode(facts or {}).decode()
     db.add(RolloutEventRow(rollout_id=rollout_id, at=now, kind=kind, actor=actor[:80], facts=text))
+
+
+def actors(db: Session, rollout_id: int, kinds: Collection[str]) -> set[str]:
+    """The people behind lines of these kinds."""
+    query = select(RolloutEventRow.actor).where(RolloutEventRow.rollout_id == rollout_id)
+    return set(db.scalars(query.where(RolloutEventRow.kind.in_(kinds)).distinct()))
 
 
 def of(db: Session, rollout_id: int, *, before: int | None = None, limit: int | None = None) -> list[Event]:

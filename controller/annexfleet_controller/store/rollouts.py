@@ -138,6 +138,14 @@ def find(db: Session, scope: Scope, rollout_id: int) -> Detail:
     return detail(row, tallies(db, scope, [rollout_id]).get(rollout_id, {}))
 
 
+def hold(db: Session, rollout_id: int) -> None:
+    """Keep everybody else from changing it until the commit; to be called before its devices are touched.
+
+    Everywhere the rollout's row comes first and its devices' after it, so that nobody waits for who waits for them.
+    """
+    db.execute(select(RolloutRow.id).where(RolloutRow.id == rollout_id).with_for_update()).all()
+
+
 def find_to_change(db: Session, scope: Scope, rollout_id: int) -> Detail:
     """Raises RolloutUnknown, or Forbidden where some of its devices are out of sight."""
     found = find(db, scope, rollout_id)

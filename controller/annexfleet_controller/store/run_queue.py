@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store import runs
+from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
 from annexfleet_controller.store.tables.runs import RunRow
 
 
@@ -26,9 +27,15 @@ class Heart(Struct, frozen=True):
 
 
 def take(db: Session, *, now: datetime) -> int | None:
-    """Take the run that waits longest, for its first attempt; its id, or None if none waits."""
+    """Take the run that waits longest, for its first attempt; its id, or None if none waits.
+
+    One whose rollout was halted meanwhile is not begun any more.
+    """
     waiting = select(RunRow.id).where(RunRow.state == "queued", RunRow.kind == "playbook").order_by(RunRow.id)
     for run_id in db.scalars(waiting.limit(10)).all():
+        if _is_halted(db, run_id):
+            _give_back(db, run_id, now=now)
+            continue
         taken = db.execute(
             update(RunRow)
             .where(RunRow.id == run_id, RunRow.state == "queued")
@@ -39,6 +46,36 @@ def take(db: Session, *, now: datetime) -> int | None:
             runs.tell(db, run_id, now=now)
             return run_id
     return None
+
+
+def _is_halted(db: Session, run_id: int) -> bool:
+    """Whether it was made by a rollout that has been stopped, paused or ended while it waited.
+
+    On PostgreSQL the rollout's row is held until the commit: whoever stops it comes before this run begins, or after.
+    """
+    of_run = (
+        select(RolloutRow.state)
+        .join(RolloutTargetRow, RolloutTargetRow.rollout_id == RolloutRow.id)
+        .where(RolloutTargetRow.run_id == run_id)
+        .limit(1)
+        .with_for_update(of=RolloutRow)
+    )
+    state = db.scalar(of_run)
+    return state is not None and state != "running"
+
+
+def _give_back(db: Session, run_id: int, *, now: datetime) -> None:
+    """A run that never began ends, and its devices were never touched."""
+    gone = db.execute(
+        update(RunRow)
+        .where(RunRow.id == run_id, RunRow.state == "queued")
+        .values(state="ended", outcome="cancelled", problem="rollout_halted", ended_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    if gone.rowcount:  # type: ignore[attr-defined]
+        runs.close_hosts(db, run_id, "skipped", now=now)
+        runs.release(db, run_id)
+        runs.tell(db, run_id, now=now)
 
 
 def is_any_queued(db: Session) -> bool:

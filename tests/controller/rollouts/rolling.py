@@ -81,6 +81,8 @@ class Province:
         self.count = 0
         self.begun: list[tuple[int, int]] = []
         """Run and device, of every run that was ever seen."""
+        self.taken: list[int] = []
+        """Runs that have a process and were not carried out yet."""
 
     def new_conductor(self) -> Conductor:
         return Conductor(self.home, self.engine, clock=self.clock)
@@ -226,11 +228,9 @@ class Province:
         A device that was changed has the new version from then on.
         """
         found: dict[int, str] = {}
-        while True:
-            with writing(self.engine) as db:
-                run_id = run_queue.take(db, now=self.clock.at)
-            if run_id is None:
-                return found
+        self.take()
+        while self.taken:
+            run_id = self.taken.pop(0)
             with reading(self.engine) as db:
                 hosts = run_hosts.hosts(db, WHOLE, run_id)
             of = {h.device_number: outcome if isinstance(outcome, str) else outcome(h.device_number) for h in hosts}
@@ -244,6 +244,13 @@ class Province:
                 run_queue.finish(db, run_id, 1, outcome="ok" if good else "failed", now=self.clock.at)
             self.begun += [(run_id, number) for number in of]
             found |= of
+        return found
+
+    def take(self) -> None:
+        """Every run that waits gets its process; `play` carries it out."""
+        with writing(self.engine) as db:
+            while (run_id := run_queue.take(db, now=self.clock.at)) is not None:
+                self.taken.append(run_id)
 
     def roll(self, id_: int, *, minutes: float = 120, outcome: Callable[[int], str] | str = "changed") -> Detail:
         """Let time pass in steps of half a minute until it is over, stopped or paused, or so long has passed."""

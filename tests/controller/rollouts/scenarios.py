@@ -185,6 +185,7 @@ def to_the_end_all_the_same(of: Fragile) -> dict[int, dict[int, str]]:
     of.province.hear([1, 2, 3], agent_version="1.0")
     second = started(of, policy=structs.replace(QUICK, canary_count=3), deadline_s=DAY / 4)
     of.until(lambda: "running" in of.province.states(second).values(), plays=False)
+    of.province.take()
     of.act(proposing.pause, second)
     of.until(in_state(of, second, "stopped"), outcome="failed")
     of.until(ended(of, second), outcome="failed", seconds=1800)

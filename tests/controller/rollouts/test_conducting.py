@@ -18,7 +18,7 @@ from annexfleet_controller.rollouts.conducting import LEASE
 from annexfleet_controller.rollouts.evidence import Reader
 from annexfleet_controller.rollouts.eyes import Eyes
 from annexfleet_controller.rollouts.ground import Ground
-from annexfleet_controller.store import rollout_leases, rollout_targets, runs
+from annexfleet_controller.store import rollout_leases, rollout_targets, run_queue, runs
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.rollout_leases import LeaseLost
 from annexfleet_controller.store.scope import WHOLE
@@ -85,6 +85,25 @@ def test_what_was_thought_out_before_the_gate_stopped_is_refused(province: Provi
         province.turn(120)
     assert len(province.waiting_runs()) == 0
     assert sum(row.attempts for row in province.targets(id_).values()) == 2
+
+
+@pytest.mark.parametrize("what", ["pause", "abort"])
+def test_a_run_that_waited_for_a_process_is_not_begun_after_a_halt(province: Province, what: str):
+    province.annex("berkane-1", 4)
+    id_ = province.started()
+    for _ in range(3):
+        province.turn()
+    (run_id,) = province.waiting_runs()
+
+    province.act(getattr(proposing, what), id_, reason="Wait")
+    with writing(province.engine) as db:
+        assert run_queue.take(db, now=province.clock.at) is None
+
+    with reading(province.engine) as db:
+        run = runs.find(db, WHOLE, run_id)
+    assert (run.state, run.outcome, run.problem) == ("ended", "cancelled", "rollout_halted")
+    province.turn()
+    assert set(province.states(id_).values()) <= {"waiting", "skipped"}
 
 
 def test_a_conductor_that_lost_its_lease_writes_nothing(province: Province):

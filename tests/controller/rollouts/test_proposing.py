@@ -96,6 +96,44 @@ def test_who_wrote_it_does_not_approve_it(province: Province):
     assert (found.state, found.approved_by) == ("approved", "chadia")
 
 
+def test_who_edited_it_does_not_approve_it_either(province: Province):
+    province.annex("berkane-1", 3)
+    id_ = province.draft()
+    with writing(province.engine) as db:
+        wish = province.wish(name="Other")
+        proposing.edit(db, province.home, id_, wish, BRAHIM, version=1, now=province.clock.at)
+    province.act(proposing.submit, id_, home=True)
+
+    with pytest.raises(ApprovedByAuthor):
+        province.act(proposing.approve, id_, asker=BRAHIM, home=True)
+
+
+def test_secrets_do_not_go_with_anothers_hand(province: Province):
+    """Whoever copies or edits another person's rollout could have its secrets sent to a place of their own."""
+    province.annex("berkane-1", 3)
+    id_ = province.draft(secrets={"shift_key": "a-long-secret"})
+
+    with writing(province.engine) as db, pytest.raises(VariableWrong):
+        proposing.clone(db, province.home, id_, BRAHIM, now=province.clock.at)
+    with writing(province.engine) as db:
+        wish = province.wish(name="Other")
+        proposing.edit(db, province.home, id_, wish, BRAHIM, version=1, now=province.clock.at)
+
+    assert keeping.secrets(province.home, id_) == {}
+
+
+def test_the_time_that_was_approved_is_not_made_longer(province: Province):
+    province.annex("berkane-1", 3)
+    id_ = province.draft(deadline_s=4 * 3600.0)
+    province.act(proposing.submit, id_, home=True)
+    province.act(proposing.approve, id_, asker=BRAHIM, home=True)
+
+    with pytest.raises(Invalid) as caught:
+        province.act(proposing.start, id_, home=True, deadline_s=5 * 3600.0)
+
+    assert caught.value.facts["field"] == "deadline_s"
+
+
 def test_a_small_one_needs_nobody_else(province: Province):
     province.annex("berkane-1", 20)
     id_ = province.draft(selector=Selector(devices=(device_id(1),)))
@@ -225,7 +263,7 @@ def test_a_draft_is_changed_and_its_secrets_stay(province: Province):
     wish = province.wish(name="Other", selector=Selector(devices=(device_id(1),)))
 
     with writing(province.engine) as db:
-        found = proposing.edit(db, province.home, id_, wish, BRAHIM, version=1, now=province.clock.at)
+        found = proposing.edit(db, province.home, id_, wish, AMINA, version=1, now=province.clock.at)
 
     assert (found.name, found.secret_names, found.version, len(province.states(id_))) == ("Other", ("shift_key",), 2, 1)
     assert keeping.secrets(province.home, id_) == {"shift_key": "a-long-secret"}
