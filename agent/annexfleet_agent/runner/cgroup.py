@@ -6,6 +6,7 @@ what /proc tells, and resource limits stand in for the group's.
 
 import logging
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,7 @@ log = logging.getLogger(__name__)
 _MOUNTS = Path("/proc/self/mounts")
 _OWN = Path("/proc/self/cgroup")
 _LEAF = "annexfleet-runner"
+_YOUNG_S = 600.0
 _WANTED = ("cpu", "memory", "pids")
 _PERIOD_US = 100_000
 
@@ -106,7 +108,9 @@ def found() -> Groups:
     _hand_on(base)
     for left in base.glob("annexfleet-*"):  # by background jobs of an earlier runner that have ended since
         with suppress(OSError):
-            left.rmdir()
+            # A young one may be another runner's, that has made it and is about to enter it.
+            if time.time() - left.stat().st_ctime > _YOUNG_S:
+                left.rmdir()
     return Groups(base)
 
 
