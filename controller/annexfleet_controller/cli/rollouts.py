@@ -44,11 +44,16 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     status.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     rehearse = _of_one(actions, "rehearse", "play one through with simulated devices, and begin nothing", _rehearse)
     rollout_rehearse.add(rehearse)
-    pause = _of_one(actions, "pause", "begin nothing from now on; what runs goes on to its end", _pause)
+    pause = _of_one(
+        actions,
+        "pause",
+        "begin nothing from now on; what runs goes on to its end",
+        _with_reason("pause", "paused: nothing is begun any more"),
+    )
     pause.add_argument("--reason", default="", help="why, for those who read its story")
-    resume = _of_one(actions, "resume", "let one go on", _resume)
+    resume = _of_one(actions, "resume", "let one go on", _with_reason("resume", "goes on"))
     resume.add_argument("--reason", default="", help="why; needed after the gate stopped it")
-    abort = _of_one(actions, "abort", "end one; what runs goes on to its end", _abort)
+    abort = _of_one(actions, "abort", "end one; what runs goes on to its end", _with_reason("abort", "aborted"))
     abort.add_argument("--reason", required=True, help="why, for those who read its story")
     list_ = actions.add_parser("list", help="the newest first")
     list_.add_argument(
@@ -200,43 +205,21 @@ def _start(home: Home, args: argparse.Namespace) -> int:
     return exits.DONE
 
 
-def _pause(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.clock import SYSTEM
-    from annexfleet_controller.rollouts import proposing
+def _with_reason(act: str, said: str) -> Callable[[Home, argparse.Namespace], int]:
+    """The command that asks for this act of `proposing` with a reason, and what it says when that is done."""
 
-    done = _done(
-        home, args,
-        lambda db, version: proposing.pause(
-            db, args.number, _asker(), version=version, now=SYSTEM.now(), reason=args.reason
-        ),
-    )  # fmt: skip
-    return _tell_under_way(done, "paused: nothing is begun any more")
+    def run(home: Home, args: argparse.Namespace) -> int:
+        from annexfleet_controller.clock import SYSTEM
+        from annexfleet_controller.rollouts import proposing
 
+        do = getattr(proposing, act)
+        done = _done(
+            home, args,
+            lambda db, version: do(db, args.number, _asker(), version=version, now=SYSTEM.now(), reason=args.reason),
+        )  # fmt: skip
+        return _tell_under_way(done, said)
 
-def _resume(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.clock import SYSTEM
-    from annexfleet_controller.rollouts import proposing
-
-    done = _done(
-        home, args,
-        lambda db, version: proposing.resume(
-            db, args.number, _asker(), version=version, now=SYSTEM.now(), reason=args.reason
-        ),
-    )  # fmt: skip
-    return _tell_under_way(done, "goes on")
-
-
-def _abort(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.clock import SYSTEM
-    from annexfleet_controller.rollouts import proposing
-
-    done = _done(
-        home, args,
-        lambda db, version: proposing.abort(
-            db, args.number, _asker(), version=version, now=SYSTEM.now(), reason=args.reason
-        ),
-    )  # fmt: skip
-    return _tell_under_way(done, "aborted")
+    return run
 
 
 def _tell_under_way(done: "Detail", what: str) -> int:

@@ -66,11 +66,6 @@ class Resolved(Struct, frozen=True):
     def section(self, section: str) -> dict[str, Value]:
         return {key.name: wanted.value for key, wanted in self.entries.items() if key.section == section}
 
-    @property
-    def digests_as(self) -> bytes:
-        """The same bytes for the same wishes, whichever layers they come from."""
-        return msgspec.json.encode(playable(self), order="deterministic")
-
 
 NOTHING = Resolved()
 
