@@ -20,6 +20,7 @@ from annexfleet_controller.store.tables import (
     runs,
     supplies,
     talk,
+    undoing,
     work,
 )
 from annexfleet_controller.store.tables.base import Base
@@ -45,5 +46,6 @@ __all__ = [
     "runs",
     "supplies",
     "talk",
+    "undoing",
     "work",
 ]

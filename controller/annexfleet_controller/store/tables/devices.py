@@ -30,6 +30,14 @@ class Device(Base):
     """How Ansible reaches it: mqtt, or ssh."""
     ssh_address: Mapped[str] = mapped_column(String(260), default="", server_default="")
     """host or host:port, where `connection` is ssh"""
+    place: Mapped[str] = mapped_column(String(80), default="", server_default="")
+    """Room or counter; empty: nobody said."""
+    retired_at: Mapped[datetime | None]
+    """Taken out of service for good by a person: it may not connect, raises nothing, and keeps its past."""
+    replaced_by: Mapped[int | None]
+    """The number of the device that took its place, whose page leads to this one's past."""
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
+    """Rises with each change that a person makes."""
 
 
 class DeviceTag(Base):

@@ -29,6 +29,7 @@ class Contact(Base):
     created_by: Mapped[str] = mapped_column(String(80))
     verified_at: Mapped[datetime | None]
     """When a test message last got through; none since the address changed if it is None."""
+    version: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
 class ContactRoute(Base):

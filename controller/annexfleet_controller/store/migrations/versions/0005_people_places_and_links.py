@@ -1,0 +1,115 @@
+"""People, places, and the links between them"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "district",
+        sa.Column("id", sa.String(length=63), nullable=False),
+        sa.Column("name_fr", sa.String(length=200), nullable=False),
+        sa.Column("name_ar", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_district")),
+    )
+    op.create_table(
+        "printer_label",
+        sa.Column("printer_id", sa.String(length=24), nullable=False),
+        sa.Column("annex_id", sa.String(length=63), nullable=False),
+        sa.Column("code", sa.String(length=16), nullable=False),
+        sa.Column("place", sa.String(length=80), server_default="", nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("printer_id", name=op.f("pk_printer_label")),
+        sa.UniqueConstraint("code", name=op.f("uq_printer_label_code")),
+    )
+    op.create_index(op.f("ix_printer_label_annex_id"), "printer_label", ["annex_id"], unique=False)
+
+    op.create_table(
+        "undo_step",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("act", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=120), nullable=False),
+        sa.Column("annex_id", sa.String(length=63), nullable=False),
+        sa.Column("before", sa.Text(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("undone_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_undo_step")),
+    )
+    op.create_index(op.f("ix_undo_step_at"), "undo_step", ["at"], unique=False)
+
+    op.create_table(
+        "board_link",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("annex_id", sa.String(length=63), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("label", sa.String(length=80), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["annex_id"], ["annex.id"], name=op.f("fk_board_link_annex_id_annex")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_board_link")),
+        sa.UniqueConstraint("digest", name=op.f("uq_board_link_digest")),
+    )
+    op.create_index(op.f("ix_board_link_annex_id"), "board_link", ["annex_id"], unique=False)
+
+    op.create_table(
+        "recovery_code",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_recovery_code_user_id_user_account")),
+        sa.PrimaryKeyConstraint("user_id", "digest", name=op.f("pk_recovery_code")),
+    )
+    op.create_table(
+        "saved_filter",
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("page", sa.String(length=40), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("query", sa.String(length=500), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_saved_filter_user_id_user_account")),
+        sa.PrimaryKeyConstraint("user_id", "page", "name", name=op.f("pk_saved_filter")),
+    )
+    op.create_table(
+        "api_key_annex",
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("annex_id", sa.String(length=63), nullable=False),
+        sa.ForeignKeyConstraint(["annex_id"], ["annex.id"], name=op.f("fk_api_key_annex_annex_id_annex")),
+        sa.ForeignKeyConstraint(
+            ["digest"], ["api_key.digest"], name=op.f("fk_api_key_annex_digest_api_key"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("digest", "annex_id", name=op.f("pk_api_key_annex")),
+    )
+    op.add_column("annex", sa.Column("district_id", sa.String(length=63), server_default="", nullable=False))
+    op.add_column("annex", sa.Column("note", sa.String(length=500), server_default="", nullable=False))
+    op.add_column("annex", sa.Column("retired_at", sa.BigInteger(), nullable=True))
+    op.add_column("annex", sa.Column("version", sa.Integer(), server_default="1", nullable=False))
+
+    op.add_column("api_key", sa.Column("role", sa.String(length=16), server_default="", nullable=False))
+    op.add_column("api_key", sa.Column("reads_only", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("api_key", sa.Column("used_at", sa.BigInteger(), nullable=True))
+
+    op.add_column("contact", sa.Column("version", sa.Integer(), server_default="1", nullable=False))
+
+    op.add_column("device", sa.Column("place", sa.String(length=80), server_default="", nullable=False))
+    op.add_column("device", sa.Column("retired_at", sa.BigInteger(), nullable=True))
+    op.add_column("device", sa.Column("replaced_by", sa.Integer(), nullable=True))
+    op.add_column("device", sa.Column("version", sa.Integer(), server_default="1", nullable=False))
+
+    op.add_column("user_account", sa.Column("full_name", sa.String(length=120), server_default="", nullable=False))
+    op.add_column("user_account", sa.Column("email", sa.String(length=254), server_default="", nullable=False))
+    op.add_column("user_account", sa.Column("totp_sealed", sa.LargeBinary(), nullable=True))
+    op.add_column("user_account", sa.Column("totp_confirmed_at", sa.BigInteger(), nullable=True))
+    op.add_column("user_account", sa.Column("totp_last_step", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("user_account", sa.Column("version", sa.Integer(), server_default="1", nullable=False))
+
+    op.add_column("web_session", sa.Column("address", sa.String(length=64), server_default="", nullable=False))
+    op.add_column("web_session", sa.Column("client", sa.String(length=200), server_default="", nullable=False))
+    op.add_column("web_session", sa.Column("awaits_code", sa.Boolean(), server_default=sa.false(), nullable=False))
