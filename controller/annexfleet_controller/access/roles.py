@@ -31,6 +31,9 @@ Right = Literal[
     "edit_services",  # what an annex offers, and what that needs there
     "edit_province_services",
     "edit_desired",  # what devices shall be like; of the province and of roles only without confinement
+    "edit_annexes",  # names, districts and notes of annexes in one's sight; closing one
+    "manage_links",  # boards without a password, and labels of printers
+    "manage_people",  # accounts, their roles and annexes, their sessions and keys
 ]
 
 _FROM: dict[Right, Role] = {
@@ -59,6 +62,9 @@ _FROM: dict[Right, Role] = {
     "edit_services": "operator",
     "edit_province_services": "operator",
     "edit_desired": "operator",
+    "edit_annexes": "operator",
+    "manage_links": "operator",
+    "manage_people": "admin",
 }
 
 PROVINCE_ONLY: frozenset[Right] = frozenset(
@@ -69,6 +75,7 @@ PROVINCE_ONLY: frozenset[Right] = frozenset(
         "edit_stock",
         "edit_province_calendar",
         "edit_province_services",
+        "manage_people",
     }
 )
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""

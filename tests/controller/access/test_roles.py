@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 
 from annexfleet_controller.access.roles import PROVINCE_ONLY, ROLES, Right, may
@@ -27,6 +29,10 @@ LOWEST: dict[Right, str] = {
     "edit_contacts": "operator",
     "edit_services": "operator",
     "edit_province_services": "operator",
+    "edit_desired": "operator",
+    "edit_annexes": "operator",
+    "manage_links": "operator",
+    "manage_people": "admin",
 }
 
 
@@ -39,6 +45,10 @@ def test_a_role_has_the_rights_from_the_lowest_that_has_them(role: str, right: R
 @pytest.mark.parametrize("right", sorted(PROVINCE_ONLY))
 def test_what_belongs_to_no_annex_is_for_people_of_the_whole_province(right: Right):
     assert not may("admin", right, whole_province=False)
+
+
+def test_every_right_stands_above():
+    assert set(LOWEST) == set(get_args(Right))
 
 
 def test_a_role_that_nobody_knows_may_nothing():

@@ -38,7 +38,7 @@ def test_the_wheel_holds_what_the_pages_load(wheel: list[str]):
 
 
 def test_the_wheel_holds_templates_and_catalogues_and_no_packages_of_node(wheel: list[str]):
-    assert "annexfleet_controller/web/templates/board.html" in wheel
+    assert "annexfleet_controller/web/templates/province.html" in wheel
     for code in ("ar", "en", "fr"):
         assert f"annexfleet_controller/i18n/locales/{code}/messages.po" in wheel
     assert not [name for name in wheel if "node_modules" in name or name.endswith(".mo")]

@@ -13,7 +13,7 @@ from annexfleet_controller.errors import AnnexExists, Invalid, TokenUnknown
 from annexfleet_controller.identity import authority
 from annexfleet_controller.identity import tokens as making
 from annexfleet_controller.store import annexes, audit, fleet, tokens
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin", include_in_schema=False)

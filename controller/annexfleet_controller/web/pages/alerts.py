@@ -18,7 +18,7 @@ from annexfleet_controller.alerts import answers, dossier, rank, words
 from annexfleet_controller.errors import AlreadyAcknowledged, AlreadyOver
 from annexfleet_controller.store import alerts, annexes, incidents, readiness
 from annexfleet_controller.things import INCIDENT_KINDS, SEVERITIES, Incident, IncidentKind, Severity
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import is_old
 

@@ -11,7 +11,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.readiness.services import catalogue
 from annexfleet_controller.store import annexes, fleet, readiness
 from annexfleet_controller.web import trouble
-from annexfleet_controller.web.pages import board, maintained
+from annexfleet_controller.web.pages import maintained, province
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import standing
 
@@ -37,7 +37,7 @@ def show(
         readiness.now_of(db, place.id),
         services=catalogue(readiness.own_services(db)),
         language=language,
-        annex_name=board.name_of(place, language.code),
+        annex_name=province.name_of(place, language.code),
         now=now,
         watched_until=readiness.watched_until(db),
         spans=readiness.current(db, person.scope, [place.id]).get(place.id),
@@ -45,12 +45,12 @@ def show(
     return page(
         "annex.html",
         block=block if block == "state" else "",
-        card=board.card(place, rows, known, stands, now=now, language_code=language.code),
+        card=province.card(place, rows, known, stands, now=now, language_code=language.code),
         standing=stands,
         trouble=trouble.of_annexes(db, person, language, annex_id=place.id).get(place.id, []),
         edit_services_href=f"/annexes/{place.id}/services" if person.may("edit_services") else "",
         devices=sorted(
-            ((row, row.presence(now)) for row in rows), key=lambda pair: board.by_urgency(pair[1], pair[0].name)
+            ((row, row.presence(now)) for row in rows), key=lambda pair: province.by_urgency(pair[1], pair[0].name)
         ),
         printers=fleet.printers(rows, known),
         queues=fleet.queues(rows, known),

@@ -15,7 +15,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.store import annexes, audit, fleet
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin/audit", include_in_schema=False)

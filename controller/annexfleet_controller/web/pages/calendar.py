@@ -16,7 +16,7 @@ from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.store import annexes, calendars
 from annexfleet_controller.store.tables.places import Annex
 from annexfleet_controller.web.pages import hours
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(include_in_schema=False)

@@ -22,7 +22,7 @@ from annexfleet_controller.store import annexes, contacts, notices
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin", include_in_schema=False)

@@ -31,7 +31,7 @@ from annexfleet_controller.rollouts.wanting import Standing
 from annexfleet_controller.store import annexes, desired, devices, fleet
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.web.pages import desired_form
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/desired", include_in_schema=False)

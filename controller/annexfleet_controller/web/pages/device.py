@@ -21,7 +21,7 @@ from annexfleet_controller.i18n.direction import isolated
 from annexfleet_controller.store import annexes, fleet, rollout_targets, run_hosts
 from annexfleet_controller.web import trouble
 from annexfleet_controller.web.pages import commands, maintained
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(include_in_schema=False)

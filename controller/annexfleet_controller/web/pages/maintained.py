@@ -26,7 +26,7 @@ from annexfleet_controller.maintenance import (
 from annexfleet_controller.store import annexes, fleet, maintenance
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.things import Thing
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 
 
 class Line(Struct, frozen=True, kw_only=True):

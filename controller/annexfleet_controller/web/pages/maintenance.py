@@ -18,8 +18,8 @@ from annexfleet_controller.i18n import formats
 from annexfleet_controller.maintenance import Draft
 from annexfleet_controller.store import annexes, fleet, maintenance
 from annexfleet_controller.things import Thing
-from annexfleet_controller.web.pages.board import name_of
 from annexfleet_controller.web.pages.maintained import lines
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/maintenance", include_in_schema=False)

@@ -27,7 +27,7 @@ from annexfleet_controller.store import annexes, readiness, rollout_targets, rol
 from annexfleet_controller.waves import documents, forecast
 from annexfleet_controller.waves.model import BAD, Candidate, Rollout, Selector, Target
 from annexfleet_controller.web import variables, waves, wishes
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.pages.rollouts import Planning, hand
 from annexfleet_controller.web.pages.run_form import playbooks_of
 from annexfleet_controller.web.pages.runs import shown

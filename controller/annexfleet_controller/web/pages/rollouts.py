@@ -25,7 +25,7 @@ from annexfleet_controller.store.rollouts import UNDER_WAY, Detail
 from annexfleet_controller.waves import windows
 from annexfleet_controller.waves.model import OVER, ROLLOUT_STATES, TARGET_STATES, TOUCHED, Target
 from annexfleet_controller.web import waves
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.pages.runs import Variable, shown
 from annexfleet_controller.web.render import Page, WantedBlock
 

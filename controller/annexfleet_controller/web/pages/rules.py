@@ -19,7 +19,7 @@ from annexfleet_controller.rules.ruleset import PROVINCE
 from annexfleet_controller.store import annexes, rules
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
 from annexfleet_controller.web.pages import rule_form
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin/rules", include_in_schema=False)

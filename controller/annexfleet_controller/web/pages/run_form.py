@@ -21,7 +21,7 @@ from annexfleet_controller.rollouts.variables import Variable, checked
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import annexes, fleet, run_hosts, runs
 from annexfleet_controller.web import variables
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.pages.runs import Id, Running, shown, whole
 from annexfleet_controller.web.render import Page
 

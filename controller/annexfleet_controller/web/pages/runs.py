@@ -19,7 +19,7 @@ from annexfleet_controller.rollouts import ordering
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.store import annexes, fleet, run_hosts, run_results, runs
 from annexfleet_controller.web import diffs
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(prefix="/runs", include_in_schema=False)

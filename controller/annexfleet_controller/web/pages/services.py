@@ -24,7 +24,7 @@ from annexfleet_controller.readiness.services import (
 )
 from annexfleet_controller.store import annexes, fleet, readiness
 from annexfleet_controller.store.tables.places import Annex
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/annexes/{annex_id}/services", include_in_schema=False)

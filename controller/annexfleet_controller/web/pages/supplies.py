@@ -15,7 +15,7 @@ from annexfleet_controller.store import annexes, supplies
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.supplies import forecast, levels, plan
-from annexfleet_controller.web.pages.board import name_of
+from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/supplies", include_in_schema=False)

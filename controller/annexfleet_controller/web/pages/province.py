@@ -114,7 +114,7 @@ def show(
         ),
     )
     return page(
-        "board.html",
+        "province.html",
         block=block if block == "annexes" else "",
         cards=cards,
         sums=_sums(cards),
