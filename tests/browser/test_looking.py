@@ -1,0 +1,50 @@
+"""Every page, as a person sees it: nothing that a screen reader stumbles over, nothing wider than the screen."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from tests.browser.conftest import DESKTOP, Opened
+from tests.browser.pages import PAGES, address_of
+from tests.browser.town import Town
+
+NARROW = (320, 700)
+LANGUAGES = ("fr", "ar", "en")
+
+axe = Axe()
+
+
+def _found(page: object) -> list[str]:
+    """What axe-core objects to, a line a rule and place."""
+    told = axe.run(page)  # type: ignore[arg-type]
+    return [
+        f"{rule['id']}: {node['target']} {node['html'][:160]}"
+        for rule in told.response["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("language", "dark"), [("fr", False), ("ar", True)], ids=["fr-light", "ar-dark"])
+def test_axe_objects_to_nothing_and_nothing_is_wider_than_a_small_phone(
+    quiet_town: Town, opened: Opened, name: str, language: str, dark: bool
+):
+    page = opened(quiet_town, address_of(quiet_town, name), role=PAGES[name].role, language=language, dark=dark)
+
+    assert page.evaluate("document.documentElement.dir") == ("rtl" if language == "ar" else "ltr")
+    assert _found(page) == []
+    page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= NARROW[0]
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [NARROW, DESKTOP], ids=["narrow", "wide"])
+def test_axe_objects_to_nothing_anywhere(
+    *, quiet_town: Town, opened: Opened, name: str, language: str, dark: bool, size: tuple[int, int]
+):
+    page = opened(
+        quiet_town, address_of(quiet_town, name), role=PAGES[name].role, language=language, dark=dark, size=size
+    )
+
+    assert _found(page) == []
