@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from sqlalchemy import Engine
 from tests.browser.town import Town
 
@@ -14,6 +14,9 @@ from annexfleet_controller.store.database import open_database
 PHONE, TABLET, DESKTOP = (390, 844), (820, 1180), (1440, 900)
 
 Opened = Callable[..., Page]
+
+PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +73,7 @@ def opened(chromium: Browser) -> Iterator[Opened]:
             color_scheme="dark" if dark else "light", reduced_motion="reduce", java_script_enabled=scripts,
         )  # fmt: skip
         contexts.append(context)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         if role:
             cookie = town.cookie(role, annex=annex, language=language)
             context.add_cookies([{"name": "annexfleet", "value": cookie, "url": town.address}])

@@ -18,8 +18,9 @@ from tests.controller.web import places
 from tests.flow.broker import free_port
 
 from annexfleet_controller.alerts.watch import Holder
+from annexfleet_controller.app import create_web
 from annexfleet_controller.clock import Clock
-from annexfleet_controller.store import annexes
+from annexfleet_controller.store import annexes, people, pulses
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.tables.devices import Device
 
@@ -61,7 +62,7 @@ class Town(Place):
         self.site = Site(engine, path)
         self.home = self.site.with_authority().home
         self.clock = ForwardClock(OPEN_AT)  # type: ignore[assignment]  # it is turned by the same attribute
-        self.site.clock = self.site.app.state.clock = self.clock  # type: ignore[assignment]
+        self.site.clock = self.clock  # type: ignore[assignment]
         self._settle()
         self.holder = Holder(engine, self.home, clock=self.clock)
         self._port = free_port()
@@ -115,6 +116,12 @@ class Town(Place):
         self.printer(1)
         self.pass_time(90, beats=range(1, 7))
 
+    def live(self, number: int, readings: dict) -> None:
+        """What a device tells every two seconds while somebody watches it."""
+        with writing(self.engine) as db:
+            places.live(db, number, readings, at=self.clock.at)
+            pulses.add(db, {number: "l"}, now=self.clock.at)
+
     # -- the server
 
     @property
@@ -124,6 +131,7 @@ class Town(Place):
     @contextmanager
     def served(self) -> Iterator[None]:
         """The web process, until the end of the block; always on the same port."""
+        self.site.app = create_web(self.home, engine=self.engine, clock=self.clock)  # a process that starts anew
         config = uvicorn.Config(
             self.site.app, host="127.0.0.1", port=self._port, log_config=None, timeout_graceful_shutdown=1, ws="none"
         )
@@ -142,8 +150,6 @@ class Town(Place):
 
     def cookie(self, role: str, *, annex: str = "", language: str = "fr") -> str:
         """A session of a person of that role who reads that language."""
-        from annexfleet_controller.store import people
-
         name = f"{role}-{annex or 'province'}-{language}"
         client = self.site.signed_in(role, annex=annex, name=name)
         with writing(self.engine) as db:

@@ -83,7 +83,7 @@
     source.addEventListener("device", (event) => {
       const what = JSON.parse(event.data);
       if (what.values) {
-        write(what.values);
+        tell(what.values);
         document.dispatchEvent(new CustomEvent("numbers", { detail: what }));
       }
       const kinds = what.kinds.filter((kind) => kind !== "live");
