@@ -204,3 +204,15 @@ def test_who_is_not_signed_in_has_languages_and_no_menu(site: Site):
     assert 'class="languages"' in page
     assert "<nav" not in page
     assert '<body class="bare"' in page
+
+
+@pytest.mark.parametrize(
+    ("path", "target"), [("/", "div#annexes"), ("/alerts", "div#list"), ("/alerts", "span#alerts-count")]
+)
+def test_a_fragment_is_one_element_so_that_a_page_left_open_does_not_grow(site: Site, path: str, target: str):
+    asked = {"HX-Request": "true", "HX-Target": target}
+    fragment = site.signed_in("operator").get(path, headers=asked).text
+    tag, _, name = target.partition("#")
+
+    assert fragment.startswith(f'<{tag} id="{name}"')
+    assert fragment.endswith(f"</{tag}>")
