@@ -15,10 +15,20 @@ from babel.messages import mofile, pofile
 from msgspec import Struct
 
 LOCALES_DIR = Path(__file__).parent / "locales"
-CODES = ("fr", "ar", "en")
+_FIRST = ("fr", "ar", "en")
+
+
+def languages_in(directory: Path) -> tuple[str, ...]:
+    """The languages that have a catalogue there: a folder `zgh` with a `messages.po` is enough for one more."""
+    there = {file.parent.name for file in directory.glob("*/messages.po")}
+    return (*(code for code in _FIRST if code in there), *sorted(there.difference(_FIRST)))
+
+
+CODES = languages_in(LOCALES_DIR)
 """The first is the one when nobody asked for another: the administration writes French."""
 
 _LOCALES = {"en": "en_GB", "fr": "fr_MA", "ar": "ar_MA"}
+"""Where a language is written otherwise here than elsewhere; others go by their code."""
 
 
 class Language(Struct, frozen=True):
@@ -48,7 +58,7 @@ def language(code: str) -> Language:
     """The language of this code; the first of CODES for one that is not there."""
     if code not in CODES:
         code = CODES[0]
-    locale = Locale.parse(_LOCALES[code])
+    locale = Locale.parse(_LOCALES.get(code, code))
     return Language(code, "rtl" if locale.text_direction == "rtl" else "ltr", locale, _compiled(code))
 
 

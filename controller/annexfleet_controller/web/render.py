@@ -84,7 +84,8 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
         }
     )
     found = of.get_template(template)
-    html = "".join(found.blocks[block](found.new_context(context))) if block else found.render(context)
+    # A fragment is bare of blanks: a morph would put them beside the element each time, and an open page would grow.
+    html = "".join(found.blocks[block](found.new_context(context))).strip() if block else found.render(context)
     return HTMLResponse(html, status, headers={"Cache-Control": "no-store"})
 
 

@@ -23,7 +23,7 @@ from annexfleet_controller.desired.drift import REASONS as DRIFT_REASONS
 from annexfleet_controller.desired.drift import STANDINGS
 from annexfleet_controller.desired.resolve import LAYER_KINDS
 from annexfleet_controller.errors import AnnexfleetError
-from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, negotiate
+from annexfleet_controller.i18n.catalogues import CODES, catalogue_file, language, languages_in, negotiate
 from annexfleet_controller.maintenance import Condition, Reason
 from annexfleet_controller.rollouts import bundle, wording
 from annexfleet_controller.rollouts.approved import PROBLEMS
@@ -148,6 +148,15 @@ def asked_for() -> set[str]:
         keywords={"_": None, "gettext": None, "ngettext": (1, 2)},
     )
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+
+
+def test_a_catalogue_is_all_that_one_more_language_needs(tmp_path: Path):
+    for code in (*CODES, "zgh"):
+        (tmp_path / code).mkdir()
+        (tmp_path / code / "messages.po").touch()
+    (tmp_path / "notes").mkdir()
+
+    assert languages_in(tmp_path) == ("fr", "ar", "en", "zgh")
 
 
 @pytest.mark.parametrize("code", CODES)
