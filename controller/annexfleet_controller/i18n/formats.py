@@ -122,6 +122,11 @@ def date_of(language: Language, day: date) -> str:
     return dates.format_date(day, "medium", locale=language.locale)
 
 
+def month(language: Language, on: date) -> str:
+    """A month with its year."""
+    return dates.format_skeleton("yMMMM", on, locale=language.locale)
+
+
 def ago(language: Language, at: datetime, now: datetime) -> str:
     """How long ago, in one step; the words for just now below ten seconds."""
     passed = now - at

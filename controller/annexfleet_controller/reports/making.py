@@ -183,7 +183,8 @@ def _printing(told: Told, blocked: dict[str, float], month: str) -> Printing:
     counters: dict[str, dict[date, float]] = {}
     about: dict[str, SupplyDay] = {}
     for row in told.supply_days:
-        about[row.printer_id] = row
+        if row.printer_id not in about or row.day >= about[row.printer_id].day:
+            about[row.printer_id] = row
         days = counters.setdefault(row.printer_id, {})
         if row.pages_count is not None:
             days[row.day] = max(row.pages_count, days.get(row.day, 0.0))
@@ -194,7 +195,7 @@ def _printing(told: Told, blocked: dict[str, float], month: str) -> Printing:
             jams=told.jams.get(id_, 0), blocked_s=blocked.get(id_, 0.0),
         )  # fmt: skip
         days = counters.get(id_, {})
-        if not any(f"{day:%Y-%m}" == month for day in days) and not one.jams and not one.blocked_s:
+        if (known is None or f"{known.day:%Y-%m}" < month) and not one.jams and not one.blocked_s:
             continue  # gone before the month began
         one.days = sum(f"{day:%Y-%m}" == month for day in days)
         for day, pages in _pages(days, month).items():

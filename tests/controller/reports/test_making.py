@@ -113,7 +113,7 @@ def test_incidents_are_the_months_in_which_they_opened_and_their_minutes_are_cut
 
 def test_a_thing_with_three_incidents_is_named():
     jams = [trouble(number, 7 + number, 9, 1) for number in range(3)]
-    other = trouble(9, 20, 9, 1, thing_id="b" * 24)
+    other = trouble(9, 21, 9, 1, thing_id="b" * 24)
 
     found = making.made(told(troubles=[*jams, other], jams={"a" * 24: 5}), MONTH, now=AFTER)
 
