@@ -30,8 +30,8 @@ def main() -> int:
 
 def laid_out(html: str, static: Path) -> bytes:
     """The PDF.  What cannot be loaded is left out, as in a browser."""
-    from weasyprint import HTML  # noqa: PLC0415  # it takes half a second and 60 MB
-    from weasyprint.urls import URLFetcher, URLFetcherResponse  # noqa: PLC0415
+    from weasyprint import HTML  # type: ignore[import-untyped]  # noqa: PLC0415  # it takes half a second and 60 MB
+    from weasyprint.urls import URLFetcher, URLFetcherResponse  # type: ignore[import-untyped]  # noqa: PLC0415
 
     class Static(URLFetcher):  # type: ignore[misc]  # it comes without types
         """Files of our static directory, and nothing else in the world."""

@@ -1,4 +1,4 @@
-"""What a report's page and its PDF show, beside the figures themselves: words, places in charts, steps of a heat table."""
+"""What a report's page and its PDF show, beside the figures: words, places in charts, steps of heat."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -141,21 +141,17 @@ def columns(of: Figures) -> list[Column]:
 
 
 def change_text(one: Compared, language: Language) -> str:
-    """What became of a figure since the month before, in words."""
-    _ = language.gettext
-    if one.judgement == "unknown" or (one.change is None and one.judgement != "same"):
-        return "" if one.before is None else _("The month before cannot be compared.")
+    """What became of a figure since the month before, in words; nothing where there was none."""
     if one.judgement == "same":
-        return _("As in the month before.")
-    assert one.change is not None, "what changed is known"
+        return language.name("report_change", "same")
+    if one.judgement == "unknown" or one.change is None:
+        return "" if one.before is None else language.name("report_change", "incomparable")
+    way = "more" if one.change > 0 else "less"
     if one.kind == "ratio":
-        points = formats.number(language, abs(one.change) * 100)
-        text = _("%(points)s points more than the month before.") if one.change > 0 else _(
-            "%(points)s points less than the month before.")  # fmt: skip
-        return text % {"points": points}
-    part = formats.percent(language, abs(one.change))
-    text = _("%(part)s more than the month before.") if one.change > 0 else _("%(part)s less than the month before.")
-    return text % {"part": part}
+        amount, way = formats.number(language, abs(one.change) * 100), f"points_{way}"
+    else:
+        amount = formats.percent(language, abs(one.change))
+    return language.name("report_change", way) % {"amount": amount}
 
 
 def annex_names(lines: Sequence[reports.Line], language: Language) -> Mapping[str, str]:

@@ -137,13 +137,15 @@ def test_pages_are_differences_of_counters_and_a_new_counter_tells_nothing():
     assert [one.pages for one in found.listed if one.id == "b" * 24] == [None]
 
 
-def point(day: int, hour: float, people: float | None, wait_s: float | None, service="residence", device=1) -> Waiting:
+def point(
+    day: int, hour: float, people: float | None, wait_s: float | None, *, service="residence", device=1
+) -> Waiting:
     return Waiting(device, service, at(day, hour), 300, 300, people, wait_s)
 
 
 def test_people_waiting_are_those_of_all_queues_by_hour_and_only_while_open():
     points = [
-        point(7, 9.25, 4, 600), point(7, 9.5, 6, 600), point(14, 9.25, 5, 1200), point(7, 9.25, 1, 60, "cnie"),
+        point(7, 9.25, 4, 600), point(7, 9.5, 6, 600), point(14, 9.25, 5, 1200), point(7, 9.25, 1, 60, service="cnie"),
         point(7, 20, 50, 9000), point(7, 10.25, None, None),
     ]  # fmt: skip
 
