@@ -134,7 +134,6 @@ def test_the_page_is_whole_in_every_language(place: Site, code: str):
 
 
 def test_a_table_opens_right_in_excel_and_calculates_nothing(place: Site):
-    client = place.signed_in("staff")
     with writing(place.engine) as db:
         for number in range(2):
             at = trouble(1, 8, 9 + number, 1)
@@ -147,6 +146,7 @@ def test_a_table_opens_right_in_excel_and_calculates_nothing(place: Site):
             ])  # fmt: skip
     place.clock.turn(hours=1)
     work(place)
+    client = place.signed_in("staff")
     client.cookies.set("annexfleet_language", "fr")
 
     told = client.get("/api/v1/reports/2026-09/repeated.csv")
