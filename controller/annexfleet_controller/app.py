@@ -44,6 +44,7 @@ from annexfleet_controller.errors import (
     VersionMissing,
 )
 from annexfleet_controller.identity.tokens import TokenRefused
+from annexfleet_controller.paper.errors import PaperBusy, PaperFailed, PaperUnavailable
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import open_database
 from annexfleet_controller.web import render
@@ -63,6 +64,9 @@ _STATUS: tuple[tuple[type[AnnexfleetError], int], ...] = (
     (PasswordMustChange, 403),
     (TooManyAttempts, 429),
     (TooManyStreams, 429),
+    (PaperBusy, 429),
+    (PaperUnavailable, 503),
+    (PaperFailed, 503),
     (PasswordWeak, 422),
     (Invalid, 422),
     (RuleWrong, 422),

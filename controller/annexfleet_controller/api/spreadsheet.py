@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Sequence
 
 from fastapi.responses import Response
+from msgspec import Struct
 
 from annexfleet_controller.i18n.direction import plain
 
@@ -17,17 +18,40 @@ _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "|", "%"
 """What a spreadsheet takes for the begin of a formula (OWASP, CSV injection), and what some take for a command."""
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, file_name: str) -> Response:
-    """One header, then the rows; commas between, CRLF at the ends (RFC 4180).  A None leaves the cell empty."""
-    out = io.StringIO()
-    writer = csv.writer(out)
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+class Habits(Struct, frozen=True):
+    """What a spreadsheet of a language expects of a file."""
+
+    separator: str = ","
+    decimal: str = "."
+
+
+ENGLISH = Habits()
+MOROCCAN = Habits(";", ",")
+"""Of fr-MA and ar-MA, where 12.5 would be read as the 12th of May."""
+
+
+def habits(language_code: str) -> Habits:
+    return ENGLISH if language_code == "en" else MOROCCAN
+
+
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[Cell]], *, file_name: str, habits: Habits = ENGLISH
+) -> Response:
+    """One header, then the rows, for download: `written`."""
     return Response(
-        (_BYTE_ORDER_MARK + out.getvalue()).encode(),
+        written(header, rows, habits=habits),
         media_type=MEDIA_TYPE,
         headers={"Content-Disposition": f'attachment; filename="{file_name}.csv"'},
     )
+
+
+def written(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, habits: Habits = ENGLISH) -> bytes:
+    """One header, then the rows; CRLF at the ends (RFC 4180).  A None leaves the cell empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=habits.separator)
+    writer.writerow([_cell(name, habits) for name in header])
+    writer.writerows([_cell(value, habits) for value in row] for row in rows)
+    return (_BYTE_ORDER_MARK + out.getvalue()).encode()
 
 
 def wanted(accept: str) -> bool:
@@ -36,9 +60,11 @@ def wanted(accept: str) -> bool:
     return MEDIA_TYPE in kinds and "application/json" not in kinds
 
 
-def _cell(value: Cell) -> str | int | float:
+def _cell(value: Cell, habits: Habits) -> str | int | float:
     if value is None:
         return ""
+    if isinstance(value, float):
+        return str(value).replace(".", habits.decimal)
     if not isinstance(value, str):
         return value
     text = plain(value)

@@ -61,6 +61,7 @@ def examine(home: Home, *, now: datetime | None = None) -> Iterator[Check]:
         ("signer", lambda: _signer(home, moment)),
         ("broker", lambda: _broker(home)),
         ("ports", lambda: _ports(home)),
+        ("pdf", _pdf),
     )
     for name, look in looks:
         try:
@@ -218,6 +219,17 @@ def _broker(home: Home) -> Iterator[Check]:
         )  # fmt: skip
     else:
         yield Check("broker", "ok", f"answers at {address}")
+
+
+def _pdf() -> Iterator[Check]:
+    from annexfleet_controller import paper
+
+    if missing := paper.missing():
+        yield Check(
+            "pdf", "warning", f"reports as PDF need {' '.join(missing)}", f"apt-get install {' '.join(missing)}"
+        )
+    else:
+        yield Check("pdf", "ok", "reports can be made as PDF")
 
 
 def _ports(home: Home) -> Iterator[Check]:

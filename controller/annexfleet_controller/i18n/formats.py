@@ -6,8 +6,9 @@ Numbers come from devices, so every function here has an answer for every number
 """
 
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 
-from babel import dates, numbers, units
+from babel import Locale, dates, numbers, units
 
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.zones import PROVINCE
@@ -33,11 +34,8 @@ def number(language: Language, value: float, digits: int = 3) -> str:
     if not is_plausible(value):
         return _unknown(language)
     if value == int(value) or abs(value) >= 10**digits:
-        return numbers.format_decimal(round(value), locale=language.locale, numbering_system="latn")
-    places = max(0, digits - len(str(int(abs(value)))))
-    return numbers.format_decimal(
-        round(value, places), locale=language.locale, numbering_system="latn", decimal_quantization=False
-    )
+        return _decimal(language.locale, round(value))
+    return _decimal(language.locale, round(value, max(0, digits - len(str(int(abs(value)))))))
 
 
 def percent(language: Language, ratio: float) -> str:
@@ -81,6 +79,13 @@ def duration(language: Language, seconds: float) -> str:
     return " ".join(parts[:2])
 
 
+def opening_time(language: Language, seconds: float) -> str:
+    """A span of opening time, of which no day has twenty-four hours: in hours where it is long."""
+    if abs(seconds) < 86_400 or not is_plausible(seconds):
+        return duration(language, seconds)
+    return _unit(language, round(seconds / 3600), "duration-hour")
+
+
 def moment(language: Language, at: datetime) -> str:
     return dates.format_datetime(at, "medium", tzinfo=PROVINCE, locale=language.locale)
 
@@ -122,12 +127,24 @@ def date_of(language: Language, day: date) -> str:
     return dates.format_date(day, "medium", locale=language.locale)
 
 
+def month(language: Language, on: date) -> str:
+    """A month with its year."""
+    return dates.format_skeleton("yMMMM", on, locale=language.locale)
+
+
 def ago(language: Language, at: datetime, now: datetime) -> str:
     """How long ago, in one step; the words for just now below ten seconds."""
     passed = now - at
     if abs(passed) < timedelta(seconds=10):
         return language.gettext("just now")
     return dates.format_timedelta(-passed, add_direction=True, locale=language.locale, threshold=1.5)
+
+
+@lru_cache(maxsize=20_000)
+def _decimal(locale: Locale, value: float) -> str:
+    """A list has hundreds of numbers, many of them again and again, and each takes a quarter of a millisecond."""
+    written: str = numbers.format_decimal(value, locale=locale, numbering_system="latn", decimal_quantization=False)
+    return written
 
 
 def _unknown(language: Language) -> str:
@@ -142,7 +159,5 @@ def _unit(language: Language, value: float, unit: str) -> str:
         return units.format_unit(
             number_shown, unit, length="short", locale=language.locale, numbering_system="latn"
         )  # fmt: skip
-    shown = numbers.format_decimal(
-        number_shown, locale=language.locale, numbering_system="latn", decimal_quantization=False
-    )
+    shown = _decimal(language.locale, number_shown)
     return units.format_unit(shown, unit, length="short", locale=language.locale, numbering_system="latn")

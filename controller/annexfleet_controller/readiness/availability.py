@@ -9,12 +9,11 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import get_args
+from typing import Protocol, get_args
 
 from msgspec import Struct
 
 from annexfleet_controller import zones
-from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.readiness.model import State
 
 _MONTH = re.compile(r"(\d{4})-(0[1-9]|1[0-2])")
@@ -30,6 +29,15 @@ class Span(Struct, frozen=True):
     state: State
     since: datetime
     until: datetime | None = None
+
+
+class Hours(Protocol):
+    """When an annex is open, as a calendar says it; or a part of that, where some of it is not to be judged."""
+
+    @property
+    def time_zone(self) -> str: ...
+
+    def open_seconds(self, since: datetime, until: datetime) -> float: ...
 
 
 class Availability(Struct, frozen=True, kw_only=True):
@@ -85,7 +93,7 @@ def bounds(month: str, time_zone: str) -> tuple[datetime, datetime]:
 
 
 def of_month(
-    spans: Iterable[Span], calendar: Calendar, month: str, *, now: datetime, watched_until: datetime | None = None
+    spans: Iterable[Span], calendar: Hours, month: str, *, now: datetime, watched_until: datetime | None = None
 ) -> Month:
     """Availability of a month, up to now.
 

@@ -42,6 +42,12 @@ def current(db: Session, *, since: datetime, now: datetime) -> list[Maintenance]
     return [_maintenance(row, ()) for row in db.scalars(query.order_by(MaintenanceRow.id))]
 
 
+def within(db: Session, *, since: datetime, until: datetime) -> list[Maintenance]:
+    """Those that may have lasted at some time of [since, until), of everybody, by id, with what they touch."""
+    query = select(MaintenanceRow).where(MaintenanceRow.starts_at < until, MaintenanceRow.last_at > since)
+    return _whole(db, query.order_by(MaintenanceRow.id))
+
+
 def to_come(
     db: Session,
     scope: Scope,

@@ -67,8 +67,11 @@ def days_kept(db: Session, annex_id: str) -> int:
     return db.scalar(query) or 0
 
 
-def series(db: Session, scope: Scope, *, since: date, annex_id: str = "") -> list[SupplyDay]:
-    """Every day of every supply in sight from `since` on: by annex, printer and supply, the oldest day first."""
+def series(db: Session, scope: Scope, *, since: date, until: date | None = None, annex_id: str = "") -> list[SupplyDay]:
+    """Every day of every supply in sight from `since` on: by annex, printer and supply, the oldest day first.
+
+    With `until` none later than that day.
+    """
     query = (
         select(SupplyDayRow.__table__)
         .where(scope.limit(SupplyDayRow.annex_id), SupplyDayRow.day >= since.isoformat())
@@ -76,6 +79,8 @@ def series(db: Session, scope: Scope, *, since: date, annex_id: str = "") -> lis
     )
     if annex_id:
         query = query.where(SupplyDayRow.annex_id == annex_id)
+    if until is not None:
+        query = query.where(SupplyDayRow.day <= until.isoformat())
     return _days(db, query)
 
 

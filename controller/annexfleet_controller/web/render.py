@@ -175,5 +175,6 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         ),
         "percent": lambda ratio: formats.percent(words, ratio),
         "size": lambda value: formats.size(words, value),
+        "opening_time": lambda seconds: formats.opening_time(words, seconds),
         "duration": lambda seconds: formats.duration(words, seconds),
     }

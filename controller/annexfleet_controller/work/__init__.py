@@ -25,6 +25,7 @@ from annexfleet_controller.store.database import open_database
 from annexfleet_controller.work.audit import note_audit
 from annexfleet_controller.work.devices import assign_probers, notice_silence, tend_certificates
 from annexfleet_controller.work.history import fold_history, forget_old, forget_what_passed
+from annexfleet_controller.work.reports import make_reports
 from annexfleet_controller.work.trouble import fill_supplies, forget_trouble, tell_outside
 from annexfleet_controller.work.worker import Job, Worker
 
@@ -71,6 +72,7 @@ JOBS = (
     Job("forget_old", timedelta(hours=1), forget_old),
     Job("forget_trouble", timedelta(hours=1), forget_trouble),
     Job("fill_supplies", timedelta(hours=1), fill_supplies),
+    Job("make_reports", timedelta(hours=1), make_reports),
     Job("note_audit", timedelta(hours=1), note_audit),
     Job("tell_outside", timedelta(minutes=1), tell_outside),
     Job("tend_certificates", timedelta(hours=1), tend_certificates),

@@ -29,6 +29,25 @@ def upgrade() -> None:
     op.create_index(op.f("ix_printer_label_annex_id"), "printer_label", ["annex_id"], unique=False)
 
     op.create_table(
+        "report_month",
+        sa.Column("month", sa.String(length=7), nullable=False),
+        sa.Column("area", sa.String(length=63), nullable=False),
+        sa.Column("as_of", sa.BigInteger(), nullable=False),
+        sa.Column("settled", sa.Boolean(), nullable=False),
+        sa.Column("open_s", sa.Float(), nullable=False),
+        sa.Column("serving_s", sa.Float(), nullable=False),
+        sa.Column("blocked_s", sa.Float(), nullable=False),
+        sa.Column("unknown_s", sa.Float(), nullable=False),
+        sa.Column("maintenance_s", sa.Float(), nullable=False),
+        sa.Column("served_ratio", sa.Float(), nullable=True),
+        sa.Column("incidents", sa.Integer(), nullable=False),
+        sa.Column("incidents_s", sa.Float(), nullable=False),
+        sa.Column("pages", sa.BigInteger(), nullable=True),
+        sa.Column("jams", sa.Integer(), nullable=False),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("month", "area", name=op.f("pk_report_month")),
+    )
+    op.create_table(
         "undo_step",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
