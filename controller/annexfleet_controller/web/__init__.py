@@ -1,6 +1,7 @@
 """Pages for people: server-rendered, with htmx for what changes in place.  Every form works without a script."""
 
 from annexfleet_controller.web.pages import (
+    account,
     admin,
     alerts,
     annex,
@@ -11,10 +12,12 @@ from annexfleet_controller.web.pages import (
     contacts,
     desired,
     device,
+    factor,
     fixing,
     incidents,
     maintenance,
-    own,
+    people,
+    program_keys,
     province,
     rollout_acts,
     rollout_form,
@@ -23,6 +26,7 @@ from annexfleet_controller.web.pages import (
     run_form,
     runs,
     services,
+    sign_in,
     supplies,
 )
 
@@ -41,7 +45,11 @@ ROUTERS = (
     fixing.router,
     incidents.router,
     maintenance.router,
-    own.router,
+    sign_in.router,
+    account.router,
+    factor.router,
+    people.router,
+    program_keys.router,
     rollout_form.router,
     rollout_acts.router,
     rollouts.router,
