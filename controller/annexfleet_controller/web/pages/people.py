@@ -16,6 +16,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.access.users import By, Profile
 from annexfleet_controller.errors import AccountWrong, LastAdmin, NotOneself, PersonChanged, UserExists
+from annexfleet_controller.settings import Home
 from annexfleet_controller.store import accounts
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.scope import WHOLE
@@ -29,6 +30,15 @@ Managing = Annotated[Person, Depends(Needs("manage_people"))]
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _SHOWN = 50
 _Refused = AccountWrong | UserExists | PersonChanged | NotOneself | LastAdmin
+
+
+def _site(request: Request) -> str:
+    """Where one signs in, as one types it."""
+    home: Home = request.app.state.home
+    return home.settings.public_url or str(request.base_url)
+
+
+Site = Annotated[str, Depends(_site)]
 
 
 async def _form(request: Request) -> FormData:
@@ -105,7 +115,7 @@ def show_person(user_id: Id, person: Managing, db: Db, language: LanguageOf, pag
 
 @router.post("")
 def create_person(
-    *, person: Managing, typed: Typed, engine: EngineOf, now: Now, language: LanguageOf, page: Page
+    *, person: Managing, typed: Typed, engine: EngineOf, now: Now, language: LanguageOf, page: Page, site: Site
 ) -> Response:
     """The one-time password is in this answer and nowhere else, so there is no redirect."""
     fields = _typed(typed)
@@ -120,7 +130,7 @@ def create_person(
             user = users.add(db, name, profile, new, now=now, by=_by(person))
         except UserExists as refused:
             return page("person.html", status=409, **_form_of(db, language, fields, None, refused=refused))
-        return _sheet(page, user, new, status=201)
+        return _sheet(page, site, user, new, status=201)
 
 
 @router.post("/{user_id}")
@@ -170,23 +180,25 @@ def disable_person(
 
 
 @router.post("/{user_id}/enable")
-def enable_person(user_id: Id, person: Managing, engine: EngineOf, now: Now, page: Page) -> HTMLResponse:
+def enable_person(*, user_id: Id, person: Managing, engine: EngineOf, now: Now, page: Page, site: Site) -> HTMLResponse:
     """With a one-time password, in this answer and nowhere else."""
     new = users.prepared()
     with writing(engine) as db:
         user = accounts.by_id(db, user_id)
         users.let_in(db, user, new, now=now, by=_by(person))
-        return _sheet(page, user, new)
+        return _sheet(page, site, user, new)
 
 
 @router.post("/{user_id}/reset")
-def reset_password(user_id: Id, person: Managing, engine: EngineOf, now: Now, page: Page) -> HTMLResponse:
+def reset_password(
+    *, user_id: Id, person: Managing, engine: EngineOf, now: Now, page: Page, site: Site
+) -> HTMLResponse:
     """A one-time password, in this answer and nowhere else."""
     new = users.prepared()
     with writing(engine) as db:
         user = accounts.by_id(db, user_id)
         users.give_password(db, user, new, now=now, by=_by(person))
-        return _sheet(page, user, new)
+        return _sheet(page, site, user, new)
 
 
 @router.post("/{user_id}/reset-factor")
@@ -230,8 +242,8 @@ def _effects(db: Session, user: User, before: Profile, wish: Profile) -> dict[st
     }
 
 
-def _sheet(page: Renders, user: User, new: users.Prepared, *, status: int = 200) -> HTMLResponse:
-    return page("person_password.html", status=status, user=user, password=new.password)
+def _sheet(page: Renders, site: str, user: User, new: users.Prepared, *, status: int = 200) -> HTMLResponse:
+    return page("person_password.html", status=status, user=user, password=new.password, site=site)
 
 
 def _kept(db: Session, user: User) -> Fields:
