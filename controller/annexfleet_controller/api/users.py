@@ -128,16 +128,16 @@ def create_user(new: NewUser, person: Managing, once: OnceOf, now: Now) -> UserO
     return UserOut.model_validate(once.do(person, new.model_dump(), work, now=now))
 
 
-@router.get("/{name}")
-def one_user(name: Name, person: Managing, db: Db, response: Response) -> UserOut:
+@router.get("/{user_name}")
+def one_user(user_name: Name, person: Managing, db: Db, response: Response) -> UserOut:
     """The `ETag` is what a change gives back as `If-Match`."""
-    return _one(db, people.get(db, name), response)
+    return _one(db, people.get(db, user_name), response)
 
 
-@router.patch("/{name}")
+@router.patch("/{user_name}")
 def change_user(
     *,
-    name: Name,
+    user_name: Name,
     new: UserChange,
     person: Managing,
     db: WritingDb,
@@ -146,7 +146,7 @@ def change_user(
     if_match: Annotated[str, Header(max_length=40)] = "",
 ) -> UserOut:
     """Change what is given.  Nobody lowers or confines themselves, and one administrator of the province is left."""
-    user = people.get(db, name)
+    user = people.get(db, user_name)
     version = new.version if new.version is not None else _version(if_match)
     old, given = users.profile_of(db, user), new.model_fields_set
     wish = Profile(
@@ -157,55 +157,55 @@ def change_user(
         language=old.language if new.language is None else new.language,
     )
     users.edit(db, user, wish, version=version, now=now, by=_by(person))
-    return _one(db, people.get(db, name), response)
+    return _one(db, people.get(db, user_name), response)
 
 
-@router.post("/{name}/disable")
-def disable_user(name: Name, person: Managing, db: WritingDb, now: Now, response: Response) -> UserOut:
+@router.post("/{user_name}/disable")
+def disable_user(user_name: Name, person: Managing, db: WritingDb, now: Now, response: Response) -> UserOut:
     """Let a person in no more; sessions and keys are gone."""
-    user = people.get(db, name)
+    user = people.get(db, user_name)
     users.shut_out(db, user, now=now, by=_by(person))
     return _one(db, user, response)
 
 
-@router.post("/{name}/enable")
-def enable_user(name: Name, person: Managing, once: OnceOf, now: Now) -> UserOut:
+@router.post("/{user_name}/enable")
+def enable_user(user_name: Name, person: Managing, once: OnceOf, now: Now) -> UserOut:
     """Let a person in again, with a one-time password that is in this answer and nowhere else."""
     made = users.prepared()
 
     def work(db: Session) -> dict[str, Any]:
-        user = people.get(db, name)
+        user = people.get(db, user_name)
         users.let_in(db, user, made, now=now, by=_by(person))
         return _with_password(db, user, made)
 
-    return UserOut.model_validate(once.do(person, {"enable": name}, work, now=now))
+    return UserOut.model_validate(once.do(person, {"enable": user_name}, work, now=now))
 
 
-@router.post("/{name}/reset")
-def reset_password(name: Name, person: Managing, once: OnceOf, now: Now) -> UserOut:
+@router.post("/{user_name}/reset")
+def reset_password(user_name: Name, person: Managing, once: OnceOf, now: Now) -> UserOut:
     """A new one-time password, in this answer and nowhere else; sessions end."""
     made = users.prepared()
 
     def work(db: Session) -> dict[str, Any]:
-        user = people.get(db, name)
+        user = people.get(db, user_name)
         users.give_password(db, user, made, now=now, by=_by(person))
         return _with_password(db, user, made)
 
-    return UserOut.model_validate(once.do(person, {"reset": name}, work, now=now))
+    return UserOut.model_validate(once.do(person, {"reset": user_name}, work, now=now))
 
 
-@router.post("/{name}/reset-factor")
-def reset_factor(name: Name, person: Managing, db: WritingDb, now: Now, response: Response) -> UserOut:
+@router.post("/{user_name}/reset-factor")
+def reset_factor(user_name: Name, person: Managing, db: WritingDb, now: Now, response: Response) -> UserOut:
     """Take the second factor from who lost it; sessions end."""
-    user = people.get(db, name)
+    user = people.get(db, user_name)
     users.reset_factor(db, user, now=now, by=_by(person))
     db.refresh(user)
     return _one(db, user, response)
 
 
-@router.post("/{name}/end-sessions")
-def end_sessions(name: Name, person: Managing, db: WritingDb, now: Now) -> Ended:
-    return Ended(sessions=users.end_sessions(db, people.get(db, name), now=now, by=_by(person)))
+@router.post("/{user_name}/end-sessions")
+def end_sessions(user_name: Name, person: Managing, db: WritingDb, now: Now) -> Ended:
+    return Ended(sessions=users.end_sessions(db, people.get(db, user_name), now=now, by=_by(person)))
 
 
 def _annexes(given: list[str] | None) -> tuple[str, ...]:
