@@ -28,6 +28,7 @@ from annexfleet_controller.web.pages import (
     services,
     sign_in,
     supplies,
+    theme,
 )
 
 ROUTERS = (
@@ -58,4 +59,5 @@ ROUTERS = (
     runs.router,
     services.router,
     supplies.router,
+    theme.router,
 )

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
@@ -138,6 +139,7 @@ INCIDENT_KINDS = (
 )  # fmt: skip
 
 
+@cache
 def msgids(code: str) -> set[tuple[str | None, str]]:
     with catalogue_file(code).open("rb") as file:
         read = pofile.read_po(file, locale=code, abort_invalid=True)
@@ -353,7 +355,7 @@ def test_no_page_holds_words_of_one_language(file: Path):
         node.value
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in allowed
-        if re.search(r"[a-z]{3,} [a-z]{2,}", node.value) and "<time" not in node.value
+        if re.search(r"[a-z]{3,} [a-z]{2,}", node.value) and not node.value.startswith(("<time", "<svg"))
     ]
     assert sentences == []
 
