@@ -139,5 +139,5 @@ def _problem(refused: SignInRefused | TooManyAttempts | SecondFactorState) -> st
 
 def _square(address: str) -> Markup:
     """A QR code as an inline picture: black on white in every theme, for a camera reads it."""
-    drawn = segno.make(address, error="m").svg_inline(scale=5, border=4, dark="#000", light="#fff")
+    drawn = segno.make(address, error="m").svg_inline(border=4, omitsize=True, dark="#000", light="#fff")
     return Markup(drawn)  # noqa: S704  # made here, of rectangles alone

@@ -1,7 +1,6 @@
 """Signing in, in one step or two, and out; the language of this browser."""
 
 import hmac
-import re
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -17,11 +16,11 @@ from annexfleet_controller.i18n.catalogues import CODES
 from annexfleet_controller.settings import Settings
 from annexfleet_controller.store import people
 from annexfleet_controller.store.database import writing
+from annexfleet_controller.web.paths import own_path
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(include_in_schema=False)
 
-_OWN_PATH = re.compile(r"/(?![/\\])[\w\-./~%]*")
 _A_YEAR_S = 365 * 86_400
 
 Visitor = Annotated[Person | None, Depends(Anybody())]
@@ -34,8 +33,8 @@ NextOfForm = Annotated[str, Form(alias="next", max_length=300)]
 @router.get("/sign-in")
 def ask(person: Visitor, page: Page, next_path: NextOfQuery = "/") -> Response:
     if person is not None:
-        return RedirectResponse(_own_path(next_path), 303)
-    return page("sign_in.html", name_typed="", next=_own_path(next_path), problem="", wait_s=0)
+        return RedirectResponse(own_path(next_path), 303)
+    return page("sign_in.html", name_typed="", next=own_path(next_path), problem="", wait_s=0)
 
 
 @router.post("/sign-in")
@@ -59,12 +58,12 @@ def sign_in(
     except (SignInRefused, TooManyAttempts) as refused:
         status = 429 if isinstance(refused, TooManyAttempts) else 401
         return page(
-            "sign_in.html", status=status, name_typed=name, next=_own_path(next_path), problem=refused.code,
+            "sign_in.html", status=status, name_typed=name, next=own_path(next_path), problem=refused.code,
             wait_s=refused.facts.get("wait_s", 0),
         )  # fmt: skip
     if person is not None and person.via == "session":
         _end(engine, person)
-    path = _own_path(next_path)
+    path = own_path(next_path)
     response = RedirectResponse(_code_path(path) if opened.awaits_code else path, 303)
     lasts_s = round(sessions.HALF_LASTS.total_seconds()) if opened.awaits_code else None
     set_cookie(response, opened.cookie, home.settings, lasts_s=lasts_s)
@@ -79,7 +78,7 @@ def ask_code(
     half = signing_in.half_open(engine, cookie_of(request), now=now)
     if half is None:
         return RedirectResponse("/sign-in", 303)
-    return page("sign_in_code.html", half_token=half.csrf_token, next=_own_path(next_path), problem="", wait_s=0)
+    return page("sign_in_code.html", half_token=half.csrf_token, next=own_path(next_path), problem="", wait_s=0)
 
 
 @router.post("/sign-in/code")
@@ -108,10 +107,10 @@ def enter_code(
     except (CodeRefused, TooManyAttempts) as refused:
         status = 429 if isinstance(refused, TooManyAttempts) else 401
         return page(
-            "sign_in_code.html", status=status, half_token=half.csrf_token, next=_own_path(next_path),
+            "sign_in_code.html", status=status, half_token=half.csrf_token, next=own_path(next_path),
             problem=refused.code, wait_s=refused.facts.get("wait_s", 0),
         )  # fmt: skip
-    response = RedirectResponse(_own_path(next_path), 303)
+    response = RedirectResponse(own_path(next_path), 303)
     set_cookie(response, cookie, home.settings)
     return response
 
@@ -142,7 +141,7 @@ def choose_language(
 
     No token guards it, because it is there before anybody signed in; other sites are refused all the same.
     """
-    response = RedirectResponse(_own_path(back), 303)
+    response = RedirectResponse(own_path(back), 303)
     if code in CODES:
         response.set_cookie(
             LANGUAGE_COOKIE, code, max_age=_A_YEAR_S, httponly=True, samesite="lax",
@@ -164,11 +163,6 @@ def set_cookie(response: Response, cookie: str, settings: Settings, *, lasts_s: 
         samesite="lax",
         path="/",
     )
-
-
-def _own_path(path: str) -> str:
-    """A path of this site, or `/`: a link must not lead elsewhere after signing in."""
-    return path if _OWN_PATH.fullmatch(path) else "/"
 
 
 def _code_path(next_path: str) -> str:
