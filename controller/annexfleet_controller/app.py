@@ -37,6 +37,7 @@ from annexfleet_controller.errors import (
     PasswordMustChange,
     PasswordWeak,
     RuleWrong,
+    SecondFactorMissing,
     SignedOut,
     SignInRefused,
     TooManyAttempts,
@@ -62,6 +63,7 @@ _STATUS: tuple[tuple[type[AnnexfleetError], int], ...] = (
     (Forbidden, 403),
     (ForeignRequest, 403),
     (PasswordMustChange, 403),
+    (SecondFactorMissing, 403),
     (TooManyAttempts, 429),
     (TooManyStreams, 429),
     (PaperBusy, 429),
@@ -207,6 +209,8 @@ def _refused(request: Request, error: Exception) -> Response:
         return _send_to(request, "/sign-in")
     if isinstance(error, PasswordMustChange):
         return _send_to(request, "/password")
+    if isinstance(error, SecondFactorMissing):
+        return _send_to(request, "/account/factor")
     return problem_page.show(request, status, error.code)
 
 

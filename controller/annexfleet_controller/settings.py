@@ -7,7 +7,7 @@ names the key.
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from annexfleet_controller.errors import SettingsWrong
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
+SecondFactor = Literal["optional", "operators", "everybody"]
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +68,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is ordered and carried along is what is needed within so many."""
     ssh_source_address: str = ""
     """Addresses or networks, with commas, from which alone a run's SSH certificates let in; empty: from anywhere."""
+    second_factor: SecondFactor = "optional"
+    """Who must have a second factor: nobody, operators and administrators, or everybody.  Keys have none."""
     session_idle_minutes: Annotated[int, Meta(ge=1)] = 30
     session_hours: Annotated[int, Meta(ge=1)] = 10
 
@@ -94,6 +97,11 @@ class Home(Struct, frozen=True):
     def authority_dir(self) -> Path:
         """Keys and certificates of the local authority (identity/)."""
         return self.path / "authority"
+
+    @property
+    def accounts_key(self) -> Path:
+        """The key under which the secrets of second factors are sealed (access/sealing.py)."""
+        return self.path / "accounts.key"
 
     @property
     def signer_dir(self) -> Path:

@@ -17,7 +17,15 @@ from annexfleet_controller.access import sessions
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.access.roles import Right
 from annexfleet_controller.clock import Clock
-from annexfleet_controller.errors import Forbidden, ForeignRequest, PasswordMustChange, SignedOut
+from annexfleet_controller.errors import (
+    BySessionOnly,
+    Forbidden,
+    ForeignRequest,
+    KeyReadsOnly,
+    PasswordMustChange,
+    SecondFactorMissing,
+    SignedOut,
+)
 from annexfleet_controller.settings import Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -48,7 +56,9 @@ class Anybody:
     def __call__(self, request: Request) -> Person | None:
         if request.method not in SAFE_METHODS:
             _refuse_other_sites(request)
-        return _who(request)
+        person = _who(request)
+        _refuse_reader(request, person)
+        return person
 
 
 class Needs:
@@ -61,8 +71,14 @@ class Needs:
         person = _who(request)
         if person is None:
             raise SignedOut
-        if person.must_change_password and self.right != "own_account":
+        _refuse_reader(request, person)
+        if self.right == "own_account":
+            if person.via == "key":
+                raise BySessionOnly
+        elif person.owes == "password":
             raise PasswordMustChange
+        elif person.owes == "factor":
+            raise SecondFactorMissing
         if not person.may(self.right):
             raise Forbidden
         if person.via == "session" and request.method not in SAFE_METHODS:
@@ -97,6 +113,22 @@ def _recognise(request: Request, engine: Engine, settings: Settings, now: dateti
         return None
     is_use = BY_ITSELF_HEADER not in request.headers and not request.url.path.endswith("/events")
     return sessions.by_cookie(engine, cookie, settings, now=now, is_use=is_use)
+
+
+def _refuse_reader(request: Request, person: Person | None) -> None:
+    """Raises KeyReadsOnly if a key that only reads is used to change something."""
+    if person is not None and person.reads_only and request.method not in SAFE_METHODS:
+        raise KeyReadsOnly
+
+
+def cookie_of(request: Request) -> str:
+    """The session's cookie as it came; empty where there is none."""
+    return request.cookies.get(sessions.cookie_name(request.app.state.home.settings), "")
+
+
+def client_name(request: Request) -> str:
+    """What the browser calls itself: a stranger's word, cut and without what cannot be shown."""
+    return "".join(letter for letter in request.headers.get("user-agent", "") if letter.isprintable())[:200]
 
 
 def _refuse_other_sites(request: Request) -> None:

@@ -3,8 +3,9 @@
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Literal
 
 from argon2 import PasswordHasher
@@ -17,10 +18,27 @@ LONGEST = 200
 """Hashing time grows with the length; nobody types more."""
 
 # Without l, 1, o and 0: a one-time password is read from one screen and typed at another.
-_READABLE = "abcdefghijkmnpqrstuvwxyz23456789"
-_COMMON = re.compile(
-    r"(password|motdepasse|azerty|qwerty|welcome|bienvenue|annexfleet|letmein|administrat|iloveyou|maroc|berkane)[\W\d_]*"
-)
+READABLE = "abcdefghijkmnpqrstuvwxyz23456789"
+_COMMON = (
+    "password", "passwort", "motdepasse", "mdp", "azerty", "azertyuiop", "qwerty", "qwertyuiop", "qwertz", "welcome",
+    "bienvenue", "bonjour", "salam", "marhaba", "annexfleet", "annexe", "letmein", "administrateur", "administration",
+    "administrator", "admin", "root", "iloveyou", "jetaime", "maroc", "morocco", "maghrib", "berkane", "rabat",
+    "casablanca", "province", "prefecture", "commune", "caidat", "moqataa", "changeme", "changezmoi", "secret",
+    "football", "dragon", "monkey", "sunshine", "princess", "princesse", "soleil", "superman", "batman", "doudou",
+    "chouchou", "loulou", "raja", "wydad", "barcelona", "realmadrid", "mohamed", "mohammed", "fatima", "youssef",
+    "windows", "ordinateur", "computer", "internet", "service", "informatique", "utilisateur", "user", "test", "temp",
+    "temporaire", "nouveau", "new", "login", "master", "hello", "abc", "qsd", "janvier", "fevrier", "mars", "avril",
+    "mai", "juin", "juillet", "aout", "septembre", "octobre", "novembre", "decembre", "lundi", "mardi", "mercredi",
+    "jeudi", "vendredi", "samedi", "dimanche", "ete", "hiver", "printemps", "automne", "كلمةالسر", "مرحبا", "المغرب",
+)  # fmt: skip
+"""What passwords of the lists that guessers begin with are made of, here and around: with figures and signs behind."""
+_ONLY_COMMON = re.compile(f"(?:{'|'.join(sorted(_COMMON, key=len, reverse=True))})+")
+_LOOKS_LIKE = str.maketrans("@4031$57!", "aaoeissti")
+_ROWS = (
+    "abcdefghijklmnopqrstuvwxyz", "azertyuiop", "qsdfghjklm", "wxcvbn", "qwertyuiop", "asdfghjkl", "zxcvbnm",
+    "01234567890", "1qaz2wsx3edc4rfv5tgb6yhn7ujm", "aqwzsxedcrfvtgbyhnuj", "ابتثجحخدذرزسشصضطظعغفقكلمنهوي",
+)  # fmt: skip
+_NEIGHBOURS = frozenset(pair for row in _ROWS for a, b in pairwise(row) for pair in ((a, b), (b, a)))
 
 AT_ONCE = 2
 """Each takes 64 MiB and a core for a tenth of a second."""
@@ -62,25 +80,50 @@ def fits(password_hash: str | None, password: str) -> bool:
 
 def one_time() -> str:
     """100 bits, in five groups of four readable characters."""
-    return "-".join("".join(secrets.choice(_READABLE) for _ in range(4)) for _ in range(5))
+    return "-".join("".join(secrets.choice(READABLE) for _ in range(4)) for _ in range(5))
 
 
-def weakness(password: str, *, name: str) -> Weakness | None:
-    """Why this will not do as a new password; None if it will."""
+RULES = ("long_enough", "not_common", "not_your_name", "no_other_demands")
+"""What is told before one is typed; each has words."""
+
+
+def weakness(password: str, *, name: str, others: Collection[str] = ()) -> Weakness | None:
+    """Why this will not do as a new password; None if it will.
+
+    `others`: what else anybody knows of this person, such as the full name and the mail address.  No capitals, digits
+    or signs are demanded, and nothing runs out: people then write `Password1!` and `Password2!` (NIST SP 800-63B).
+    """
     plain = password.casefold()
     if len(password) < SHORTEST:
         return "too_short"
     if len(password) > LONGEST:
         return "too_long"
-    if len(set(plain)) < 5 or _COMMON.fullmatch(plain) or plain in "0123456789" * 3:
+    if _is_easily_guessed(plain):
         return "too_common"
-    if len(name) >= 3 and name.casefold() in plain:
+    known = {name.casefold(), *(word for other in others for word in re.split(r"[\W_]+", other.casefold()))}
+    if any(len(word) >= 3 and word in plain for word in known if word == name.casefold() or len(word) >= 4):
         return "holds_name"
     return None
 
 
-def check_new(password: str, *, name: str) -> None:
+def _is_easily_guessed(plain: str) -> bool:
+    if len(set(plain)) < 5:
+        return True
+    for part in range(1, len(plain) // 2 + 1):  # the same few letters again and again
+        if part < 8 and (plain[:part] * len(plain))[: len(plain)] == plain:
+            return True
+    steps = [pair in _NEIGHBOURS for pair in pairwise(plain)]
+    if sum(steps) >= 0.7 * len(steps):  # along the alphabet or a row of keys
+        return True
+    stem = re.sub(r"[\W\d_]+", "", plain)
+    if len(plain) - len(stem) >= len(plain) - 3:  # figures and signs with hardly a letter: dates, telephone numbers
+        return True
+    unmasked = re.sub(r"[\W\d_]+", "", re.sub(r"[\W\d_]+$", "", plain).translate(_LOOKS_LIKE))
+    return any(_ONLY_COMMON.fullmatch(word) for word in (stem, unmasked))
+
+
+def check_new(password: str, *, name: str, others: Collection[str] = ()) -> None:
     """Raises PasswordWeak."""
-    reason = weakness(password, name=name)
+    reason = weakness(password, name=name, others=others)
     if reason is not None:
         raise PasswordWeak(f"the new password is {reason}", reason=reason)

@@ -20,6 +20,17 @@ class Person(Struct, frozen=True):
     """SHA-256 of the cookie or the key."""
     csrf_token: str = ""
     """Of the session; programs have none and need none."""
+    must_set_up_factor: bool = False
+    """A second factor is demanded of this role, and this person has none yet."""
+    reads_only: bool = False
+    """Of a key that may change nothing."""
+
+    @property
+    def owes(self) -> Literal["", "password", "factor"]:
+        """What this person has to do before anything else opens."""
+        if self.must_change_password:
+            return "password"
+        return "factor" if self.must_set_up_factor else ""
 
     def may(self, right: Right) -> bool:
         return may(self.role, right, whole_province=self.scope.annexes is None)

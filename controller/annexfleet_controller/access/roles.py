@@ -10,6 +10,7 @@ Right = Literal[
     "claim_fix",  # say that trouble is mended, which the devices then confirm or not
     "ask_help",  # say that one cannot mend it
     "own_account",  # one's own password, language and session; open to a one-time password too
+    "own_keys",  # keys for programs that act for oneself
     "read_inventory",  # devices as Ansible sees them
     "edit_devices",  # tags, and how Ansible reaches a device
     "acknowledge",  # take trouble in charge, and write notes about it
@@ -41,6 +42,7 @@ _FROM: dict[Right, Role] = {
     "claim_fix": "staff",
     "ask_help": "staff",
     "own_account": "staff",
+    "own_keys": "staff",
     "acknowledge": "technician",
     "read_inventory": "technician",
     "edit_devices": "operator",
@@ -79,6 +81,11 @@ PROVINCE_ONLY: frozenset[Right] = frozenset(
     }
 )
 """Rights over what belongs to no annex: a person confined to some annexes has none of them."""
+
+
+def lower(one: str, other: str) -> str:
+    """The lower of two roles; one that is not known is none at all."""
+    return next((role for role in ROLES if role in {one, other}), "") if {one, other} <= set(ROLES) else ""
 
 
 def may(role: str, right: Right, *, whole_province: bool) -> bool:

@@ -1,20 +1,66 @@
-"""People and keys, as the command line makes and unmakes them.  Every function is one transaction."""
+"""People: made, changed, shut out and let in again, by the command line and by who manages people.
+
+What shows a one-time password is in two steps, hashing outside of the transaction: `Prepared` then goes into it.
+"""
 
 import re
-import secrets
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import NamedTuple
 
+from msgspec import Struct
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.access import guessing, passwords, sessions
+from annexfleet_controller.access import keys, passwords
 from annexfleet_controller.access.roles import ROLES
-from annexfleet_controller.errors import Invalid, PasswordWeak, SignInRefused, TooManyAttempts
-from annexfleet_controller.store import audit, people
-from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.errors import AccountWrong, AnnexUnknown, LastAdmin, NotOneself
+from annexfleet_controller.i18n.catalogues import CODES
+from annexfleet_controller.store import accounts, audit, factors, people, program_keys
+from annexfleet_controller.store.database import writing
+from annexfleet_controller.store.tables.people import User
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._@-]{1,79}")
+_EMAIL = re.compile(r"[^\s@<>()\[\],;:\"]{1,64}@[a-zA-Z0-9](?:[a-zA-Z0-9.-]{0,186}[a-zA-Z0-9])?\.[a-zA-Z]{2,63}")
+MOST_ANNEXES = 2000
+
+
+class By(NamedTuple):
+    """Who does it, and how."""
+
+    name: str
+    via: str = "console"
+    user_id: int = 0
+    """Of a person; 0 for the console, which may do everything."""
+
+
+CONSOLE = By("command line")
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """What may be changed of an account."""
+
+    role: str
+    annexes: tuple[str, ...] = ()
+    """None of them: the whole province."""
+    full_name: str = ""
+    email: str = ""
+    language: str = ""
+    """Empty: that of the browser."""
+
+
+class Prepared(NamedTuple):
+    """A one-time password, and what of it is kept."""
+
+    password: str
+    password_hash: str
+
+
+def prepared() -> Prepared:
+    """Takes a tenth of a second, so it is done outside of transactions.  Raises TooManyAttempts in a crowd."""
+    password = passwords.one_time()
+    with passwords.turn():
+        return Prepared(password, passwords.hashed(password))
 
 
 def create(
@@ -25,44 +71,156 @@ def create(
     now: datetime,
     annex_ids: Collection[str] = (),
     language: str = "",
-    by: str = "command line",
+    by: str = CONSOLE.name,
 ) -> str:
     """A new person; the one-time password, shown once.  No annex means the whole province.
 
-    Raises Invalid, UserExists or AnnexUnknown.
+    Raises AccountWrong, UserExists or AnnexUnknown.
     """
-    if not _NAME.fullmatch(name):
-        raise Invalid("a name has 2 to 80 letters, digits and . _ @ -", field="name")
-    if role not in ROLES:
-        raise Invalid(f"role is one of {', '.join(ROLES)}", field="role")
-    password = passwords.one_time()
-    password_hash = passwords.hashed(password)
+    profile = checked(Profile(role=role, annexes=tuple(annex_ids), language=language))
+    new = prepared()
     with writing(engine) as db:
-        people.create(
-            db, name=name, password_hash=password_hash, role=role, annex_ids=annex_ids, now=now, language=language
-        )
-        _note(db, "user.create", name, by=by, now=now, facts={"role": role, "annexes": sorted(annex_ids)})
-    return password
+        add(db, checked_name(name), profile, new, now=now, by=By(by))
+    return new.password
 
 
-def reset(engine: Engine, name: str, *, now: datetime, by: str = "command line") -> str:
+def add(db: Session, name: str, profile: Profile, new: Prepared, *, now: datetime, by: By) -> User:
+    """Raises UserExists or AnnexUnknown."""
+    user = people.create(
+        db, name=name, password_hash=new.password_hash, role=profile.role, annex_ids=profile.annexes, now=now,
+        language=profile.language, full_name=profile.full_name, email=profile.email,
+    )  # fmt: skip
+    facts: dict[str, audit.Fact] = {"role": profile.role, "annexes": sorted(profile.annexes)}
+    _note(db, "user.create", name, by=by, now=now, facts=facts)
+    return user
+
+
+def checked_name(name: str) -> str:
+    """Raises AccountWrong."""
+    if not _NAME.fullmatch(name.strip()):
+        raise AccountWrong("a name has 2 to 80 letters, digits and . _ @ -", field="name", reason="name_wrong")
+    return name.strip()
+
+
+def checked(wish: Profile) -> Profile:
+    """A profile as it is kept.  Raises AccountWrong, naming the field."""
+    full_name, email = " ".join(wish.full_name.split()), wish.email.strip()
+    if wish.role not in ROLES:
+        raise AccountWrong(f"role is one of {', '.join(ROLES)}", field="role", reason="role_unknown")
+    if len(full_name) > 120 or not full_name.isprintable():
+        raise AccountWrong("a full name has at most 120 letters", field="full_name", reason="full_name_wrong")
+    if email and (len(email) > 254 or not _EMAIL.fullmatch(email)):
+        raise AccountWrong(f"{email!r} is no mail address", field="email", reason="email_wrong")
+    if wish.language and wish.language not in CODES:
+        raise AccountWrong(f"language is one of {', '.join(CODES)}", field="language", reason="language_unknown")
+    annexes = tuple(sorted(set(wish.annexes)))
+    if len(annexes) > MOST_ANNEXES:
+        raise AccountWrong("too many annexes", field="annexes", reason="too_many")
+    return Profile(role=wish.role, annexes=annexes, full_name=full_name, email=email, language=wish.language)
+
+
+def profile_of(db: Session, user: User) -> Profile:
+    annexes = people.scope_of(db, user.id).annexes or ()
+    return Profile(
+        role=user.role, annexes=tuple(sorted(annexes)), full_name=user.full_name, email=user.email,
+        language=user.language,
+    )  # fmt: skip
+
+
+def edit(db: Session, user: User, wish: Profile, *, version: int, now: datetime, by: By) -> None:
+    """Change what differs; nothing is written where nothing does.
+
+    Raises AccountWrong, PersonChanged, NotOneself, LastAdmin.
+    """
+    new = checked(wish)
+    accounts.one_change_at_a_time(db)
+    old = profile_of(db, user)
+    name = user.name
+    if new == old and version == user.version:
+        return
+    _refuse_losing_the_last(db, user, new, old, by)
+    try:
+        accounts.change(
+            db, user.id, version=version, role=new.role, annex_ids=new.annexes, full_name=new.full_name,
+            email=new.email, language=new.language,
+        )  # fmt: skip
+    except AnnexUnknown as unknown:
+        raise AccountWrong(str(unknown), field="annexes", reason="annex_unknown") from None
+    facts: dict[str, audit.Fact] = {}
+    if new.role != old.role:
+        facts |= {"role_before": old.role, "role": new.role}
+    if new.annexes != old.annexes:
+        facts |= {"annexes_before": list(old.annexes), "annexes": list(new.annexes)}
+    # What one is called and written to stays out of a record that nobody can take back.
+    if touched := [field for field in ("full_name", "email", "language") if getattr(new, field) != getattr(old, field)]:
+        facts["fields"] = touched
+    _note(db, "user.edit", name, by=by, now=now, facts=facts)
+
+
+def reset(engine: Engine, name: str, *, now: datetime, by: str = CONSOLE.name) -> str:
     """A new one-time password; all sessions of the person end.  Raises UserUnknown."""
-    password = passwords.one_time()
-    password_hash = passwords.hashed(password)
+    new = prepared()
     with writing(engine) as db:
-        user = people.get(db, name)
-        people.set_password(db, user.id, password_hash, must_change=True)
-        people.close_sessions(db, user.id)
-        people.forget_failures(db, name)
-        _note(db, "user.reset", name, by=by, now=now)
-    return password
+        give_password(db, people.get(db, name), new, now=now, by=By(by))
+    return new.password
 
 
-def disable(engine: Engine, name: str, *, now: datetime, by: str = "command line") -> None:
+def give_password(db: Session, user: User, new: Prepared, *, now: datetime, by: By) -> None:
+    people.set_password(db, user.id, new.password_hash, must_change=True)
+    people.close_sessions(db, user.id)
+    people.forget_failures(db, user.name)
+    _note(db, "user.reset", user.name, by=by, now=now)
+
+
+def disable(engine: Engine, name: str, *, now: datetime, by: str = CONSOLE.name) -> None:
     """Sessions and keys of the person open nothing from the next request on.  Raises UserUnknown."""
     with writing(engine) as db:
-        people.disable(db, people.get(db, name), now)
-        _note(db, "user.disable", name, by=by, now=now)
+        shut_out(db, people.get(db, name), now=now, by=By(by))
+
+
+def shut_out(db: Session, user: User, *, now: datetime, by: By) -> None:
+    """Raises NotOneself or LastAdmin.  Whoever is shut out already stays so."""
+    accounts.one_change_at_a_time(db)
+    if user.disabled_at is not None:
+        return
+    if user.id == by.user_id:
+        raise NotOneself
+    if by.user_id and _manages(user.role, profile_of(db, user).annexes) and not accounts.other_admins(db, user.id):
+        raise LastAdmin
+    accounts.disable(db, user, now)
+    _note(db, "user.disable", user.name, by=by, now=now)
+
+
+def enable(engine: Engine, name: str, *, now: datetime, by: str = CONSOLE.name) -> str:
+    """Let a person in again, with a one-time password.  Raises UserUnknown."""
+    new = prepared()
+    with writing(engine) as db:
+        let_in(db, people.get(db, name), new, now=now, by=By(by))
+    return new.password
+
+
+def let_in(db: Session, user: User, new: Prepared, *, now: datetime, by: By) -> None:
+    """With a new password: nobody knows who learnt the old one meanwhile.  Keys of before are gone."""
+    accounts.enable(db, user)
+    people.close_sessions(db, user.id)
+    people.set_password(db, user.id, new.password_hash, must_change=True)
+    people.forget_failures(db, user.name)
+    _note(db, "user.enable", user.name, by=by, now=now)
+
+
+def reset_factor(db: Session, user: User, *, now: datetime, by: By) -> bool:
+    """Take the second factor away from who lost it; sessions end.  Whether there was one."""
+    was_on = factors.remove(db, user.id)
+    people.close_sessions(db, user.id)
+    _note(db, "user.reset_factor", user.name, by=by, now=now)
+    return was_on
+
+
+def end_sessions(db: Session, user: User, *, now: datetime, by: By) -> int:
+    """How many there were."""
+    ended = people.close_sessions(db, user.id)
+    _note(db, "user.end_sessions", user.name, by=by, now=now, facts={"sessions": ended})
+    return ended
 
 
 def create_key(
@@ -72,77 +230,43 @@ def create_key(
     *,
     now: datetime,
     days: int | None = 365,
-    by: str = "command line",
+    by: str = CONSOLE.name,
+    bounds: keys.Bounds = keys.UNBOUNDED,
 ) -> str:
-    """A bearer key for a program that acts with this person's rights, shown once.  Raises UserUnknown."""
-    key = sessions.KEY_PREFIX + secrets.token_urlsafe(32)
-    expires_at = None if days is None else now + timedelta(days=days)
+    """A bearer key for a program that acts with this person's rights, within bounds; shown once.
+
+    Raises UserUnknown or AccountWrong.
+    """
     with writing(engine) as db:
         user = people.get(db, user_name)
-        people.add_key(
-            db, digest=sessions.digest(key), name=key_name[:80], user_id=user.id, expires_at=expires_at, now=now
-        )
-        _note(db, "key.create", user_name, by=by, now=now, facts={"purpose": key_name[:80]})
-    return key
+        owner = keys.Owner(user.id, user.name, user.role, people.scope_of(db, user.id))
+        return keys.make(db, owner, key_name, bounds, days=days, now=now, by=by, via="console")
+
+
+def effect_on_keys(db: Session, user: User, new: Profile) -> int:
+    """How many of a person's keys would open nothing any more, for all their annexes are lost."""
+    if not new.annexes:
+        return 0
+    digests = [key.digest for key, _ in program_keys.listing(db, user_id=user.id)]
+    confined = program_keys.annexes(db, digests)
+    return sum(not set(annexes) & set(new.annexes) for annexes in confined.values())
+
+
+def _refuse_losing_the_last(db: Session, user: User, new: Profile, old: Profile, by: By) -> None:
+    if (new.role, new.annexes) == (old.role, old.annexes):
+        return
+    if user.id == by.user_id:
+        raise NotOneself
+    lost = _manages(old.role, old.annexes) and not _manages(new.role, new.annexes)
+    if by.user_id and lost and user.disabled_at is None and not accounts.other_admins(db, user.id):
+        raise LastAdmin
+
+
+def _manages(role: str, annexes: Collection[str]) -> bool:
+    return role == "admin" and not annexes
 
 
 def _note(
-    db: Session, act: str, name: str, *, by: str, now: datetime, facts: Mapping[str, audit.Fact] | None = None
+    db: Session, act: str, name: str, *, by: By, now: datetime, facts: Mapping[str, audit.Fact] | None = None
 ) -> None:
-    audit.add(db, now=now, actor=by, via="console", act=act, subject=f"user:{name}", facts=facts)
-
-
-def sign_in(engine: Engine, name: str, password: str, *, address: str, now: datetime) -> str:
-    """A new session's cookie.  Raises SignInRefused or TooManyAttempts (`wait_s` in the facts).
-
-    The password is checked between two transactions: it takes as long as hundreds of writes of ingest.  A try is
-    written down as failed before that, so that many at once count one another; success takes it back.
-    """
-    name, address = name.strip()[:80], guessing.asker(address)
-    with passwords.turn():
-        with reading(engine) as db:
-            _demand_patience(db, name, address, now)
-        with writing(engine) as db:
-            people.one_sign_in_at_a_time(db)
-            _demand_patience(db, name, address, now)
-            people.add_failure(db, name=name, address=address, now=now)
-            user = people.by_name(db, name)
-            password_hash = user.password_hash if user is not None and user.disabled_at is None else None
-        right = passwords.fits(password_hash, password)
-        if right:
-            with writing(engine) as db:
-                user = people.by_name(db, name)
-                # Between the two transactions the person may have been disabled or got another password.
-                if user is not None and user.disabled_at is None and user.password_hash == password_hash:
-                    people.forget_failures(db, name, address=address)
-                    return sessions.open_for(db, user, now=now)
-    raise SignInRefused("name or password wrong")
-
-
-def _demand_patience(db: Session, name: str, address: str, now: datetime) -> None:
-    since = now - guessing.WINDOW
-    pause = guessing.wait(
-        by_both=guessing.Failed(*people.failures(db, name=name, address=address, since=since)),
-        by_name=guessing.Failed(*people.failures(db, name=name, since=since)),
-        by_address=guessing.Failed(*people.failures(db, address=address, since=since)),
-        now=now,
-    )
-    if pause > timedelta(0):
-        raise TooManyAttempts("too many failed sign-ins", wait_s=max(1, round(pause.total_seconds())))
-
-
-def change_password(engine: Engine, name: str, old: str, new: str, *, address: str, now: datetime) -> str:
-    """A new password of one's own; every older session ends and a new one begins, whose cookie this is.
-
-    Raises SignInRefused if the old one is wrong, PasswordWeak or TooManyAttempts.
-    """
-    passwords.check_new(new, name=name)
-    if new == old:
-        raise PasswordWeak("the new password is the old one", reason="same_as_before")
-    sign_in(engine, name, old, address=address, now=now)
-    password_hash = passwords.hashed(new)
-    with writing(engine) as db:
-        user = people.get(db, name)
-        people.set_password(db, user.id, password_hash, must_change=False)
-        people.close_sessions(db, user.id)
-        return sessions.open_for(db, user, now=now)
+    audit.add(db, now=now, actor=by.name, via=by.via, act=act, subject=f"user:{name}", facts=facts)

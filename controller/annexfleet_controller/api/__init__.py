@@ -14,6 +14,7 @@ from annexfleet_controller.api import (
     health,
     incidents,
     inventory,
+    keys,
     maintenance,
     notices,
     playbooks,
@@ -28,6 +29,7 @@ from annexfleet_controller.api import (
     services,
     supplies,
     tokens,
+    users,
 )
 
 ROUTERS = (
@@ -56,6 +58,8 @@ ROUTERS = (
     services.router,
     supplies.router,
     tokens.router,
+    users.router,
+    keys.router,
     events.router,
     health.router,
 )

@@ -16,7 +16,7 @@ from annexfleet_controller.cli.opened import opened_engine
 from annexfleet_controller.settings import Home
 
 _KEPT_DIRS = ("authority", "secrets", "signer")
-_KEPT_FILES = ("controller.toml",)
+_KEPT_FILES = ("controller.toml", "accounts.key")
 _SKIPPED_SUFFIXES = (".sock", ".pid", ".log", ".lock")
 _DATABASE = "controller.db"
 
@@ -96,7 +96,7 @@ def _kept(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 def _restore(home: Home, args: argparse.Namespace) -> int:
-    present = [name for name in (_DATABASE, *_KEPT_DIRS) if (home.path / name).exists()]
+    present = [name for name in (_DATABASE, "accounts.key", *_KEPT_DIRS) if (home.path / name).exists()]
     if present:
         raise NotReady(
             f"{home.path} is not empty (it has {', '.join(present)}): restore into a new home, or move them away."

@@ -1,4 +1,4 @@
-"""People, their sessions, their failed sign-ins, and the keys of programs that act for them."""
+"""People, their sessions and their failed sign-ins."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.errors import AnnexUnknown, UserExists, UserUnknown
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.people import (
-    ApiKey,
     IdempotentAnswer,
     SessionRow,
     SignInFailure,
@@ -47,6 +46,8 @@ def create(
     annex_ids: Collection[str],
     now: datetime,
     language: str = "",
+    full_name: str = "",
+    email: str = "",
 ) -> User:
     """A person with a one-time password.  Raises UserExists or AnnexUnknown."""
     if by_name(db, name) is not None:
@@ -55,8 +56,9 @@ def create(
         if db.get(Annex, annex_id) is None:
             raise AnnexUnknown(f"no annex {annex_id!r}")
     user = User(
-        name=name, password_hash=password_hash, must_change_password=True, role=role, language=language, created_at=now
-    )
+        name=name, password_hash=password_hash, must_change_password=True, role=role, language=language,
+        created_at=now, full_name=full_name, email=email,
+    )  # fmt: skip
     db.add(user)
     db.flush()
     db.add_all(UserAnnex(user_id=user.id, annex_id=annex_id) for annex_id in sorted(set(annex_ids)))
@@ -85,31 +87,54 @@ def set_language(db: Session, user_id: int, language: str) -> None:
     db.execute(update(User).where(User.id == user_id).values(language=language))
 
 
-def disable(db: Session, user: User, now: datetime) -> None:
-    """Nothing of this person's opens anything from now on: sessions and keys go with it."""
-    user.disabled_at = now
-    close_sessions(db, user.id)
-    db.execute(delete(ApiKey).where(ApiKey.user_id == user.id))
-    db.flush()
-
-
 # -- sessions
 
 
-def open_session(db: Session, *, digest: str, user_id: int, csrf_token: str, now: datetime) -> None:
-    db.add(SessionRow(digest=digest, user_id=user_id, csrf_token=csrf_token, created_at=now, used_at=now))
+def open_session(
+    db: Session,
+    *,
+    digest: str,
+    user_id: int,
+    csrf_token: str,
+    now: datetime,
+    address: str = "",
+    client: str = "",
+    awaits_code: bool = False,
+) -> None:
+    db.add(
+        SessionRow(
+            digest=digest, user_id=user_id, csrf_token=csrf_token, created_at=now, used_at=now, address=address,
+            client=client, awaits_code=awaits_code,
+        )
+    )  # fmt: skip
     db.flush()
 
 
-def session(
-    db: Session, digest: str, *, created_after: datetime, used_after: datetime
-) -> tuple[SessionRow, User] | None:
-    """A session within its limits, of a person who may come in."""
+def half_session(db: Session, digest: str, *, created_after: datetime) -> tuple[SessionRow, User] | None:
+    """A session whose second factor is still owed, of a person who may come in."""
     query = (
         select(SessionRow, User)
         .join(User, User.id == SessionRow.user_id)
         .where(
             SessionRow.digest == digest,
+            SessionRow.awaits_code,
+            SessionRow.created_at > created_after,
+            User.disabled_at.is_(None),
+        )
+    )
+    return db.execute(query).first()
+
+
+def session(
+    db: Session, digest: str, *, created_after: datetime, used_after: datetime
+) -> tuple[SessionRow, User] | None:
+    """A session within its limits, of a person who may come in.  One that still owes a code is none."""
+    query = (
+        select(SessionRow, User)
+        .join(User, User.id == SessionRow.user_id)
+        .where(
+            SessionRow.digest == digest,
+            SessionRow.awaits_code.is_(False),
             SessionRow.created_at > created_after,
             SessionRow.used_at > used_after,
             User.disabled_at.is_(None),
@@ -127,6 +152,7 @@ def alive(
         .join(User, User.id == SessionRow.user_id)
         .where(
             SessionRow.digest.in_(digests),
+            SessionRow.awaits_code.is_(False),
             SessionRow.created_at > created_after,
             SessionRow.used_at > used_after,
             User.disabled_at.is_(None),
@@ -135,16 +161,35 @@ def alive(
     return [(row, user) for row, user in db.execute(query)]
 
 
+def sessions_of(db: Session, user_id: int, *, created_after: datetime, used_after: datetime) -> Sequence[SessionRow]:
+    """What is open of this person, the last used first; half sessions are not among them."""
+    query = (
+        select(SessionRow)
+        .where(
+            SessionRow.user_id == user_id,
+            SessionRow.awaits_code.is_(False),
+            SessionRow.created_at > created_after,
+            SessionRow.used_at > used_after,
+        )
+        .order_by(SessionRow.used_at.desc(), SessionRow.digest)
+    )
+    return db.scalars(query).all()
+
+
 def touch_session(db: Session, digest: str, now: datetime) -> None:
     db.execute(update(SessionRow).where(SessionRow.digest == digest).values(used_at=now))
 
 
-def close_session(db: Session, digest: str) -> None:
-    db.execute(delete(SessionRow).where(SessionRow.digest == digest))
+def close_session(db: Session, digest: str) -> bool:
+    """Whether there was one to close."""
+    gone = db.execute(delete(SessionRow).where(SessionRow.digest == digest))
+    return bool(gone.rowcount)  # type: ignore[attr-defined]
 
 
-def close_sessions(db: Session, user_id: int) -> None:
-    db.execute(delete(SessionRow).where(SessionRow.user_id == user_id))
+def close_sessions(db: Session, user_id: int, *, but: str = "") -> int:
+    """End all sessions of this person, but perhaps the one of this digest; how many."""
+    gone = db.execute(delete(SessionRow).where(SessionRow.user_id == user_id, SessionRow.digest != but))
+    return int(gone.rowcount)  # type: ignore[attr-defined]
 
 
 def prune(db: Session, *, sessions_before: datetime, failures_before: datetime, answers_before: datetime) -> None:
@@ -179,37 +224,23 @@ def failures(
     return count, last
 
 
-def add_failure(db: Session, *, name: str, address: str, now: datetime) -> None:
-    db.add(SignInFailure(at=now, name=name, address=address))
+def add_failure(db: Session, *, name: str, address: str, now: datetime) -> int:
+    """Its number, by which it can be taken back."""
+    failure = SignInFailure(at=now, name=name, address=address)
+    db.add(failure)
     db.flush()
+    return failure.id
+
+
+def take_back_failure(db: Session, number: int) -> None:
+    """It was none after all."""
+    db.execute(delete(SignInFailure).where(SignInFailure.id == number))
 
 
 def forget_failures(db: Session, name: str, *, address: str | None = None) -> None:
     """After a success: from that address alone, for who guesses elsewhere goes on counting.  Without one, all."""
     forgotten = delete(SignInFailure).where(SignInFailure.name == name)
     db.execute(forgotten.where(SignInFailure.address == address) if address is not None else forgotten)
-
-
-# -- keys of programs
-
-
-def add_key(db: Session, *, digest: str, name: str, user_id: int, expires_at: datetime | None, now: datetime) -> None:
-    db.add(ApiKey(digest=digest, name=name, user_id=user_id, created_at=now, expires_at=expires_at))
-    db.flush()
-
-
-def key_owner(db: Session, digest: str, now: datetime) -> tuple[ApiKey, User] | None:
-    """The person for whom a key acts, while both are good."""
-    query = (
-        select(ApiKey, User)
-        .join(User, User.id == ApiKey.user_id)
-        .where(
-            ApiKey.digest == digest,
-            (ApiKey.expires_at.is_(None)) | (ApiKey.expires_at > now),
-            User.disabled_at.is_(None),
-        )
-    )
-    return db.execute(query).first()
 
 
 # -- answers that are given again

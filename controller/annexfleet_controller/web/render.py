@@ -91,7 +91,7 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
 
 def _open_incidents(request: Request, person: Person | None) -> int | None:
     """For the menu; None for who has none."""
-    if person is None or person.must_change_password:
+    if person is None or person.owes:
         return None
     with database.reading(request.app.state.engine) as db:
         return incidents.count_open(db, person.scope)

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.controller.site import Site
 
-from annexfleet_controller.access import guessing, passwords, users
+from annexfleet_controller.access import guessing, passwords, signing_in
 from annexfleet_controller.errors import SignInRefused, TooManyAttempts
 
 
@@ -59,7 +59,7 @@ def test_guesses_at_the_same_moment_count_one_another(site: Site, most_at_once: 
     site.person("clerk")
 
     met = at_once(
-        24, lambda n: users.sign_in(site.engine, "clerk", f"guess {n}", address="192.0.2.9", now=site.clock.now())
+        24, lambda n: signing_in.sign_in(site.engine, "clerk", f"guess {n}", address="192.0.2.9", now=site.clock.now())
     )
 
     assert met["sign_in_refused"] <= guessing.FREE_BY_BOTH
@@ -99,10 +99,10 @@ def test_who_guesses_at_a_name_does_not_keep_its_owner_out(site: Site):
     password = site.person("clerk")
     for _ in range(5):
         with pytest.raises(SignInRefused):
-            users.sign_in(site.engine, "clerk", "guess", address="192.0.2.66", now=site.clock.now())
+            signing_in.sign_in(site.engine, "clerk", "guess", address="192.0.2.66", now=site.clock.now())
 
     with pytest.raises(TooManyAttempts):
-        users.sign_in(site.engine, "clerk", password, address="192.0.2.66", now=site.clock.now())
-    assert users.sign_in(site.engine, "clerk", password, address="192.0.2.1", now=site.clock.now())
+        signing_in.sign_in(site.engine, "clerk", password, address="192.0.2.66", now=site.clock.now())
+    assert signing_in.sign_in(site.engine, "clerk", password, address="192.0.2.1", now=site.clock.now())
     with pytest.raises(TooManyAttempts):  # the owner's success is not the guesser's
-        users.sign_in(site.engine, "clerk", password, address="192.0.2.66", now=site.clock.now())
+        signing_in.sign_in(site.engine, "clerk", password, address="192.0.2.66", now=site.clock.now())

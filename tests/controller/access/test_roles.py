@@ -9,6 +9,7 @@ LOWEST: dict[Right, str] = {
     "claim_fix": "staff",
     "ask_help": "staff",
     "own_account": "staff",
+    "own_keys": "staff",
     "acknowledge": "technician",
     "read_inventory": "technician",
     "edit_devices": "operator",

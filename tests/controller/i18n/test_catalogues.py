@@ -15,6 +15,7 @@ from babel.messages.jslexer import tokenize
 import annexfleet_controller
 from annexfleet_agent.protocol import causes, metrics
 from annexfleet_agent.protocol.messages import ProblemCode
+from annexfleet_controller.access import passwords
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.calendars import FEASTS, FIXED
 from annexfleet_controller.desired.compare import ChangeKind
@@ -69,6 +70,12 @@ def acts() -> set[str]:
     named = set(re.findall(r'act="(\w+\.\w+)"', source)) | set(re.findall(r'_note\([^)]*?"(\w+\.\w+)"', source))
     of_people = set(machine.ACTS) - machine.BY_CONDUCTOR
     return named | {f"rollout.{act}" for act in of_people | {"create", "edit", "dry_run"}}
+
+
+def account_reasons() -> set[str]:
+    """Every reason for which an account or a key is refused."""
+    source = "".join(file.read_text(encoding="utf-8") for file in ROOM.rglob("*.py"))
+    return set(re.findall(r'AccountWrong\([^)]*?reason="(\w+)"', source))
 
 
 def source_of(*files: str) -> str:
@@ -209,6 +216,10 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("role", ROLES),
         ("device_role", ("counter", "kiosk", "tablet", "server")),
         ("happening", ("change", "inventory", "receipt", "gap", "connected", "gone")),
+        ("account_reason", account_reasons()),
+        ("account_state", ("open", "disabled")),
+        ("role_about", ROLES),
+        ("password_rule", passwords.RULES),
         ("weakness", ("too_short", "too_long", "too_common", "holds_name", "same_as_before")),
         ("span", ("24h", "7d", "90d")),
         ("rule", RULES),

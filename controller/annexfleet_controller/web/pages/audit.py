@@ -21,7 +21,7 @@ from annexfleet_controller.web.render import Page
 router = APIRouter(prefix="/admin/audit", include_in_schema=False)
 
 _SHOWN = 100
-_KINDS = {"playbook": ("playbook",), "command": ("command",), "role": ("role", "device_role")}
+_KINDS = {"playbook": ("playbook",), "command": ("command",), "role": ("role", "device_role"), "role_before": ("role",)}
 """Of which kind of words a fact's value is."""
 _DIGESTS = frozenset({"bundle", "targets"})
 """SHA-256, of which the beginning is shown; the API has all of it."""

@@ -9,9 +9,6 @@ from annexfleet_controller.store.runs import targets_digest
 OPEN = {
     ("GET", "/healthz"),
     ("GET", "/readyz"),
-    ("GET", "/sign-in"),
-    ("POST", "/sign-in"),
-    ("POST", "/language"),
 }
 
 LOWEST = {
@@ -21,9 +18,6 @@ LOWEST = {
     ("GET", "/supplies"): "staff",
     ("GET", "/supplies/print"): "staff",
     ("POST", "/supplies/stock"): "technician",
-    ("GET", "/password"): "staff",
-    ("POST", "/password"): "staff",
-    ("POST", "/sign-out"): "staff",
     ("GET", "/admin/annexes"): "operator",
     ("POST", "/admin/annexes"): "operator",
     ("GET", "/admin/tokens"): "operator",
@@ -316,7 +310,6 @@ BODIES = {
     ("POST", "/api/v1/desired/preview"): {"json": {"document": {}}},
     ("POST", "/api/v1/desired/take-back"): {"json": {"to": 0, "version": 0}},
     ("POST", "/api/v1/desired/repair"): {"json": {"name": "x"}},
-    ("POST", "/password"): {"data": {"old": "x", "new": "y", "again": "z"}},
 }
 BODIES |= {
     ("POST", f"/api/v1/rollouts/{{rollout_id}}/{act}"): {"json": {"version": 1, "reason": "x"}}
@@ -341,7 +334,6 @@ ANSWERS = {
     # Where no device differs from what is wanted of it.
     ("POST", "/desired/repair"): {409},
     ("POST", "/api/v1/desired/repair"): {409},
-    ("POST", "/password"): {422},
 }
 NOTHING_THERE = {
     route
