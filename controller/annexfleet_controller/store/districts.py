@@ -27,7 +27,7 @@ def get(db: Session, district_id: str) -> District:
 def counts(db: Session, scope: Scope) -> dict[str, int]:
     """How many annexes in sight each has that are not closed; an empty id stands for none."""
     query = select(Annex.district_id, func.count()).where(scope.limit(Annex.id), Annex.retired_at.is_(None))
-    return dict(db.execute(query.group_by(Annex.district_id)).tuples().all())
+    return dict(iter(db.execute(query.group_by(Annex.district_id))))
 
 
 def create(db: Session, district_id: str, *, name_fr: str, name_ar: str, now: datetime) -> District:

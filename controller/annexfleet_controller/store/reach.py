@@ -33,7 +33,7 @@ def rollouts(db: Session, numbers: Collection[int]) -> list[tuple[int, str]]:
             .join(RolloutTargetRow, RolloutTargetRow.rollout_id == RolloutRow.id)
             .where(RolloutTargetRow.device_number.in_(ordered[start : start + _AT_ONCE]), RolloutRow.state.not_in(OVER))
         )
-        found |= dict(db.execute(query.distinct()).tuples().all())
+        found |= dict(iter(db.execute(query.distinct())))
     return sorted(found.items())
 
 

@@ -16,6 +16,7 @@ from annexfleet_controller.store import (
     set_aside,
     states,
     supplies,
+    undoing,
     watches,
 )
 from annexfleet_controller.store.database import reading, writing
@@ -117,8 +118,8 @@ def _forget_commands(worker: Worker) -> None:
 
 
 def forget_what_passed(worker: Worker) -> None:
-    """Pulses that every page has seen, watches that ended, samples that nobody looks at, sessions that ran out, and what
-    acts upon settings replaced: it can be taken back no more."""
+    """Pulses that every page has seen, watches that ended, samples that nobody looks at, sessions that ran out, and
+    what acts replaced that can be taken back no more."""
     now = worker.clock.now()
     with writing(worker.engine) as db:
         pulses.prune(db, before=now - _PULSES_KEPT)
