@@ -1,6 +1,6 @@
 """Devices, as people change them: one or many at once.  Every function works in the caller's transaction."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -145,6 +145,17 @@ def replace(db: Session, hand: Hand, old_id: str, new_id: str, *, confirmed: str
     return _done(db, hand, "device.replace", [old, new], before, now=now, facts={"new": new.id, "name": name})
 
 
+def connect(db: Session, hand: Hand, device_id: str, connection: str, ssh_address: str, *, now: datetime) -> None:
+    """How Ansible reaches it.  Raises DeviceUnknown or OutOfService."""
+    device = _in_service(devices.seen(db, hand.scope, device_id))
+    reaching.put_connection(db, device.number, connection, ssh_address)
+    db.refresh(device)
+    note(
+        db, hand, "device.connection", f"device:{device.id}", now=now, annex_id=device.annex_id,
+        facts={"connection": connection, "ssh_address": ssh_address},
+    )  # fmt: skip
+
+
 # -- what other acts need too
 
 
@@ -169,12 +180,6 @@ def tell(db: Session, touched: Iterable[Device], *, now: datetime, annexes: Coll
         db, {device.number: "h" for device in touched}, now=now, origin="settings",
         annexes=dict.fromkeys(annexes, "r"),
     )  # fmt: skip
-
-
-def in_one(db: Session, hand: Hand, device_id: str, work: Callable[[Device], None]) -> None:
-    """Something of a device in service that bears no version of its own: how it is reached.  Raises DeviceUnknown."""
-    device = _in_service(devices.seen(db, hand.scope, device_id))
-    work(device)
 
 
 def _done(

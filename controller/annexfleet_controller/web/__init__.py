@@ -4,6 +4,7 @@ from annexfleet_controller.web.pages import (
     admin,
     alerts,
     annex,
+    annexes_admin,
     audit,
     calendar,
     calendars,
@@ -11,6 +12,8 @@ from annexfleet_controller.web.pages import (
     contacts,
     desired,
     device,
+    device_settings,
+    devices_admin,
     fixing,
     incidents,
     maintenance,
@@ -24,12 +27,14 @@ from annexfleet_controller.web.pages import (
     runs,
     services,
     supplies,
+    undoing,
 )
 
 ROUTERS = (
     admin.router,
     alerts.router,
     annex.router,
+    annexes_admin.router,
     audit.router,
     province.router,
     calendar.router,
@@ -38,6 +43,8 @@ ROUTERS = (
     contacts.router,
     desired.router,
     device.router,
+    device_settings.router,
+    devices_admin.router,
     fixing.router,
     incidents.router,
     maintenance.router,
@@ -50,4 +57,5 @@ ROUTERS = (
     runs.router,
     services.router,
     supplies.router,
+    undoing.router,
 )

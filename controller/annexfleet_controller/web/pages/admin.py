@@ -1,4 +1,4 @@
-"""/admin: annexes, tokens for new devices, and messages that were set aside."""
+"""/admin: tokens for new devices, and messages that were set aside."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from annexfleet_controller.access.asked import Db, HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import AnnexExists, Invalid, TokenUnknown
+from annexfleet_controller.errors import TokenUnknown
 from annexfleet_controller.identity import authority
 from annexfleet_controller.identity import tokens as making
 from annexfleet_controller.store import annexes, audit, fleet, tokens
@@ -19,7 +19,6 @@ from annexfleet_controller.web.render import Page
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
 Managing = Annotated[Person, Depends(Needs("manage_tokens"))]
-Creating = Annotated[Person, Depends(Needs("create_annexes"))]
 _SET_ASIDE_SHOWN = 100
 
 
@@ -78,32 +77,6 @@ def revoke_token(token_id: str, person: Managing, db: WritingDb, now: Now) -> Re
             annex_id=token.annex_id,
         )  # fmt: skip
     return RedirectResponse("/admin/tokens", 303)
-
-
-@router.get("/annexes")
-def ask_annex(person: Creating, page: Page) -> HTMLResponse:
-    return page("new_annex.html", problem="", field="", id="", name_fr="", name_ar="")
-
-
-@router.post("/annexes")
-def create_annex(
-    *,
-    person: Creating,
-    db: WritingDb,
-    now: Now,
-    page: Page,
-    annex_id: Annotated[str, Form(alias="id", max_length=63)],
-    name_fr: Annotated[str, Form(max_length=200)],
-    name_ar: Annotated[str, Form(max_length=200)],
-) -> Response:
-    try:
-        annexes.create(db, annex_id.strip(), name_fr=name_fr.strip(), name_ar=name_ar.strip(), now=now)
-    except (AnnexExists, Invalid) as refused:
-        return page(
-            "new_annex.html", status=422, problem=refused.code, field=refused.facts.get("field", ""),
-            id=annex_id, name_fr=name_fr, name_ar=name_ar,
-        )  # fmt: skip
-    return RedirectResponse(f"/admin/tokens?annex={annex_id.strip()}", 303)
 
 
 @router.get("/set-aside")
