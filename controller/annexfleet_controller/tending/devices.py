@@ -22,7 +22,7 @@ _NAMED_IN_FACTS = 50
 
 
 def change(db: Session, hand: Hand, device_id: str, wish: DeviceWish, *, version: int, now: datetime) -> int:
-    """Name, place and tags; the step by which it can be taken back, 0 where nothing differs.
+    """Name, place, tags and how it is reached; the step by which it can be taken back, 0 where nothing differs.
 
     Raises DeviceUnknown, OutOfService, SettingWrong or SettingChanged.
     """
@@ -36,9 +36,14 @@ def change(db: Session, hand: Hand, device_id: str, wish: DeviceWish, *, version
     facts |= {"name": wish.name} if wish.name != device.name else {}
     facts |= {"place": wish.place} if wish.place != device.place else {}
     facts |= {"tags": tags} if tags != before["tags"] else {}
+    connection, address = wish.connection or (device.connection, device.ssh_address)
+    if (connection, address) != (device.connection, device.ssh_address):
+        facts |= {"connection": connection, "ssh_address": address}
     if not facts:
         return 0
-    devices.change(db, device, version=version, name=wish.name, place=wish.place)
+    devices.change(
+        db, device, version=version, name=wish.name, place=wish.place, connection=connection, ssh_address=address
+    )
     reaching.put_tags(db, device.number, tags)
     return _done(db, hand, "device.change", [device], [before], now=now, facts=facts)
 
@@ -145,17 +150,6 @@ def replace(db: Session, hand: Hand, old_id: str, new_id: str, *, confirmed: str
     return _done(db, hand, "device.replace", [old, new], before, now=now, facts={"new": new.id, "name": name})
 
 
-def connect(db: Session, hand: Hand, device_id: str, connection: str, ssh_address: str, *, now: datetime) -> None:
-    """How Ansible reaches it.  Raises DeviceUnknown or OutOfService."""
-    device = _in_service(devices.seen(db, hand.scope, device_id))
-    reaching.put_connection(db, device.number, connection, ssh_address)
-    db.refresh(device)
-    note(
-        db, hand, "device.connection", f"device:{device.id}", now=now, annex_id=device.annex_id,
-        facts={"connection": connection, "ssh_address": ssh_address},
-    )  # fmt: skip
-
-
 # -- what other acts need too
 
 
@@ -164,7 +158,7 @@ def kept(db: Session, device: Device) -> Before:
     return {
         "number": device.number, "id": device.id, "name": device.name, "place": device.place, "role": device.role,
         "annex_id": device.annex_id, "replaced_by": device.replaced_by, "in_service": device.revoked_at is None,
-        "was_retired": device.retired_at is not None, "tags": reaching.tags(db, [device.number]).get(device.number, []),
+        "connection": device.connection, "ssh_address": device.ssh_address, "was_retired": device.retired_at is not None, "tags": reaching.tags(db, [device.number]).get(device.number, []),
     }  # fmt: skip
 
 

@@ -35,6 +35,8 @@ class DeviceWish(Struct, frozen=True, kw_only=True):
     place: str = ""
     tags: tuple[str, ...] | None = None
     """None: as they are."""
+    connection: tuple[str, str] | None = None
+    """mqtt or ssh, and the address of ssh, both checked; None: as it is."""
 
 
 def annex(wish: AnnexWish, *, districts: Collection[str]) -> AnnexWish:
@@ -59,6 +61,7 @@ def device(wish: DeviceWish) -> DeviceWish:
         name=line(wish.name, "name", LONGEST_DEVICE_NAME),
         place=line(wish.place, "place", LONGEST_PLACE, may_be_empty=True),
         tags=None if wish.tags is None else tags(wish.tags),
+        connection=wish.connection,
     )
 
 

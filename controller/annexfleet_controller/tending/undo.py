@@ -68,7 +68,9 @@ def _write_back(
             back["retired_at"] = None
         devices.change(
             db, device, version=device.version, name=was["name"], place=was["place"], role=was["role"],
-            annex_id=was["annex_id"], replaced_by=was["replaced_by"], **back,
+            annex_id=was["annex_id"], replaced_by=was["replaced_by"],
+            connection=was["connection"],
+            ssh_address=was["ssh_address"], **back,
         )  # fmt: skip
         reaching.put_tags(db, device.number, was["tags"])
         places.add(device.annex_id)

@@ -13,7 +13,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import AnnexExists
 from annexfleet_controller.refusals import OutOfService, SettingChanged, SettingWrong, Unconfirmed
 from annexfleet_controller.store import annexes, districts
-from annexfleet_controller.store.tables.places import Annex
+from annexfleet_controller.store.tables.places import Annex, District
 from annexfleet_controller.tending import annexes as tending
 from annexfleet_controller.tending.typed import AnnexWish
 from annexfleet_controller.web import settings_acts as acts
@@ -52,7 +52,9 @@ def list_annexes(
 ) -> HTMLResponse:
     """A page of the annexes in sight."""
     asked = {"search": search, "district": district or "", "closed": closed}
-    return page("annexes_admin.html", **_listed(person, db, now, language, asked, number), typed=_BLANK, wrong=None)
+    return page(
+        "annexes_admin.html", **_listed(db, person, now, language, asked=asked, number=number), typed=_BLANK, wrong=None
+    )
 
 
 @router.post("/annexes")
@@ -65,7 +67,7 @@ def create_annex(
             made = tending.create(db, acts.hand(person), typed["id"], _wish(typed), now=now)
     except (SettingWrong, AnnexExists) as refused:
         why = acts.wrong(refused.facts) if isinstance(refused, SettingWrong) else acts.Wrong("id", "taken")
-        listed = _listed(person, db, now, language, {"search": "", "district": "", "closed": ""}, 1)
+        listed = _listed(db, person, now, language)
         return page("annexes_admin.html", status=422, **listed, typed=typed, wrong=why)
     return RedirectResponse(f"/admin/tokens?annex={made.id}", 303)
 
@@ -73,7 +75,9 @@ def create_annex(
 @router.get("/annexes/{annex_id}")
 def show_annex(*, annex_id: str, person: Editing, db: Db, now: Now, language: LanguageOf, page: Page) -> HTMLResponse:
     place = annexes.get(db, person.scope, annex_id)
-    return page("annex_admin.html", **_one(db, person, place, now, language, _kept(place)), wrong=None, problem="")
+    return page(
+        "annex_admin.html", **_one(db, person, place, now, language, typed=_kept(place)), wrong=None, problem=""
+    )
 
 
 @router.post("/annexes/{annex_id}")
@@ -86,11 +90,11 @@ def change_annex(
         with db.begin_nested():
             tending.change(db, acts.hand(person), annex_id, _wish(typed), version=acts.number(form, "version"), now=now)
     except SettingWrong as refused:
-        shown = _one(db, person, place, now, language, typed) | {"version": acts.number(form, "version")}
+        shown = _one(db, person, place, now, language, typed=typed) | {"version": acts.number(form, "version")}
         return page("annex_admin.html", status=422, **shown, wrong=acts.wrong(refused.facts), problem="")
     except (SettingChanged, OutOfService) as refused:
         # What was typed stays on the page beside what stands now, so that nothing has to be typed twice.
-        shown = _one(db, person, place, now, language, typed) | {"stands": _kept(place)}
+        shown = _one(db, person, place, now, language, typed=typed) | {"stands": _kept(place)}
         return page("annex_admin.html", status=409, **shown, wrong=None, problem=refused.code)
     return RedirectResponse(f"/admin/annexes/{annex_id}", 303)
 
@@ -159,8 +163,9 @@ _ZONE = _BLANK["time_zone"]
 
 
 def _listed(
-    person: Person, db: Db, now: Now, language: LanguageOf, asked: dict[str, str], number: int
+    db: Db, person: Person, now: Now, language: LanguageOf, *, asked: dict[str, str] | None = None, number: int = 1
 ) -> dict[str, Any]:
+    asked = asked or {"search": "", "district": "", "closed": ""}
     query = urlencode({name: value for name, value in asked.items() if value})
     district = asked["district"] or None
 
@@ -174,7 +179,7 @@ def _listed(
     pages = acts.pager(number, total, size=PAGE_SIZE, query=query)
     if pages.page != number:
         rows, total = read(pages.page)
-    names = {one.id: name_of(one, language.code) for one in districts.listing(db)}
+    names = {one.id: _district_name(one, language.code) for one in districts.listing(db)}
     return {
         "places": [(row, name_of(row, language.code), names.get(row.district_id, "")) for row in rows],
         "counts": annexes.counts(db, person.scope, now=now),
@@ -187,14 +192,16 @@ def _listed(
     }
 
 
-def _one(db: Db, person: Person, place: Annex, now: Now, language: LanguageOf, typed: dict[str, str]) -> dict[str, Any]:
+def _one(
+    db: Db, person: Person, place: Annex, now: Now, language: LanguageOf, *, typed: dict[str, str]
+) -> dict[str, Any]:
     return {
         "place": place,
         "place_name": name_of(place, language.code),
         "typed": typed,
         "stands": None,
         "version": place.version,
-        "districts": {one.id: name_of(one, language.code) for one in districts.listing(db)},
+        "districts": {one.id: _district_name(one, language.code) for one in districts.listing(db)},
         "zones": ZONES,
         "count": annexes.counts(db, person.scope, now=now).get(place.id),
         "done": acts.newest(db, person, now),
@@ -220,3 +227,7 @@ def _wish(typed: dict[str, str]) -> AnnexWish:
         name_fr=typed["name_fr"], name_ar=typed["name_ar"], time_zone=typed["time_zone"], district=typed["district"],
         note=typed["note"],
     )  # fmt: skip
+
+
+def _district_name(district: District, language_code: str) -> str:
+    return district.name_ar if language_code == "ar" else district.name_fr

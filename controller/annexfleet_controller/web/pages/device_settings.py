@@ -45,7 +45,8 @@ def change(
     typed = {name: acts.text(form, name, 500) for name in ("name", "place", "tags", "connection", "ssh_address")}
     try:
         with db.begin_nested():
-            _connect(db, person, device_id, typed, acts.number(form, "version"), now)
+            wish = _wish(devices.seen(db, person.scope, device_id), typed)
+            tending.change(db, acts.hand(person), device_id, wish, version=acts.number(form, "version"), now=now)
     except SettingWrong as refused:
         shown = _shown(db, person, device_id, now, language) | {
             "typed": typed, "wrong": acts.wrong(refused.facts), "version": acts.number(form, "version"),
@@ -116,21 +117,16 @@ def _asked(page: Page, form: FormData, reach: Reach, act: str, device_id: str, s
     )  # fmt: skip
 
 
-def _connect(
-    db: WritingDb, person: Person, device_id: str, typed: dict[str, str], version: int, now: Now
-) -> None:  # fmt: skip
-    hand = acts.hand(person)
-    device = devices.seen(db, person.scope, device_id)
+def _wish(device: Device, typed: dict[str, str]) -> DeviceWish:
+    """Raises SettingWrong for an address that is none."""
     connection = typed["connection"] if typed["connection"] in {"mqtt", "ssh"} else device.connection
     address = typed["ssh_address"].strip() if connection == "ssh" else ""
     if connection == "ssh" and not is_address(address):
         raise SettingWrong(field="ssh_address", reason="not_an_address")
-    wish = DeviceWish(
-        name=typed["name"], place=typed["place"], tags=tuple(typed["tags"].replace(",", " ").split())
+    return DeviceWish(
+        name=typed["name"], place=typed["place"], tags=tuple(typed["tags"].replace(",", " ").split()),
+        connection=(connection, address),
     )  # fmt: skip
-    tending.change(db, hand, device_id, wish, version=version, now=now)
-    if (connection, address) != (device.connection, device.ssh_address):
-        tending.connect(db, hand, device_id, connection, address, now=now)
 
 
 def _shown(db: Db, person: Person, device_id: str, now: Now, language: LanguageOf) -> dict[str, Any]:

@@ -51,7 +51,9 @@ def list_devices(
     after: Annotated[str, Query(max_length=200)] = "",
 ) -> HTMLResponse:
     asked = dict(zip(_FIELDS, (search, annex, role, tag, presence), strict=True))
-    return page("devices_admin.html", **_listed(person, db, now, language, asked, after), wrong=None, chosen=())
+    return page(
+        "devices_admin.html", **_listed(db, person, now, language, asked=asked, after=after), wrong=None, chosen=()
+    )
 
 
 @router.post("")
@@ -61,8 +63,7 @@ def act_on_many(*, person: Editing, form: Form, db: WritingDb, now: Now, languag
     do, to, yes = acts.text(form, "do"), acts.text(form, "to", 63), acts.confirmed(form)
     asked = {name: acts.text(form, name, 100) for name in _FIELDS}
     try:
-        if not ids:
-            raise SettingWrong(field="device", reason="missing")
+        _refuse_nothing(ids, do)
         with db.begin_nested():
             if do == "tags":
                 tending.tag(
@@ -71,10 +72,8 @@ def act_on_many(*, person: Editing, form: Form, db: WritingDb, now: Now, languag
                 )  # fmt: skip
             elif do == "move":
                 tending.move(db, hand, ids, to, confirmed=yes, now=now)
-            elif do == "retire":
-                tending.retire(db, hand, ids, confirmed=yes, now=now)
             else:
-                raise SettingWrong(field="do", reason="unknown")
+                tending.retire(db, hand, ids, confirmed=yes, now=now)
     except Unconfirmed:
         reach = tending.moving(db, hand, ids, to)[2] if do == "move" else tending.retiring(db, hand, ids)[1]
         subject = name_of(annexes.get(db, person.scope, to), language.code) if do == "move" else ""
@@ -83,10 +82,18 @@ def act_on_many(*, person: Editing, form: Form, db: WritingDb, now: Now, languag
             came_back=bool(yes),
         )  # fmt: skip
     except SettingWrong as refused:
-        shown = _listed(person, db, now, language, asked, "")
+        shown = _listed(db, person, now, language, asked=asked)
         wrong = acts.wrong(refused.facts)
         return page("devices_admin.html", status=422, **shown, wrong=wrong, chosen=frozenset(ids))
     return RedirectResponse(_back(asked), 303)
+
+
+def _refuse_nothing(ids: list[str], do: str) -> None:
+    """Raises SettingWrong where no device is ticked, or no act is chosen."""
+    if not ids:
+        raise SettingWrong(field="device", reason="missing")
+    if do not in {"tags", "move", "retire"}:
+        raise SettingWrong(field="do", reason="missing")
 
 
 def _back(asked: dict[str, str]) -> str:
@@ -95,7 +102,7 @@ def _back(asked: dict[str, str]) -> str:
 
 
 def _listed(
-    person: Person, db: Db, now: Now, language: LanguageOf, asked: dict[str, str], after: str
+    db: Db, person: Person, now: Now, language: LanguageOf, *, asked: dict[str, str], after: str = ""
 ) -> dict[str, Any]:
     presence = asked["presence"] if asked["presence"] in {"online", "silent", "never", "revoked"} else ""
     rows = fleet.devices(
