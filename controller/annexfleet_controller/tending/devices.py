@@ -157,8 +157,9 @@ def kept(db: Session, device: Device) -> Before:
     """All that an act may change, as it stands."""
     return {
         "number": device.number, "id": device.id, "name": device.name, "place": device.place, "role": device.role,
-        "annex_id": device.annex_id, "replaced_by": device.replaced_by, "in_service": device.revoked_at is None,
-        "connection": device.connection, "ssh_address": device.ssh_address, "was_retired": device.retired_at is not None, "tags": reaching.tags(db, [device.number]).get(device.number, []),
+        "annex_id": device.annex_id, "replaced_by": device.replaced_by, "connection": device.connection,
+        "ssh_address": device.ssh_address, "in_service": device.revoked_at is None,
+        "was_retired": device.retired_at is not None, "tags": reaching.tags(db, [device.number]).get(device.number, []),
     }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ MANY = 1
 Effect = Literal[
     "devices_retired", "tokens_end", "boards_end", "connection_ends", "alerts_end", "alerts_anew", "sight_changes",
     "rules_change", "rollouts_keep_place", "rollouts_skip", "old_is_retired", "takes_over", "past_stays", "undo",
-    "no_undo", "every_annex", "new_rule_off", "new_hours", "hears_no_more",
+    "every_annex", "rule_off", "new_hours",
 ]  # fmt: skip
 """What comes of an act; each has words (`effect`)."""
 

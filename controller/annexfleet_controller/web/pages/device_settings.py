@@ -75,7 +75,7 @@ def move(
     except Unconfirmed:
         reach = tending.moving(db, hand, [device_id], to)[2]
         place = name_of(annexes.get(db, person.scope, to), language.code)
-        return _asked(page, form, reach, "device.move", device_id, place)
+        return _asked(page, form, reach, act="device.move", device_id=device_id, subject=place)
     return RedirectResponse(f"/devices/{device_id}/settings", 303)
 
 
@@ -86,7 +86,7 @@ def retire(*, device_id: str, person: Editing, form: Form, db: WritingDb, now: N
     try:
         tending.retire(db, hand, [device_id], confirmed=yes, now=now)
     except Unconfirmed:
-        return _asked(page, form, reach, "device.retire", device_id, "")
+        return _asked(page, form, reach, act="device.retire", device_id=device_id)
     return RedirectResponse(f"/devices/{device_id}/settings", 303)
 
 
@@ -106,11 +106,11 @@ def replace(
         return page("device_settings.html", status=422, **shown)
     except Unconfirmed:
         _, other, reach = tending.replacing(db, hand, device_id, new)
-        return _asked(page, form, reach, "device.replace", device_id, other.name)
+        return _asked(page, form, reach, act="device.replace", device_id=device_id, subject=other.name)
     return RedirectResponse(f"/devices/{new}/settings", 303)
 
 
-def _asked(page: Page, form: FormData, reach: Reach, act: str, device_id: str, subject: str) -> Response:
+def _asked(page: Page, form: FormData, reach: Reach, *, act: str, device_id: str, subject: str = "") -> Response:
     return acts.question(
         page, form, reach, act=act, action=f"/devices/{device_id}/{act.partition('.')[2]}",
         back=f"/devices/{device_id}/settings", subject=subject, came_back=bool(acts.confirmed(form)),
