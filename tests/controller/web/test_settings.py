@@ -157,7 +157,9 @@ def test_a_device_is_renamed_placed_and_tagged(place: Site):
     with reading(place.engine) as db:
         assert reaching.tags(db, [1]) == {1: ["kiosks", "ring-0"]}
     assert "Guichet 7" in client.get("/admin/devices?tag=ring-0").text
-    assert client.post(f"/devices/{D1}/settings", data={**typed, "name": "late"}).status_code == 409
+    assert (
+        client.post(f"/devices/{D1}/settings", data={**typed, "name": "late", "connection": "mqtt"}).status_code == 409
+    )
 
 
 def test_a_device_is_moved_after_its_page_said_what_comes_of_it(place: Site):

@@ -45,7 +45,7 @@ def change(
     typed = {name: acts.text(form, name, 500) for name in ("name", "place", "tags", "connection", "ssh_address")}
     try:
         with db.begin_nested():
-            wish = _wish(devices.seen(db, person.scope, device_id), typed)
+            wish = _wish(typed)
             tending.change(db, acts.hand(person), device_id, wish, version=acts.number(form, "version"), now=now)
     except SettingWrong as refused:
         shown = _shown(db, person, device_id, now, language) | {
@@ -117,15 +117,15 @@ def _asked(page: Page, form: FormData, reach: Reach, *, act: str, device_id: str
     )  # fmt: skip
 
 
-def _wish(device: Device, typed: dict[str, str]) -> DeviceWish:
+def _wish(typed: dict[str, str]) -> DeviceWish:
     """Raises SettingWrong for an address that is none."""
-    connection = typed["connection"] if typed["connection"] in {"mqtt", "ssh"} else device.connection
-    address = typed["ssh_address"].strip() if connection == "ssh" else ""
+    connection, address = typed["connection"], typed["ssh_address"].strip()
     if connection == "ssh" and not is_address(address):
         raise SettingWrong(field="ssh_address", reason="not_an_address")
+    reached = {"ssh": ("ssh", address), "mqtt": ("mqtt", "")}.get(connection)
     return DeviceWish(
         name=typed["name"], place=typed["place"], tags=tuple(typed["tags"].replace(",", " ").split()),
-        connection=(connection, address),
+        connection=reached,
     )  # fmt: skip
 
 
