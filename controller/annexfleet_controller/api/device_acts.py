@@ -1,7 +1,7 @@
 """/api/v1/devices: a device renamed, moved, taken out of service, replaced."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
@@ -23,7 +23,7 @@ from annexfleet_controller.tending.typed import DeviceWish
 router = APIRouter(prefix="/api/v1/devices/{device_id}", tags=["devices"], responses=problems.RESPONSES)
 
 Editing = Annotated[Person, Depends(Needs("edit_devices"))]
-_CONFLICT = {409: {"model": problems.Problem}}
+_CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": problems.Problem}}
 
 
 class DeviceChange(BaseModel):

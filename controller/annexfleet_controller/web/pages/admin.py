@@ -13,6 +13,7 @@ from annexfleet_controller.errors import TokenUnknown
 from annexfleet_controller.identity import authority
 from annexfleet_controller.identity import tokens as making
 from annexfleet_controller.store import annexes, audit, fleet, tokens
+from annexfleet_controller.web.enrol_sheet import sheet
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
@@ -32,7 +33,7 @@ def list_tokens(
     page: Page,
     annex: Annotated[str, Query(max_length=63)] = "",
 ) -> HTMLResponse:
-    return page("tokens.html", made="", **_tokens(person, db, now, language, annex))
+    return page("tokens.html", sheet=None, **_tokens(person, db, now, language, annex))
 
 
 @router.post("/tokens")
@@ -63,7 +64,8 @@ def create_token(
         authority_pin=authority.load(home).pin,
         now=now,
     )
-    return page("tokens.html", status=201, made=text, **_tokens(person, db, now, language, annex))
+    made = sheet(text, place, role=role, devices=devices, until=now + timedelta(hours=hours))
+    return page("tokens.html", status=201, sheet=made, **_tokens(person, db, now, language, annex))
 
 
 @router.post("/tokens/{token_id}/revoke")

@@ -18,6 +18,10 @@ LOWEST = {
     ("POST", "/devices/{device_id}/retire"): "operator",
     ("POST", "/devices/{device_id}/replace"): "operator",
     ("POST", "/admin/undo/{step_id}"): "operator",
+    ("GET", "/admin/services"): "operator",
+    ("GET", "/admin/services/{code}"): "operator",
+    ("POST", "/admin/services/{code}"): "operator",
+    ("POST", "/admin/services/{code}/remove"): "operator",
     ("PATCH", "/api/v1/annexes/{annex_id}"): "operator",
     ("POST", "/api/v1/annexes/{annex_id}/retire"): "operator",
     ("POST", "/api/v1/annexes/{annex_id}/reopen"): "operator",
@@ -29,7 +33,11 @@ LOWEST = {
     ("POST", "/api/v1/devices/{device_id}/retire"): "operator",
     ("POST", "/api/v1/devices/{device_id}/replace"): "operator",
 }
-WHOLE_PROVINCE_ONLY = {route for route in LOWEST if "/districts" in route[1] and route != ("GET", "/api/v1/districts")}
+WHOLE_PROVINCE_ONLY = {
+    route
+    for route in LOWEST
+    if ("/districts" in route[1] or "/services" in route[1]) and route != ("GET", "/api/v1/districts")
+}
 OF_AN_ANNEX = {("POST", "/admin/devices")}
 """It names a device of an annex in its body."""
 _ANNEX = {"name_fr": "a", "name_ar": "ا", "time_zone": "Africa/Casablanca", "version": "1"}
@@ -43,6 +51,7 @@ BODIES = {
     ("POST", "/devices/{device_id}/replace"): {"data": {"new": device_id(1)}},
 }
 BODIES |= {
+    ("POST", "/admin/services/{code}"): {"data": {"name_fr": "a", "name_ar": "ا"}},
     ("PATCH", "/api/v1/annexes/{annex_id}"): {"json": {"note": "x", "version": 1}},
     ("POST", "/api/v1/districts"): {"json": {"id": "oujda", "name_fr": "a", "name_ar": "ا"}},
     ("PATCH", "/api/v1/districts/{district_id}"): {"json": {"name_fr": "a", "name_ar": "ا"}},
@@ -56,6 +65,8 @@ ANSWERS = {
     ("POST", "/admin/annexes/{annex_id}/reopen"): {409},  # it is open
     ("POST", "/admin/districts"): {303, 422},
     ("POST", "/devices/{device_id}/settings"): {303, 409},
+    ("POST", "/admin/services/{code}"): {303, 409},
+    ("POST", "/admin/services/{code}/remove"): {409},  # nobody described it, or not as it was read
     ("PATCH", "/api/v1/annexes/{annex_id}"): {200, 409},
     ("POST", "/api/v1/annexes/{annex_id}/retire"): {409},  # what it touches is to be confirmed
     ("POST", "/api/v1/annexes/{annex_id}/reopen"): {409},
