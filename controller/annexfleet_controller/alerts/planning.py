@@ -24,7 +24,7 @@ def plan(db: Session, scope: Scope, draft: Draft, *, author: str, now: datetime)
         raise Forbidden("the whole province is for who sees all of it")
     for annex_id in draft.annexes:
         annexes.get(db, scope, annex_id)
-    zones_of = {place.id: place.time_zone for place in annexes.listing(db, scope)}
+    zones_of = {place.id: place.time_zone for place in annexes.listing(db, scope, with_retired=True)}
     annex_of = _annexes_of(db, scope, draft.things, now=now)
     return kept.create(db, parse(draft, zones_of=zones_of, annex_of=annex_of, author=author, now=now))
 

@@ -154,8 +154,9 @@ class Words:
 def read(db: Session, language: Language) -> Words:
     """Words with the names of the services and annexes as they are now."""
     named = {
-        place.id: place.name_ar if language.code == "ar" else place.name_fr for place in annexes.listing(db)
-    }  # fmt: skip
+        place.id: place.name_ar if language.code == "ar" else place.name_fr
+        for place in annexes.listing(db, with_retired=True)
+    }
     return Words(language, catalogue(readiness.own_services(db)), named)
 
 

@@ -9,10 +9,13 @@ from annexfleet_controller.access.asked import Db, EngineOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import problems
+from annexfleet_controller.api.settings_acts import hand
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import inventory, targets
-from annexfleet_controller.store import audit, fleet, reaching
+from annexfleet_controller.store import audit, devices, fleet, reaching
 from annexfleet_controller.store.database import writing
+from annexfleet_controller.tending import devices as tending
+from annexfleet_controller.tending.typed import DeviceWish
 
 router = APIRouter(prefix="/api/v1", tags=["inventory"], responses=problems.RESPONSES)
 
@@ -94,9 +97,10 @@ def put_connection(device_id: str, body: ReachIn, person: Editing, engine: Engin
 
 
 @router.put("/devices/{device_id}/tags")
-def put_tags(device_id: str, body: TagsIn, person: Editing, engine: EngineOf) -> TagsOut:
+def put_tags(device_id: str, body: TagsIn, person: Editing, engine: EngineOf, now: Now) -> TagsOut:
     """Words by which you gather devices; these replace those there were."""
     with writing(engine) as db:
-        row = fleet.device(db, person.scope, device_id)
-        reaching.put_tags(db, row.number, body.tags)
+        row = devices.seen(db, person.scope, device_id)
+        wish = DeviceWish(name=row.name, place=row.place, tags=tuple(body.tags))
+        tending.change(db, hand(person), device_id, wish, version=row.version, now=now)
     return TagsOut(device=device_id, tags=sorted(set(body.tags)))

@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from paho.mqtt.client import Client, MQTTv5
@@ -73,16 +74,41 @@ def revoke(
         audit.add(
             db, now=now, actor=by, via=via, act="device.revoke", subject=f"device:{device_id}", annex_id=device.annex_id
         )
-    revoked.publish(home, database, now)
-    if _hand_over(home, clock):
-        heeded = is_heeded(home)
-        kick(home, device_id)
-        time.sleep(_HANDSHAKE_S)
-        kick(home, device_id)
-        if not heeded:
-            log.error("broker does not heed the list of revoked certificates device=%s", device_id)
-            raise NotHeeded("the broker does not heed the list of revoked certificates; restart it", device=device_id)
+    shut_out(home, [device_id], engine=database, clock=clock)
     log.info("device revoked device=%s", device_id)
+
+
+def shut_out(home: Home, device_ids: Sequence[str], *, engine: Engine, clock: Clock = SYSTEM) -> None:
+    """Make the list of what the database says is revoked, hand it over, and end the connections of these devices.
+
+    Raises what `revoke` does but DeviceUnknown.
+    """
+    revoked.publish(home, engine, clock.now())
+    if not _hand_over(home, clock):
+        return
+    heeded = is_heeded(home)
+    for device_id in device_ids:
+        kick(home, device_id)
+    if device_ids:
+        time.sleep(_HANDSHAKE_S)
+    for device_id in device_ids:
+        kick(home, device_id)
+    if not heeded:
+        log.error("broker does not heed the list of revoked certificates devices=%s", ",".join(device_ids[:20]))
+        raise NotHeeded("the broker does not heed the list of revoked certificates; restart it")
+
+
+def catch_up(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> list[str]:
+    """Bring the list to what the database says, where people retired devices or took that back; who was shut out.
+
+    Raises what `shut_out` does; the list is then newer all the same, and every start of the broker tries again.
+    """
+    behind = revoked.behind(home, engine, clock.now())
+    if behind is None:
+        return []
+    shut_out(home, behind, engine=engine, clock=clock)
+    log.info("list of revoked certificates caught up devices_shut_out=%s", len(behind))
+    return behind
 
 
 def refresh(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> bool:

@@ -43,3 +43,21 @@ def renew(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> bool:
         log.warning("list of revoked certificates is made anew reason=%s", error)
     publish(home, engine, now)
     return True
+
+
+def behind(home: Home, engine: Engine, now: datetime) -> list[str] | None:
+    """The devices whose revoked certificates the list does not name yet; None if the list says what the database says.
+
+    Empty where it only names some that count again, because somebody took a retirement back.  A list that cannot be
+    read is `renew`'s matter.
+    """
+    ours = authority.load(home)
+    try:
+        listed = {one.serial_number for one in crl.check(ours.crl_path.read_bytes(), now, of=ours.device_ca)}
+    except (OSError, crl.CrlWrong):
+        return None
+    with reading(engine) as db:
+        missing = certificates.revoked(db, ending_after=now).keys() - listed
+        if not missing and not certificates.any_in_force(db, listed):
+            return None
+        return certificates.devices_of(db, missing)

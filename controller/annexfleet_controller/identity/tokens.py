@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import enrolment
 from annexfleet_controller.errors import AnnexfleetError, AnnexUnknown
+from annexfleet_controller.refusals import OutOfService
 from annexfleet_controller.store import audit, tokens
 from annexfleet_controller.store.tables.devices import Token
 from annexfleet_controller.store.tables.places import Annex
@@ -46,8 +47,11 @@ def create(
     `Authority.pin`.  Raises AnnexUnknown or TokenRefused.
     """
     _check(role, max_devices, expires_at - now, enrol_url)
-    if db.get(Annex, annex_id) is None:
+    annex = db.get(Annex, annex_id)
+    if annex is None:
         raise AnnexUnknown(annex=annex_id)
+    if annex.retired_at is not None:
+        raise OutOfService("a closed annex takes no device in", annex=annex_id)
     seed = secrets.token_bytes(32)
     token_id = random_base32(13)
     tokens.insert(

@@ -234,7 +234,7 @@ class _Prepared(Struct, frozen=True, kw_only=True):
 
 
 def _places(db: Session) -> dict[str, texts.Place]:
-    return {place.id: texts.Place(place.name_fr, place.name_ar) for place in annexes.listing(db)}
+    return {place.id: texts.Place(place.name_fr, place.name_ar) for place in annexes.listing(db, with_retired=True)}
 
 
 def _call(asked: incidents.Told | None) -> texts.Call | None:

@@ -5,11 +5,12 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import Integer, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, Integer, and_, case, cast, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import state, zones
 from annexfleet_controller.errors import AnnexExists, AnnexUnknown, Invalid
+from annexfleet_controller.refusals import SettingChanged
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.places import Annex
@@ -31,20 +32,59 @@ class Counts(Struct, frozen=True):
 
 
 def listing(
-    db: Session, scope: Scope = WHOLE, *, search: str = "", after: str = "", limit: int | None = None
+    db: Session,
+    scope: Scope = WHOLE,
+    *,
+    search: str = "",
+    after: str = "",
+    limit: int | None = None,
+    with_retired: bool = False,
 ) -> Sequence[Annex]:
-    """The annexes in sight, by id, from after that id."""
+    """The annexes in sight, by id, from after that id; those closed for good only for who names what is past."""
     query = select(Annex).where(scope.limit(Annex.id)).order_by(Annex.id)
+    if not with_retired:
+        query = query.where(Annex.retired_at.is_(None))
     if search:
-        pattern = like(search)
-        query = query.where(
-            Annex.id.ilike(pattern, escape="\\")
-            | Annex.name_fr.ilike(pattern, escape="\\")
-            | Annex.name_ar.ilike(pattern, escape="\\")
-        )
+        query = query.where(_found(search))
     if after:
         query = query.where(Annex.id > after)
     return db.scalars(query.limit(limit)).all()
+
+
+def page(
+    db: Session, scope: Scope, *, search: str = "", district: str | None = None, retired: bool = False, skip: int,
+    limit: int,
+) -> tuple[Sequence[Annex], int]:  # fmt: skip
+    """A page of a list by id, and how many there are in all; `district` empty: those that belong to none."""
+    conditions = [
+        scope.limit(Annex.id), Annex.retired_at.is_not(None) if retired else Annex.retired_at.is_(None),
+    ]  # fmt: skip
+    if search:
+        conditions.append(_found(search))
+    if district is not None:
+        conditions.append(Annex.district_id == district)
+    rows = db.scalars(select(Annex).where(*conditions).order_by(Annex.id).offset(skip).limit(limit)).all()
+    return rows, db.scalar(select(func.count()).select_from(Annex).where(*conditions)) or 0
+
+
+def change(db: Session, annex: Annex, *, version: int, **values: object) -> int:
+    """Write these columns; the version it has then.  Raises SettingChanged unless it still is as it was read."""
+    done = db.execute(
+        update(Annex)
+        .where(Annex.id == annex.id, Annex.version == version)
+        .values(version=version + 1, **values)
+        .execution_options(synchronize_session=False)
+    )
+    if done.rowcount != 1:  # type: ignore[attr-defined]
+        db.refresh(annex)
+        raise SettingChanged("annex changed meanwhile", version=annex.version)
+    db.refresh(annex)
+    return version + 1
+
+
+def _found(search: str) -> ColumnElement[bool]:
+    pattern = like(search)
+    return or_(*(column.ilike(pattern, escape="\\") for column in (Annex.id, Annex.name_fr, Annex.name_ar)))
 
 
 def get(db: Session, scope: Scope, annex_id: str) -> Annex:

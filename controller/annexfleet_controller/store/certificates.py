@@ -1,11 +1,12 @@
 """Certificates that devices were given."""
 
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.store.tables.devices import Certificate
+from annexfleet_controller.store.tables.devices import Certificate, Device
 
 
 def insert(
@@ -50,3 +51,27 @@ def revoked(db: Session, *, ending_after: datetime) -> dict[int, datetime]:
         )
     )
     return {int(serial, 16): since for serial, since in rows if since is not None}
+
+
+def any_in_force(db: Session, serials: Collection[int]) -> bool:
+    """Whether one of these is not revoked."""
+    return any(
+        db.scalar(
+            select(Certificate.serial).where(Certificate.serial.in_(some), Certificate.revoked_at.is_(None)).limit(1)
+        )
+        for some in _some(serials)
+    )
+
+
+def devices_of(db: Session, serials: Collection[int]) -> list[str]:
+    """The ids of the devices that these were given to."""
+    found: set[str] = set()
+    for some in _some(serials):
+        query = select(Device.id).join(Certificate, Certificate.device_number == Device.number)
+        found |= set(db.scalars(query.where(Certificate.serial.in_(some))))
+    return sorted(found)
+
+
+def _some(serials: Collection[int], size: int = 500) -> Iterable[list[str]]:
+    ordered = [f"{serial:x}" for serial in sorted(serials)]
+    return (ordered[start : start + size] for start in range(0, len(ordered), size))

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import AnnexUnknown, ContactUnknown
+from annexfleet_controller.refusals import SettingChanged
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
 from annexfleet_controller.store.tables.people import User
 from annexfleet_controller.store.tables.places import Annex
@@ -82,9 +83,23 @@ def create(db: Session, new: NewContact, new_routes: Sequence[NewRoute], *, by: 
     return contact
 
 
-def change(db: Session, contact_id: int, new: NewContact, new_routes: Sequence[NewRoute]) -> Contact:
-    """All of it anew.  Raises ContactUnknown or AnnexUnknown."""
+def change(
+    db: Session, contact_id: int, new: NewContact, new_routes: Sequence[NewRoute], *, version: int | None = None
+) -> Contact:
+    """All of it anew.  Raises ContactUnknown, AnnexUnknown, or SettingChanged if it is not as it was read.
+
+    Without a version it is written over whatever stands.
+    """
     contact = get(db, contact_id)
+    claimed = db.execute(
+        update(Contact)
+        .where(Contact.id == contact_id, Contact.version == (contact.version if version is None else version))
+        .values(version=Contact.version + 1)
+        .execution_options(synchronize_session=False)
+    )
+    if claimed.rowcount != 1:  # type: ignore[attr-defined]
+        raise SettingChanged("contact changed meanwhile", version=contact.version)
+    db.refresh(contact)
     if (contact.kind, contact.address, contact.secret) != (new.kind, new.address, new.secret):
         contact.verified_at = None
     contact.name, contact.kind, contact.address, contact.secret = new.name, new.kind, new.address, new.secret

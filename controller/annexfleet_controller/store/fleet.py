@@ -11,7 +11,7 @@ from annexfleet_controller import state
 from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.store.annexes import like
 from annexfleet_controller.store.scope import Scope
-from annexfleet_controller.store.tables.devices import Device
+from annexfleet_controller.store.tables.devices import Device, DeviceTag
 from annexfleet_controller.store.tables.readings import (
     ChangeRow,
     DeviceInventory,
@@ -43,6 +43,11 @@ class DeviceRow(Struct, frozen=True):
     beat_at: datetime | None
     beat: bytes | None
     inventory_at: datetime | None
+    place: str = ""
+    """Room or counter."""
+    retired_at: datetime | None = None
+    replaced_by: int | None = None
+    version: int = 1
 
     def presence(self, now: datetime) -> state.Presence:
         return state.presence(connected=self.connected, heard_at=self.heard_at, revoked_at=self.revoked_at, now=now)
@@ -89,7 +94,7 @@ class RefusedMessage(Struct, frozen=True):
     size_bytes: int
 
 
-_SEARCHED = (Device.name, Device.id, Device.model, Device.hardware_serial)
+_SEARCHED = (Device.name, Device.id, Device.model, Device.hardware_serial, Device.place)
 
 
 def _rows(scope: Scope) -> "Select[Device, DeviceState]":
@@ -108,6 +113,7 @@ def devices(
     now: datetime,
     annex_id: str = "",
     role: str = "",
+    tag: str = "",
     presence: str = "",
     search: str = "",
     after: tuple[str, str] | None = None,
@@ -130,6 +136,8 @@ def devices(
         query = query.where(Device.annex_id == annex_id)
     if role:
         query = query.where(Device.role == role)
+    if tag:
+        query = query.where(Device.number.in_(select(DeviceTag.device_number).where(DeviceTag.tag == tag)))
     if search:
         pattern = like(search)
         query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in _SEARCHED)))
@@ -285,6 +293,7 @@ def _row(device: Device, known: "DeviceState | None") -> DeviceRow:
         beat_at=known.beat_at if known else None,
         beat=known.beat if known else None,
         inventory_at=known.inventory_at if known else None,
+        place=device.place, retired_at=device.retired_at, replaced_by=device.replaced_by, version=device.version,
     )  # fmt: skip
 
 

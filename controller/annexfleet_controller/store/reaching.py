@@ -77,7 +77,10 @@ def put_tags(db: Session, device_number: int, wanted: Collection[str]) -> None:
 
 def put_connection(db: Session, device_number: int, connection: str, ssh_address: str) -> None:
     db.execute(
-        update(Device).where(Device.number == device_number).values(connection=connection, ssh_address=ssh_address)
+        update(Device)
+        .where(Device.number == device_number)
+        .values(connection=connection, ssh_address=ssh_address, version=Device.version + 1)
+        .execution_options(synchronize_session=False)
     )
 
 

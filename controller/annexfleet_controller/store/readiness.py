@@ -147,7 +147,7 @@ def now(
     query = (
         select(Annex.id, ReadinessNow.at, ReadinessNow.payload)
         .join(ReadinessNow, ReadinessNow.annex_id == Annex.id, isouter=True)
-        .where(scope.limit(Annex.id), Annex.id > after)
+        .where(scope.limit(Annex.id), Annex.id > after, Annex.retired_at.is_(None))
     )
     if state is not None:
         query = query.where(func.coalesce(ReadinessNow.state, "unknown") == state)

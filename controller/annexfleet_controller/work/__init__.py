@@ -23,7 +23,7 @@ from annexfleet_controller.settings import Home
 from annexfleet_controller.store import calendars, rules
 from annexfleet_controller.store.database import open_database
 from annexfleet_controller.work.audit import note_audit
-from annexfleet_controller.work.devices import assign_probers, notice_silence, tend_certificates
+from annexfleet_controller.work.devices import assign_probers, notice_silence, shut_out_retired, tend_certificates
 from annexfleet_controller.work.history import fold_history, forget_old, forget_what_passed
 from annexfleet_controller.work.reports import make_reports
 from annexfleet_controller.work.trouble import fill_supplies, forget_trouble, tell_outside
@@ -76,6 +76,7 @@ JOBS = (
     Job("note_audit", timedelta(hours=1), note_audit),
     Job("tell_outside", timedelta(minutes=1), tell_outside),
     Job("tend_certificates", timedelta(hours=1), tend_certificates),
+    Job("shut_out_retired", timedelta(seconds=15), shut_out_retired),
     Job("forget_what_passed", timedelta(minutes=1), forget_what_passed),
     Job("notice_silence", timedelta(seconds=30), notice_silence),
     Job("assign_probers", timedelta(seconds=30), assign_probers),

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DataError
 
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Beat, Change, Gone
-from annexfleet_controller.identity import upkeep
+from annexfleet_controller.identity import revocation, upkeep
 from annexfleet_controller.ingest import probing
 from annexfleet_controller.store import changes, configs, figures, parts, pulses, states
 from annexfleet_controller.store.database import reading, writing
@@ -19,6 +19,20 @@ log = logging.getLogger(__name__)
 SILENT_AFTER_BEATS = 2.5
 USUAL_BEAT_S = 300.0
 _GIVEN_UP_AT_ONCE = 2000
+
+
+def shut_out_retired(worker: Worker) -> None:
+    """Tell the broker of devices that people retired on a page, or that they took back; end their connections.
+
+    A controller without an authority of its own (a worker on another machine) leaves it to the one that has it.
+    """
+    if not (worker.home.authority_dir / "device-ca.key").exists():
+        return
+    try:
+        revocation.catch_up(worker.home, worker.engine, clock=worker.clock)
+    except revocation.NotKicked as error:
+        # The list is out, so it cannot come back; its messages are refused in any case.
+        log.warning("connection of a retired device could not be ended reason=%s", error)
 
 
 def notice_silence(worker: Worker) -> None:

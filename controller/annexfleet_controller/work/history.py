@@ -16,6 +16,7 @@ from annexfleet_controller.store import (
     set_aside,
     states,
     supplies,
+    undoing,
     watches,
 )
 from annexfleet_controller.store.database import reading, writing
@@ -25,6 +26,7 @@ _DEVICES_AT_ONCE = 20
 _ROWS_AT_ONCE = 400
 _PRUNE_AT_ONCE = 2000
 _RUNS_AT_ONCE = 10
+_UNDO_KEPT = timedelta(hours=1)
 _PULSES_KEPT = timedelta(minutes=10)
 _ATTACHMENTS_KEPT = timedelta(days=30)
 _SIGN_INS_KEPT = timedelta(days=1)
@@ -116,12 +118,14 @@ def _forget_commands(worker: Worker) -> None:
 
 
 def forget_what_passed(worker: Worker) -> None:
-    """Pulses that every page has seen, watches that ended, samples that nobody looks at, sessions that ran out."""
+    """Pulses that every page has seen, watches that ended, samples that nobody looks at, sessions that ran out, and
+    what acts replaced that can be taken back no more."""
     now = worker.clock.now()
     with writing(worker.engine) as db:
         pulses.prune(db, before=now - _PULSES_KEPT)
         watches.prune(db, before=now - _PULSES_KEPT)
         states.prune_live(db, before=now - timedelta(hours=1))
+        undoing.prune(db, before=now - _UNDO_KEPT)
         people.prune(
             db,
             sessions_before=now - timedelta(hours=worker.settings.session_hours),

@@ -33,6 +33,7 @@ from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.store import rollout_events, runs
 from annexfleet_controller.store.run_progress import RESULT_STATES
 from annexfleet_controller.supplies import forecast, levels
+from annexfleet_controller.tending import putting_back, reach, undo
 from annexfleet_controller.waves import budget, conduct, documents, gate, machine, readings
 from annexfleet_controller.waves import forecast as waves_forecast
 from annexfleet_controller.waves.model import (
@@ -76,6 +77,23 @@ def account_reasons() -> set[str]:
     """Every reason for which an account or a key is refused."""
     source = "".join(file.read_text(encoding="utf-8") for file in ROOM.rglob("*.py"))
     return set(re.findall(r'AccountWrong\([^)]*?reason="(\w+)"', source))
+
+
+def setting_reasons() -> set[str]:
+    """Every reason for which a change of settings is refused."""
+    source = "".join(file.read_text(encoding="utf-8") for file in ROOM.rglob("*.py"))
+    return {
+        one
+        for found in re.findall(r"SettingWrong\([^)]*reason=([^)]*)", source)
+        for one in re.findall(r'"(\w+)"', found)
+    }
+
+
+CONFIRMED = (
+    "annex.retire", "device.move", "device.retire", "device.replace", "service.change", "calendar.change",
+    "rule.disable",
+)  # fmt: skip
+"""Acts before which a page says what they touch."""
 
 
 def source_of(*files: str) -> str:
@@ -245,6 +263,13 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("command_standing", ("waiting", "sent", "done", "refused", "failed", "unknown", "not_sent")),
         ("command_reason", ("unknown_command", "unknown", "missing", "wrong_type", "wrong_form", "out_of_range")),
         ("act", acts()),
+        ("act", undo.RESTORERS),
+        ("done", undo.RESTORERS),
+        ("effect", get_args(reach.Effect)),
+        ("undo_refused", putting_back.REASONS),
+        ("setting_reason", setting_reasons()),
+        ("confirm", CONFIRMED),
+        ("confirm_button", CONFIRMED),
         ("via", ("session", "key", "console", "worker")),
         ("desired_section", SECTIONS),
         ("desired_entry", (*SETTINGS, "default_queue")),

@@ -1,4 +1,4 @@
-"""/admin: annexes, tokens for new devices, and messages that were set aside."""
+"""/admin: tokens for new devices, and messages that were set aside."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -9,17 +9,17 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from annexfleet_controller.access.asked import Db, HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import AnnexExists, Invalid, TokenUnknown
+from annexfleet_controller.errors import TokenUnknown
 from annexfleet_controller.identity import authority
 from annexfleet_controller.identity import tokens as making
 from annexfleet_controller.store import annexes, audit, fleet, tokens
+from annexfleet_controller.web.enrol_sheet import sheet
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
 Managing = Annotated[Person, Depends(Needs("manage_tokens"))]
-Creating = Annotated[Person, Depends(Needs("create_annexes"))]
 _SET_ASIDE_SHOWN = 100
 
 
@@ -33,7 +33,7 @@ def list_tokens(
     page: Page,
     annex: Annotated[str, Query(max_length=63)] = "",
 ) -> HTMLResponse:
-    return page("tokens.html", made="", **_tokens(person, db, now, language, annex))
+    return page("tokens.html", sheet=None, **_tokens(person, db, now, language, annex))
 
 
 @router.post("/tokens")
@@ -64,7 +64,8 @@ def create_token(
         authority_pin=authority.load(home).pin,
         now=now,
     )
-    return page("tokens.html", status=201, made=text, **_tokens(person, db, now, language, annex))
+    made = sheet(text, place, role=role, devices=devices, until=now + timedelta(hours=hours))
+    return page("tokens.html", status=201, sheet=made, **_tokens(person, db, now, language, annex))
 
 
 @router.post("/tokens/{token_id}/revoke")
@@ -78,32 +79,6 @@ def revoke_token(token_id: str, person: Managing, db: WritingDb, now: Now) -> Re
             annex_id=token.annex_id,
         )  # fmt: skip
     return RedirectResponse("/admin/tokens", 303)
-
-
-@router.get("/annexes")
-def ask_annex(person: Creating, page: Page) -> HTMLResponse:
-    return page("new_annex.html", problem="", field="", id="", name_fr="", name_ar="")
-
-
-@router.post("/annexes")
-def create_annex(
-    *,
-    person: Creating,
-    db: WritingDb,
-    now: Now,
-    page: Page,
-    annex_id: Annotated[str, Form(alias="id", max_length=63)],
-    name_fr: Annotated[str, Form(max_length=200)],
-    name_ar: Annotated[str, Form(max_length=200)],
-) -> Response:
-    try:
-        annexes.create(db, annex_id.strip(), name_fr=name_fr.strip(), name_ar=name_ar.strip(), now=now)
-    except (AnnexExists, Invalid) as refused:
-        return page(
-            "new_annex.html", status=422, problem=refused.code, field=refused.facts.get("field", ""),
-            id=annex_id, name_fr=name_fr, name_ar=name_ar,
-        )  # fmt: skip
-    return RedirectResponse(f"/admin/tokens?annex={annex_id.strip()}", 303)
 
 
 @router.get("/set-aside")

@@ -65,7 +65,7 @@ def show(
     shown = found[:_SHOWN]
     narrowed = {name: value for name, value in asked.items() if value}
     older = urlencode(narrowed | {"before": str(shown[-1].id)}) if len(found) > _SHOWN else ""
-    places = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
+    places = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope, with_retired=True)}
     return page(
         "audit.html",
         lines=_lines(db, person, shown, places, language),

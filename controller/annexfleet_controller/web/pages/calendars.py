@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from msgspec import Struct
 from sqlalchemy.orm import Session
+from starlette.datastructures import FormData
 
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
@@ -17,8 +18,11 @@ from annexfleet_controller.calendars.document import parse_day, parse_name
 from annexfleet_controller.calendars.holidays import fixed_of, ramadan, ramadans_known
 from annexfleet_controller.errors import CalendarChanged, CalendarWrong, HolidayUnknown
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.store import annexes, calendars
+from annexfleet_controller.refusals import Unconfirmed
+from annexfleet_controller.store import annexes, audit, calendars
 from annexfleet_controller.store.calendars import PROVINCE
+from annexfleet_controller.tending import effects
+from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages import hours
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
@@ -50,6 +54,10 @@ class Fasting(Struct, frozen=True):
     entered_by: str
 
 
+async def _form(request: Request) -> FormData:
+    return await request.form()
+
+
 @router.get("/admin/calendars")
 def show(
     *, person: Annotated[Person, Depends(Needs("look"))], db: Db, now: Now, language: LanguageOf, page: Page
@@ -66,12 +74,25 @@ def change(
     language: LanguageOf,
     page: Page,
     fields: hours.Fields,
+    form: Annotated[FormData, Depends(_form)],
 ) -> Response:
-    """What was typed comes back with the reason where it is refused."""
+    """What was typed comes back with the reason where it is refused; hours of several annexes are asked about first."""
     do = _CHANGES.get(fields.get("do", ""), _change_hours)
     try:
         with db.begin_nested():
             do(db, fields, person.name, now)
+            if do is _change_hours:
+                said = [f"{name} {value}" for name, value in acts.sent(form)]
+                reach = effects.of_province(db, "calendar.change", said, ("new_hours",))
+                effects.demand(reach, acts.confirmed(form))
+                audit.add(
+                    db, now=now, actor=person.name, via=person.via, act="calendar.change", subject="calendar:province"
+                )
+    except Unconfirmed:  # it could be so, and was rolled back: nothing that cannot be is asked about
+        return acts.question(
+            page, form, reach, act="calendar.change", action="/admin/calendars", back="/admin/calendars",
+            came_back=bool(acts.confirmed(form)),
+        )  # fmt: skip
     except (CalendarWrong, CalendarChanged) as refused:
         why = hours.refusal(refused, language)
         typed = {} if isinstance(refused, CalendarChanged) else fields

@@ -1,5 +1,6 @@
 """/admin/contacts: whom notices go to, what each wants to hear, and what failed."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -18,10 +19,12 @@ from annexfleet_controller.notify import book, planning
 from annexfleet_controller.notify.channels import shown, ways_of
 from annexfleet_controller.notify.contacts import MOST_ROUTES, RouteWish, Wish, checked
 from annexfleet_controller.notify.model import CONTACT_KINDS, HOURS
-from annexfleet_controller.store import annexes, contacts, notices
+from annexfleet_controller.refusals import SettingChanged
+from annexfleet_controller.store import annexes, audit, contacts, notices
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
+from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
@@ -84,6 +87,7 @@ def create_contact(
         new, routes = checked(_wish(fields, form), None, ways_of(home.settings))
         with db.begin_nested():
             made = contacts.create(db, new, routes, by=person.name, now=now)
+            _note(db, person, "contact.create", made.id, now)
     except (ContactWrong, AnnexUnknown) as wrong:
         return page("contact.html", status=422, **_shown(db, language, fields, None, wrong=wrong))
     if made.secret:
@@ -101,15 +105,26 @@ def show_contact(contact_id: Id, person: Editing, db: Db, language: LanguageOf, 
 
 @router.post("/contacts/{contact_id}")
 def change_contact(
-    *, contact_id: Id, person: Editing, form: Form, db: WritingDb, home: HomeOf, language: LanguageOf, page: Page
+    *,
+    contact_id: Id,
+    person: Editing,
+    form: Form,
+    db: WritingDb,
+    home: HomeOf,
+    language: LanguageOf,
+    now: Now,
+    page: Page,
 ) -> Response:
     contact, fields = contacts.get(db, contact_id), _typed(form)
     try:
         new, routes = checked(_wish(fields, form, contact.user_id), contact, ways_of(home.settings))
         with db.begin_nested():
-            contacts.change(db, contact_id, new, routes)
+            contacts.change(db, contact_id, new, routes, version=acts.number(form, "version"))
+            _note(db, person, "contact.change", contact_id, now)
     except (ContactWrong, AnnexUnknown) as wrong:
         return page("contact.html", status=422, **_shown(db, language, fields, contact, wrong=wrong))
+    except SettingChanged as changed:
+        return page("contact.html", status=409, **_shown(db, language, fields, contact, wrong=changed))
     return RedirectResponse(f"/admin/contacts/{contact_id}", 303)
 
 
@@ -120,8 +135,9 @@ def test_contact(contact_id: Id, person: Editing, db: WritingDb, now: Now) -> Re
 
 
 @router.post("/contacts/{contact_id}/remove")
-def remove_contact(contact_id: Id, person: Editing, db: WritingDb) -> Response:
+def remove_contact(contact_id: Id, person: Editing, db: WritingDb, now: Now) -> Response:
     contacts.remove(db, contact_id)
+    _note(db, person, "contact.remove", contact_id, now)
     return RedirectResponse("/admin/contacts", 303)
 
 
@@ -129,6 +145,11 @@ def remove_contact(contact_id: Id, person: Editing, db: WritingDb) -> Response:
 def retry_notice(notice_id: Id, person: Editing, db: WritingDb, now: Now) -> Response:
     row = notices.retry(db, notice_id, now=now)
     return RedirectResponse(f"/admin/contacts/{row.contact_id}", 303)
+
+
+def _note(db: Session, person: Person, act: str, contact_id: int, now: datetime) -> None:
+    """Without the address: it may hold secrets."""
+    audit.add(db, now=now, actor=person.name, via=person.via, act=act, subject=f"contact:{contact_id}")
 
 
 # -- what is shown
@@ -147,7 +168,7 @@ def _listed(db: Session) -> dict[str, Any]:
 
 def _shown(
     db: Session, language: Language, fields: Fields, contact: Contact | None, *,
-    wrong: ContactWrong | AnnexUnknown | None = None, secret: str = "",
+    wrong: ContactWrong | AnnexUnknown | SettingChanged | None = None, secret: str = "",
 ) -> dict[str, Any]:  # fmt: skip
     days = language.locale.days["stand-alone"]["wide"]
     return {
@@ -157,7 +178,7 @@ def _shown(
         "notices": [] if contact is None else notices.listing(db, contact_id=contact.id, limit=_NOTICES_SHOWN),
         "secret": secret,
         "problem": "" if wrong is None else wrong.code,
-        "wrong_field": "" if wrong is None else str(wrong.facts.get("field", "annexes")),
+        "wrong_field": _field(wrong),
         "routes": [*fields.routes, RouteFields(audiences=())][:MOST_ROUTES],
         "places": {place.id: name_of(place, language.code) for place in annexes.listing(db, WHOLE)},
         "weekdays": [days[number] for number in range(7)],
@@ -166,6 +187,13 @@ def _shown(
         "severities": SEVERITIES,
         "hours": HOURS,
     }
+
+
+def _field(wrong: ContactWrong | AnnexUnknown | SettingChanged | None) -> str:
+    """Which field is at fault; none where somebody else was quicker."""
+    if wrong is None or isinstance(wrong, SettingChanged):
+        return ""
+    return str(wrong.facts.get("field", "annexes"))
 
 
 def _kept(contact: Contact, routes: list[ContactRoute]) -> Fields:

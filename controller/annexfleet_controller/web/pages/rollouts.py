@@ -151,7 +151,7 @@ def whole(
     found = rollouts.find(db, person.scope, rollout_id)
     events = rollout_events.of(db, rollout_id, limit=_EVENTS_SHOWN)
     targets = rollout_targets.of_rollout(db, rollout_id)
-    names = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
+    names = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope, with_retired=True)}
     rows, more, is_cut = _rows(db, person, found, asked)
     tallies = rollout_targets.waves(db, person.scope, rollout_id)
     return page(

@@ -6,6 +6,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy.orm import Session
+from starlette.datastructures import FormData
 
 from annexfleet_agent.protocol import metrics
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
@@ -13,11 +14,14 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import AnnexUnknown, Forbidden, RuleChanged, RuleWrong
 from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.refusals import Unconfirmed
 from annexfleet_controller.rules.check import Use, uses
 from annexfleet_controller.rules.model import SUBJECT_KINDS, Rule
 from annexfleet_controller.rules.ruleset import PROVINCE
 from annexfleet_controller.store import annexes, rules
+from annexfleet_controller.tending import effects
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
+from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages import rule_form
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
@@ -33,6 +37,10 @@ PostedVersion = Annotated[int, Form(alias="version", ge=0, le=2**31 - 1)]
 async def _typed(request: Request) -> rule_form.Typed:
     form = await request.form()  # parsed once and kept by the request
     return {name: [value for value in form.getlist(name) if isinstance(value, str)] for name in form}
+
+
+async def _form(request: Request) -> FormData:
+    return await request.form()
 
 
 Typed = Annotated[rule_form.Typed, Depends(_typed)]
@@ -65,15 +73,26 @@ def ask_rule(
 @router.post("/{rule_id}")
 def change_rule(
     *, rule_id: str, person: Editing, db: WritingDb, now: Now, language: LanguageOf, page: Page, typed: Typed,
-    annex: PostedAnnex = "", version: PostedVersion = 0,
+    form: Annotated[FormData, Depends(_form)], annex: PostedAnnex = "", version: PostedVersion = 0,
 ) -> Response:  # fmt: skip
     """What was typed counts from now on; what cannot be is refused beside its field, with what was typed."""
     places = _places(person, db, language)
     scope = _scope(person, places, annex)
     ruleset = rules.ruleset(db)
     document = rule_form.document(typed, ruleset.base(rule_id, scope), ruleset.default(rule_id))
+    turns_off = scope == PROVINCE and document.get("enabled") is False and ruleset.rule(rule_id).enabled
     try:
-        rules.put(db, scope, rule_id, document, version=version, by=person.name, now=now)
+        with db.begin_nested():
+            rules.put(db, scope, rule_id, document, version=version, by=person.name, now=now)
+            if turns_off:
+                reach = effects.of_province(db, "rule.disable", [rule_id, str(version)], ("rule_off",))
+                effects.demand(reach, acts.confirmed(form))
+    except Unconfirmed:
+        return acts.question(
+            page, form, reach, act="rule.disable", action=f"/admin/rules/{quote(rule_id)}",
+            back=f"/admin/rules/{quote(rule_id)}", subject=language.name("rule", rule_id),
+            came_back=bool(acts.confirmed(form)),
+        )  # fmt: skip
     except RuleWrong as wrong:
         form = _form(db, rule_id, scope, typed) | {"wrong": wrong.facts, "problem": wrong.code}
         return page("rule.html", status=422, **form, **_where(person, scope, places, language))

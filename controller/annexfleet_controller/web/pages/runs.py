@@ -150,7 +150,9 @@ def whole(
         groups_left_out=max(0, len(alike) - _GROUPS_SHOWN),
         unpredictable=run_results.unpredictable(db, run_id) if run.check else [],
         hosts=hosts,
-        places={place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)},
+        places={
+            place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope, with_retired=True)
+        },
         standing=standing,
         more=urlencode({"standing": standing, "after": more}) if more else "",
         is_cut=not standing and len(hosts) < run.hosts.all,

@@ -22,8 +22,11 @@ from annexfleet_controller.readiness.services import (
     needs_of,
     offered,
 )
+from annexfleet_controller.refusals import SettingChanged
 from annexfleet_controller.store import annexes, fleet, readiness
 from annexfleet_controller.store.tables.places import Annex
+from annexfleet_controller.tending import services as tending
+from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
@@ -100,6 +103,7 @@ def list_services(
         "services.html",
         annex_id=annex_id,
         annex_name=name_of(place.row, language.code),
+        done=acts.newest(db, person, now),
         services=sorted(listed, key=lambda service: (not service.is_offered, service.name)),
     )
 
@@ -119,6 +123,7 @@ def ask(
         own_needs=override.needs is not None,
         rows=_rows(place, needs_of(code, place.known, place.own)),
         problem="",
+        read=tending.stands(db, annex_id, code),
     )
 
 
@@ -137,11 +142,11 @@ def change(
     place = _place(db, person, annex_id, now)
     if not place.is_service(code):
         raise ServiceUnknown
-    own_needs, numbers = _text(submitted, "needs") == "own", _needed(submitted)
-    word = _text(submitted, "offered")
+    own_needs, numbers = text_of(submitted, "needs") == "own", needed(submitted)
+    word = text_of(submitted, "offered")
     asked = {
         "offered": _OFFERED.get(word),
-        "needs": [_need(submitted, number) for number in numbers] if own_needs else None,
+        "needs": [need_typed(submitted, number) for number in numbers] if own_needs else None,
     }
     try:
         override = document.parse_override(asked)
@@ -151,12 +156,17 @@ def change(
             "service.html", status=422, **_form(place, code, language.code),
             offered_as=word if word in _OFFERED else "queues", own_needs=own_needs,
             rows=_typed_rows(place, submitted, numbers, field, str(refused.facts["reason"])),
-            problem=refused.facts["reason"] if field == "needs" else "",
+            problem=refused.facts["reason"] if field == "needs" else "", read=text_of(submitted, "read"),
         )  # fmt: skip
-    if override == Override():
-        readiness.remove_override(db, annex_id, code)
-    else:
-        readiness.put_override(db, annex_id, code, override, by=person.name, now=now)
+    try:
+        read = text_of(submitted, "read")
+        tending.change_of_annex(db, acts.hand(person), annex_id, code, override, read=read, now=now)
+    except SettingChanged:
+        return page(
+            "service.html", status=409, **_form(place, code, language.code), read=tending.stands(db, annex_id, code),
+            offered_as=word if word in _OFFERED else "queues", own_needs=own_needs,
+            rows=_typed_rows(place, submitted, numbers, "", ""), problem="changed",
+        )  # fmt: skip
     return RedirectResponse(f"/annexes/{annex_id}/services", 303)
 
 
@@ -226,35 +236,35 @@ def _typed_rows(
     wrong = numbers[int(parts[1])] if len(parts) > 2 and parts[1].isdecimal() else -1
     rows = []
     for number in range(_MOST_ROWS):
-        capability = _text(submitted, f"capability-{number}")
+        capability = text_of(submitted, f"capability-{number}")
         for name in CAPABILITIES:
             if name == capability:
                 of = _texts(submitted, f"of-{number}")
                 rows.append(
                     NeedRow(
-                        capability=name, needed=number in numbers, at_least=_text(submitted, f"at_least-{number}"),
-                        full=_text(submitted, f"full-{number}"), of=frozenset(of),
-                        required=bool(_text(submitted, f"required-{number}")),
-                        instead=_text(submitted, f"instead-{number}"), things=_choices(place, name, of),
+                        capability=name, needed=number in numbers, at_least=text_of(submitted, f"at_least-{number}"),
+                        full=text_of(submitted, f"full-{number}"), of=frozenset(of),
+                        required=bool(text_of(submitted, f"required-{number}")),
+                        instead=text_of(submitted, f"instead-{number}"), things=_choices(place, name, of),
                         wrong_field=parts[2] if number == wrong else "", reason=reason if number == wrong else "",
                     )
                 )  # fmt: skip
     return rows
 
 
-def _needed(submitted: FormData) -> list[int]:
-    return [number for number in range(_MOST_ROWS) if _text(submitted, f"needed-{number}")]
+def needed(submitted: FormData) -> list[int]:
+    return [number for number in range(_MOST_ROWS) if text_of(submitted, f"needed-{number}")]
 
 
-def _need(submitted: FormData, number: int) -> Mapping[str, object]:
+def need_typed(submitted: FormData, number: int) -> Mapping[str, object]:
     """A need as `document` reads it; an amount that is left empty is all of them."""
     return {
-        "capability": _text(submitted, f"capability-{number}"),
-        "at_least": _amount(_text(submitted, f"at_least-{number}")),
-        "full": _amount(_text(submitted, f"full-{number}")),
+        "capability": text_of(submitted, f"capability-{number}"),
+        "at_least": _amount(text_of(submitted, f"at_least-{number}")),
+        "full": _amount(text_of(submitted, f"full-{number}")),
         "of": _texts(submitted, f"of-{number}"),
-        "required": bool(_text(submitted, f"required-{number}")),
-        "instead": [name for name in _text(submitted, f"instead-{number}").split(",") if name],
+        "required": bool(text_of(submitted, f"required-{number}")),
+        "instead": [name for name in text_of(submitted, f"instead-{number}").split(",") if name],
     }
 
 
@@ -262,7 +272,7 @@ def _amount(text: str) -> int | str:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 6 else text or "all"
 
 
-def _text(submitted: FormData, field: str) -> str:
+def text_of(submitted: FormData, field: str) -> str:
     value = submitted.get(field, "")
     return value.strip() if isinstance(value, str) else ""
 

@@ -205,7 +205,6 @@ LOWEST = {
 }
 WHOLE_PROVINCE_ONLY = {
     ("GET", "/metrics"),
-    ("GET", "/admin/annexes"),
     ("POST", "/admin/annexes"),
     ("POST", "/api/v1/annexes"),
     # Without an annex they are about the province's rules; with one: tests/controller/api/test_rules.py.
