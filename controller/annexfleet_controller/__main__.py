@@ -10,6 +10,7 @@ from pathlib import Path
 from annexfleet_controller import settings
 from annexfleet_controller.cli import (
     auditing,
+    boards,
     data,
     devices,
     doctor,
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         runs,
         rollouts,
         auditing,
+        boards,
         data,
         doctor,
         simulate,
