@@ -56,9 +56,7 @@ def list_links(annex_id: str, person: Managing, db: Db) -> LinkPage:
 
 
 @router.post("", status_code=201, responses={409: {"model": problems.Problem}})
-def create_link(
-    *, annex_id: str, new: NewLink, request: Request, person: Managing, once: OnceOf, now: Now
-) -> LinkOut:
+def create_link(*, annex_id: str, new: NewLink, request: Request, person: Managing, once: OnceOf, now: Now) -> LinkOut:
     """Make a board's link.  Its address is shown in this answer and never again.
 
     With an `Idempotency-Key` a repeat within a day makes none and answers the same.

@@ -107,6 +107,14 @@ def of_annex(db: Session, annex_id: str, *, kind: str, since: datetime) -> list[
     return _with_annexes(db, db.scalars(query).all())
 
 
+def of_thing(db: Session, scope: Scope, thing: Thing, *, ended_after: datetime, limit: int = 5) -> list[Incident]:
+    """Incidents in sight about a thing that are open or ended after this moment: the open first, then the newest."""
+    query = _seen(scope).where(IncidentRow.thing_kind == thing.kind, IncidentRow.thing_id == thing.id)
+    query = query.where(or_(IncidentRow.state == "open", IncidentRow.resolved_at > ended_after))
+    order = (IncidentRow.state, IncidentRow.opened_at.desc(), IncidentRow.id.desc())  # `open` before `resolved`
+    return _with_annexes(db, db.scalars(query.order_by(*order).limit(limit)).all())
+
+
 def acknowledgements(db: Session) -> dict[int, tuple[datetime, str]]:
     """When and by whom the open incidents were acknowledged that were."""
     query = select(IncidentRow.id, IncidentRow.acknowledged_at, IncidentRow.acknowledged_by)
