@@ -9,6 +9,7 @@
   const SOON_MS = 300; // several changes at once cost one request
   const LATER_MS = 60000; // only averages moved
   const LOOK_MS = 30000; // without a stream
+  const SURE_MS = 300000; // with one, in case that a word of it was lost
   const AGAIN_MS = 60000; // until a stream is tried again that was refused
   const ANSWERED_MS = 12000; // a request that brought nothing in this time is lost
   const address = document.body.dataset.events;
@@ -17,6 +18,8 @@
   let askedAt = 0;
   let shownAt = "";
   let tasks = null;
+  let following = false;
+  let lookedAt = 0;
 
   const state = () => document.getElementById("state");
 
@@ -36,7 +39,8 @@
     dueAt = at;
     timer = setTimeout(() => {
       dueAt = Infinity;
-      if (!askedAt) askedAt = performance.now();
+      lookedAt = performance.now();
+      askedAt ||= lookedAt;
       document.body.dispatchEvent(new CustomEvent("moved"));
     }, afterMs);
   }
@@ -130,7 +134,9 @@
     const source = new EventSource(address);
     source.addEventListener("refresh", () => look(0));
     source.addEventListener("moved", (event) => look(event.data === "later" ? LATER_MS : SOON_MS));
+    source.onopen = () => { following = true; };
     source.onerror = () => {
+      following = false;
       look(0); // whether the line is lost shows by what that brings
       if (source.readyState === EventSource.CLOSED) setTimeout(follow, AGAIN_MS);
     };
@@ -142,7 +148,7 @@
   addEventListener("offline", () => say(false));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) look(0); });
   setInterval(noticed, 500);
-  setInterval(() => look(0), LOOK_MS);
+  setInterval(() => { if (!following || performance.now() - lookedAt > SURE_MS) look(0); }, LOOK_MS);
   offer();
   noticed();
   if (address) follow();
