@@ -113,12 +113,6 @@ class LinkUnknown(NotFound):
     code = "link_unknown"
 
 
-class PrinterUnknown(NotFound):
-    """No device of the annex sees such a printer."""
-
-    code = "printer_unknown"
-
-
 class TooManyLinks(Conflict):
     """An annex has so many boards that one more would be a mistake; old ones can be revoked."""
 

@@ -70,7 +70,7 @@ def _telephones(db: Session, annex_ids: Collection[str]) -> dict[str, list[tuple
     )
     found: dict[str, list[tuple[str, str]]] = {}
     for name, address, annexes in db.execute(query):
-        for annex_id in set(json.loads(annexes)) & set(annex_ids):
+        for annex_id in set(json.loads(annexes or "[]")) & set(annex_ids):
             if (name, address) not in found.setdefault(annex_id, []):
                 found[annex_id].append((name, address))
     return found

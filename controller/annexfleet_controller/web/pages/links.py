@@ -14,7 +14,7 @@ from annexfleet_controller.access.address import Address, address_of
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import PrinterUnknown
+from annexfleet_controller.errors import NotFound
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.catalogues import language as words_of
 from annexfleet_controller.store import annexes, audit, fleet, links
@@ -59,7 +59,7 @@ def show(
 ) -> HTMLResponse:  # fmt: skip
     """Of one annex its boards and printers; without one, the annexes with how many they have."""
     if annex:
-        return _of_annex(db, person, annex, request, language, page, now=now)
+        return _of_annex(db, person, annex, request=request, language=language, page=page, now=now)
     places = annexes.listing(db, person.scope, search=q, after=after, limit=_PAGE + 1)
     shown = places[:_PAGE]
     counted = links.counts(db, person.scope, [place.id for place in shown])
@@ -80,7 +80,9 @@ def create_board(
     """Shows the link, to be copied or printed; it is in this answer and nowhere else, so there is no redirect."""
     board, secret = making.new_board(db, person, annex, label=label, now=now)
     url = address_of(request).of(f"/board/{secret}")
-    return _of_annex(db, person, annex, request, language, page, now=now, made=(board, url, qr(url)))
+    return _of_annex(
+        db, person, annex, request=request, language=language, page=page, now=now, made=(board, url, qr(url))
+    )
 
 
 @router.post("/links/boards/{board_id}/revoke")
@@ -99,7 +101,7 @@ def put_label(
     annexes.get(db, person.scope, annex)
     known = {line.id: line for line in _printers(db, person, annex, now=now)}
     if printer not in known:
-        raise PrinterUnknown(f"no printer {printer!r} in {annex}")
+        raise NotFound(f"no printer {printer!r} in {annex}")
     _put(db, person, annex, known[printer], place=place, renew=do == "renew", now=now)
     return RedirectResponse(f"/admin/links?annex={annex}#printers", 303)
 
@@ -135,7 +137,7 @@ def labels(
 
 
 def _of_annex(
-    db: Session, person: Person, annex_id: str, request: Request, language: Language, page: Page, *, now: datetime,
+    db: Session, person: Person, annex_id: str, *, request: Request, language: Language, page: Page, now: datetime,
     made: tuple[links.Board, str, Markup] | None = None,
 ) -> HTMLResponse:  # fmt: skip
     place = annexes.get(db, person.scope, annex_id)

@@ -1,5 +1,6 @@
-"""/mine: what a technician does today, on a telephone: own incidents, free ones, visits with their parts, what is planned."""
+"""/mine: what a technician does today, on a telephone: incidents, visits with their parts, what is planned."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -89,10 +90,8 @@ def take(incident_id: Id, person: Working, db: WritingDb, now: Now) -> Response:
 
 @router.post("/incidents/{incident_id}/hand-back")
 def hand_back(incident_id: Id, person: Working, db: WritingDb, now: Now) -> Response:
-    try:
+    with suppress(AlreadyOver):
         answers.withdraw(db, person.scope, incident_id, by=person.name, now=now)
-    except AlreadyOver:
-        pass
     return RedirectResponse("/mine", 303)
 
 
