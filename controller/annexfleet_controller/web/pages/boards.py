@@ -24,7 +24,7 @@ from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import guidance
 from annexfleet_controller.i18n.steps import picture
 from annexfleet_controller.state import QUIET_CAUSES
-from annexfleet_controller.store import alerts, annexes, audit, fleet, incidents, pulses
+from annexfleet_controller.store import alerts, annexes, audit, fixes, fleet, incidents, pulses
 from annexfleet_controller.store.links import Label
 from annexfleet_controller.things import Thing
 from annexfleet_controller.web import boards, tonight
@@ -124,11 +124,12 @@ def printer_help(
 
 def _claim(db: Session, visitor: Visitor, incident_id: int, *, now: datetime) -> None:
     incident = answers.whole(db, visitor.scope, incident_id)
+    before = fixes.of_incident(db, incident_id)
     try:
         claim = claims.claim_fix(db, incident, alerts.of_incident(db, incident_id), by=visitor.name, now=now)
     except NothingToFix:
         return
-    if claim.claimed_at == now and claim.by == visitor.name:  # and not one that is being verified already
+    if before is None or claim.id != before.id:  # and not the one that is being verified already
         pulses.add(db, {}, now=now, origin="web", annexes={visitor.annex_id: "i"})
         _note(db, visitor, "board.fixed", incident_id, now=now)
 
