@@ -10,6 +10,7 @@ from pathlib import Path
 from annexfleet_controller import settings
 from annexfleet_controller.cli import (
     auditing,
+    boards,
     data,
     devices,
     doctor,
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         rollouts,
         reporting,
         auditing,
+        boards,
         data,
         doctor,
         simulate,

@@ -107,6 +107,18 @@ class TokenUnknown(NotFound):
     code = "token_unknown"
 
 
+class LinkUnknown(NotFound):
+    """A board's link or a printer's code that opens nothing: it never did, or somebody took it back."""
+
+    code = "link_unknown"
+
+
+class TooManyLinks(Conflict):
+    """An annex has so many boards that one more would be a mistake; old ones can be revoked."""
+
+    code = "too_many_links"
+
+
 class HolidayUnknown(NotFound):
     """Nobody entered this holiday, or this Ramadan."""
 

@@ -61,19 +61,19 @@ async def follow(
     device_id, annex_id = visible
     hub: Hub = request.app.state.hub
     listener = Listener(person, device_id=device_id, annex_id=annex_id, watch=watch)
-    return _Stream(hub, listener, language.code, _number(last_event_id))
+    return Stream(hub, listener, _events(hub, listener, language.code, _number(last_event_id)))
 
 
 def _number(last_event_id: str) -> int | None:
     return min(int(last_event_id), LARGEST_ID) if last_event_id.isdecimal() else None
 
 
-class _Stream(StreamingResponse):
+class Stream(StreamingResponse):
     """Events as they come.  It counts as open from its first moment, and is forgotten however it ends."""
 
-    def __init__(self, hub: Hub, listener: Listener, language: str, last_id: int | None) -> None:
+    def __init__(self, hub: Hub, listener: Listener, events: AsyncIterator[bytes]) -> None:
         super().__init__(
-            _events(hub, listener, language, last_id),
+            events,
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

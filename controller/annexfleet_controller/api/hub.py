@@ -7,7 +7,7 @@ let go, so that it holds up nobody.  While nobody looks, the thread sleeps.
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from typing import Literal
 
@@ -24,9 +24,9 @@ from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import language
 from annexfleet_controller.i18n.direction import plain
 from annexfleet_controller.settings import Settings
-from annexfleet_controller.store import fleet, live, pulses, watches
+from annexfleet_controller.store import fleet, links, live, pulses, watches
 from annexfleet_controller.store.database import reading, writing
-from annexfleet_controller.store.scope import WHOLE
+from annexfleet_controller.store.scope import WHOLE, Scope
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,12 @@ QUEUE_LENGTH = 256
 MOST_OF_A_SESSION = 8
 """A browser opens six connections to one address; a person has more than one browser."""
 MOST_OF_A_PERSON = 20
+MOST_OF_A_BOARD = 12
+"""One link may hang in several rooms of an annex."""
+MOST_OF_AN_ADDRESS = 60
+"""Boards behind one address: an annex has one for all its screens."""
 MOST = 2000
+"""Of people, and as many boards."""
 
 _KINDS = {"b": "beat", "c": "change", "l": "live", "h": "hello", "g": "gone", "k": "command"}
 _ANNEX_KINDS = {"a": "alert", "i": "incident", "r": "readiness", "m": "maintenance", "u": "run", "o": "rollout"}
@@ -109,6 +114,13 @@ class Listener:
         self.queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_LENGTH)
         self._lost = False
 
+    def is_one_too_many(self, others: Collection["Listener"]) -> bool:
+        """Whether so many of these are open that this one is refused."""
+        same = [other for other in others if not isinstance(other, BoardListener)]
+        of_session = sum(other.person.digest == self.person.digest for other in same)
+        of_person = sum(other.person.user_id == self.person.user_id for other in same)
+        return of_session >= MOST_OF_A_SESSION or of_person >= MOST_OF_A_PERSON or len(same) >= MOST
+
     def wants(self, event: Event) -> bool:
         """Whether it asked for this, and may see it."""
         if event.name == "annex" and not event.annex_id:  # the province's; each annex that it touches has its own event
@@ -144,6 +156,26 @@ class Listener:
             log.debug("page is gone already user=%s", self.person.name)  # its loop is closed
 
 
+class BoardListener(Listener):
+    """A board that is open somewhere in an annex; whoever has its link, so nobody with any right."""
+
+    def __init__(self, link_id: int, *, annex_id: str, address: str) -> None:
+        nobody = Person(
+            user_id=0, name=f"board {link_id}", role="", scope=Scope(frozenset({annex_id})), language="",
+            must_change_password=False, via="session", digest="",
+        )  # fmt: skip
+        super().__init__(nobody, device_id="", annex_id=annex_id, watch=False)
+        self.link_id = link_id
+        self.address = address
+
+    def is_one_too_many(self, others: Collection[Listener]) -> bool:
+        """Boards are counted apart, so that neither they nor people keep the others out."""
+        same = [other for other in others if isinstance(other, BoardListener)]
+        of_link = sum(other.link_id == self.link_id for other in same)
+        of_address = sum(other.address == self.address for other in same)
+        return of_link >= MOST_OF_A_BOARD or of_address >= MOST_OF_AN_ADDRESS or len(same) >= MOST
+
+
 class Hub:
     """Follows the pulses on behalf of all listeners of this process."""
 
@@ -170,9 +202,7 @@ class Hub:
     def add(self, listener: Listener) -> None:
         """Raises TooManyStreams."""
         with self._lock:
-            of_session = sum(other.person.digest == listener.person.digest for other in self._listeners)
-            of_person = sum(other.person.user_id == listener.person.user_id for other in self._listeners)
-            if of_session >= MOST_OF_A_SESSION or of_person >= MOST_OF_A_PERSON or len(self._listeners) >= MOST:
+            if listener.is_one_too_many(self._listeners):
                 raise TooManyStreams
             self._listeners.add(listener)
             if self._stopping.is_set():
@@ -327,9 +357,17 @@ class Hub:
         if mono - self._sessions_checked < CHECK_SESSIONS_S:
             return
         self._sessions_checked = mono
-        persons = {listener.person.digest: listener.person for listener in listeners}
+        boards = [listener for listener in listeners if isinstance(listener, BoardListener)]
+        if boards:
+            with reading(self._engine) as db:
+                good = links.still_good(db, {board.link_id for board in boards})
+            for board in boards:
+                if board.link_id not in good:
+                    board.post([REFRESH, END])
+        of_people = [listener for listener in listeners if not isinstance(listener, BoardListener)]
+        persons = {listener.person.digest: listener.person for listener in of_people}
         alive = sessions.still_open(self._engine, persons.values(), self._settings, now=self._clock.now())
-        for listener in listeners:
+        for listener in of_people:
             person = alive.get(listener.person.digest)
             if person is None or not person.may("look"):
                 listener.post([REFRESH, END])

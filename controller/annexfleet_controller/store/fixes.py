@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.fixes import Claim
+from annexfleet_controller.store.tables.alerts import IncidentRow
 from annexfleet_controller.store.tables.fixes import FixClaim
 from annexfleet_controller.store.tables.readings import DeviceState
 from annexfleet_controller.things import Thing
@@ -22,6 +23,26 @@ def of_incident(db: Session, incident_id: int) -> Claim | None:
     query = select(FixClaim).where(FixClaim.incident_id == incident_id).order_by(FixClaim.id.desc()).limit(1)
     row = db.scalar(query)
     return None if row is None else _claim(row)
+
+
+def of_incidents(db: Session, incident_ids: Collection[int]) -> dict[int, Claim]:
+    """The newest claim about each of these incidents, where there is one."""
+    found: dict[int, Claim] = {}
+    for some in _chunks(sorted(incident_ids)):
+        query = select(FixClaim).where(FixClaim.incident_id.in_(some)).order_by(FixClaim.id)
+        found |= {row.incident_id: _claim(row) for row in db.scalars(query)}
+    return found
+
+
+def confirmed_lately(db: Session, annex_id: str, *, since: datetime) -> list[Claim]:
+    """Claims about incidents of one annex that devices confirmed after this moment, the newest first."""
+    query = (
+        select(FixClaim)
+        .join(IncidentRow, IncidentRow.id == FixClaim.incident_id)
+        .where(IncidentRow.annex_id == annex_id, FixClaim.outcome == "confirmed", FixClaim.settled_at > since)
+        .order_by(FixClaim.settled_at.desc())
+    )
+    return [_claim(row) for row in db.scalars(query)]
 
 
 def add(db: Session, claim: Claim) -> tuple[Claim, bool]:

@@ -107,6 +107,27 @@ def of_annex(db: Session, annex_id: str, *, kind: str, since: datetime) -> list[
     return _with_annexes(db, db.scalars(query).all())
 
 
+def held_by(db: Session, scope: Scope, name: str, *, limit: int) -> list[Incident]:
+    """Open incidents in sight that this person takes care of, the highest ranked first."""
+    query = _seen(scope).where(IncidentRow.state == "open", IncidentRow.acknowledged_by == name)
+    order = (IncidentRow.score.desc(), IncidentRow.opened_at.desc(), IncidentRow.id.desc())
+    return _with_annexes(db, db.scalars(query.order_by(*order).limit(limit)).all())
+
+
+def in_sight(db: Session, scope: Scope, ids: Collection[int]) -> list[Incident]:
+    """Those of these that are in sight, by id."""
+    query = _seen(scope).where(IncidentRow.id.in_(sorted(ids))).order_by(IncidentRow.id)
+    return _with_annexes(db, db.scalars(query).all())
+
+
+def of_thing(db: Session, scope: Scope, thing: Thing, *, ended_after: datetime, limit: int = 5) -> list[Incident]:
+    """Incidents in sight about a thing that are open or ended after this moment: the open first, then the newest."""
+    query = _seen(scope).where(IncidentRow.thing_kind == thing.kind, IncidentRow.thing_id == thing.id)
+    query = query.where(or_(IncidentRow.state == "open", IncidentRow.resolved_at > ended_after))
+    order = (IncidentRow.state, IncidentRow.opened_at.desc(), IncidentRow.id.desc())  # `open` before `resolved`
+    return _with_annexes(db, db.scalars(query.order_by(*order).limit(limit)).all())
+
+
 def acknowledgements(db: Session) -> dict[int, tuple[datetime, str]]:
     """When and by whom the open incidents were acknowledged that were."""
     query = select(IncidentRow.id, IncidentRow.acknowledged_at, IncidentRow.acknowledged_by)

@@ -187,6 +187,15 @@ def listing(
     return [_summary(row, counted.get(row.id, {})) for row in rows]
 
 
+def of_author(db: Session, scope: Scope, name: str, *, limit: int) -> list[Summary]:
+    """Rollouts in sight that this person wrote and that are not over, the newest first."""
+    unfinished = ("draft", "submitted", "approved", *UNDER_WAY)
+    query = select(RolloutRow).where(_seen(scope), RolloutRow.author == name, RolloutRow.state.in_(unfinished))
+    rows = db.scalars(query.order_by(RolloutRow.id.desc()).limit(limit)).all()
+    counted = tallies(db, scope, [row.id for row in rows])
+    return [_summary(row, counted.get(row.id, {})) for row in rows]
+
+
 def summaries(db: Session, scope: Scope, ids: Collection[int]) -> dict[int, Summary]:
     """Those of these that are in sight, by id."""
     rows = db.scalars(select(RolloutRow).where(RolloutRow.id.in_(sorted(set(ids))), _seen(scope))).all()

@@ -150,6 +150,15 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
             at.isoformat(timespec="seconds"), formats.short_moment(words, at, context["now"])
         )
 
+    def author(by: str) -> Markup:
+        """Who did something: a person by name, or the board or label that nobody signed in at."""
+        kind, found, label = by.partition(":")
+        if not found or kind not in {"board", "label"}:
+            return apart(by)
+        if not label:
+            return escape(words.name("author", kind))
+        return Markup("{}").format(words.name("author", f"{kind} %(label)s")) % {"label": apart(label)}
+
     def moment(at: datetime) -> Markup:
         return Markup('<time datetime="{}">{}</time>').format(
             at.isoformat(timespec="seconds"), formats.moment(words, at)
@@ -162,6 +171,7 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
 
     return {
         "ago": ago,
+        "author": author,
         "moment": moment,
         "short_moment": short_moment,
         "day": lambda at: formats.day(words, at),

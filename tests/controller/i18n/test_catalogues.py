@@ -270,7 +270,7 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("setting_reason", setting_reasons()),
         ("confirm", CONFIRMED),
         ("confirm_button", CONFIRMED),
-        ("via", ("session", "key", "console", "worker")),
+        ("via", ("session", "key", "console", "worker", "link")),
         ("desired_section", SECTIONS),
         ("desired_entry", (*SETTINGS, "default_queue")),
         ("desired_layer", LAYER_KINDS),
@@ -394,7 +394,7 @@ def test_no_page_holds_words_of_one_language(file: Path):
     assert sentences == []
 
 
-@pytest.mark.parametrize("script", ["live.js", "charts.js"])
+@pytest.mark.parametrize("script", ["live.js", "charts.js", "board.js"])
 def test_no_script_holds_words_of_one_language(script: str):
     """What a script shows comes from the page's data attributes."""
     source = (ROOM / "web/static" / script).read_text(encoding="utf-8")
