@@ -26,6 +26,7 @@ from annexfleet_controller.web.pages import (
     runs,
     services,
     supplies,
+    theme,
 )
 
 ROUTERS = (
@@ -54,4 +55,5 @@ ROUTERS = (
     runs.router,
     services.router,
     supplies.router,
+    theme.router,
 )
