@@ -113,7 +113,7 @@
       }
       pen.globalAlpha = 1;
       if (!LASTING.has(mark.kind)) pen.fillRect(start - ratio / 2, top, ratio, height);
-      sign(pen, mark.kind, start + (SIGN * ratio) / 2, top - SIGN * ratio * 0.7, SIGN * ratio);
+      sign(pen, mark.kind, Math.min(start, left + width - SIGN * ratio) + (SIGN * ratio) / 2, top - SIGN * ratio * 0.7, SIGN * ratio);
     }
     pen.restore();
   }
@@ -186,6 +186,7 @@
       const series = await answer.json();
       const data = [series.at, series.mins, series.values, series.maxs];
       drawn.set(figure, { plot: null, data, unit, span });
+      await new Promise((done) => setTimeout(done)); // each chart is a task of its own, so that no key waits for all
       if (series.at.length) show(figure);
       else note(figure, figure.dataset.empty);
     } catch {
@@ -207,6 +208,7 @@
     box.replaceChildren();
     known.plot = new uPlot(options(figure, known.unit, known.span), known.data, box);
     known.plot.setScale("x", reach(known));
+    box.querySelector(".u-legend").dir = document.documentElement.dir;
     box.tabIndex = 0;
     box.setAttribute("role", "slider");
     box.setAttribute("aria-label", figure.querySelector("figcaption").textContent.trim());
@@ -255,12 +257,8 @@
     }
   });
 
-  // One after another, so that a click or a key never waits for all of them.
-  async function drawAll() {
-    for (const figure of document.querySelectorAll("[data-chart]")) {
-      await draw(figure);
-      await new Promise((done) => setTimeout(done));
-    }
+  function drawAll() {
+    document.querySelectorAll("[data-chart]").forEach(draw);
   }
 
   let ends = null;
