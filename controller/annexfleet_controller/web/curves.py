@@ -96,19 +96,19 @@ def choices(known: state.Known, language: Language, chosen: str) -> list[Choice]
 
 def tables(db: Session, device_number: int, drawn: list[Chart], *, span: Span, now: datetime) -> list[Table]:
     """Lowest, mean and highest of each chart, in steps that a person can read through."""
-    found = []
-    for chart in drawn:
-        of = history.series(
-            db, device_number, chart.subject, chart.metric, since=now - SPANS[span], until=now, points=_ROWS[span]
-        )
-        width = of.step_s or 300
-        rows = [
-            Row(datetime.fromtimestamp(at - width, UTC), low, mean, high)
-            for at, low, mean, high in zip(of.at, of.mins, of.values, of.maxs, strict=True)
-            if low is not None and mean is not None and high is not None
-        ]
-        found.append(Table(chart, rows[::-1]))
-    return found
+    wanted = [(chart.subject, chart.metric) for chart in drawn]
+    found = history.several(db, device_number, wanted, since=now - SPANS[span], until=now, points=_ROWS[span])
+    return [Table(chart, _rows(series)) for chart, series in zip(drawn, found, strict=True)]
+
+
+def _rows(series: history.Series) -> list[Row]:
+    width = series.step_s or 300
+    rows = [
+        Row(datetime.fromtimestamp(at - width, UTC), low, mean, high)
+        for at, low, mean, high in zip(series.at, series.mins, series.values, series.maxs, strict=True)
+        if low is not None and mean is not None and high is not None
+    ]
+    return rows[::-1]
 
 
 def about(subject: str) -> str:

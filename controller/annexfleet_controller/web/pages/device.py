@@ -1,6 +1,7 @@
 """/devices/<id>: everything one device told, live while the page is open."""
 
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -227,10 +228,10 @@ def _trouble(
     queues: list[fleet.SeenQueue],
 ) -> dict[str, object]:
     """What is wrong with it, and how it stands with its printers and the people who wait there."""
-    of_itself = alerts.listing(db, person.scope, thing=Thing("device", row.id), limit=_MOST_ALERTS)
-    of_printers = [
-        alert for seen in printers for alert in alerts.listing(db, person.scope, thing=Thing("printer", seen.id))
-    ]
+    # By annex, for which there is an index.
+    found = partial(alerts.listing, db, person.scope, annex_id=row.annex_id, limit=_MOST_ALERTS)
+    of_itself = found(thing=Thing("device", row.id))
+    of_printers = [alert for seen in printers for alert in found(thing=Thing("printer", seen.id))]
     say = words.read(db, language) if of_itself or of_printers else None
     return {
         "condition": condition.of_trouble([*of_itself, *of_printers], say, queues),

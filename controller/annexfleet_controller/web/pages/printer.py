@@ -75,7 +75,7 @@ def show(
     """Asked by htmx, only its state."""
     seen = printers.find(db, person.scope, printer_id, annex_id=annex, now=now)
     place = annexes.get(db, person.scope, seen.annex_id)
-    found = alerts.listing(db, person.scope, thing=Thing("printer", seen.id))
+    found = alerts.listing(db, person.scope, annex_id=place.id, thing=Thing("printer", seen.id))
     say = words.read(db, language)
     return page(
         "printer.html",

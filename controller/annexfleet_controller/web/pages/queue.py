@@ -55,7 +55,7 @@ def show(
     place = annexes.get(db, person.scope, annex_id)
     told = _told(db, person, annex_id, queue, now)
     named = catalogue(readiness.own_services(db))
-    found = alerts.listing(db, person.scope, thing=Thing("queue", f"{annex_id}/{queue}"))
+    found = alerts.listing(db, person.scope, annex_id=place.id, thing=Thing("queue", f"{annex_id}/{queue}"))
     say = words.read(db, language)
     return page(
         "queue.html",
