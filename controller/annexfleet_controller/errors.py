@@ -29,6 +29,14 @@ class DeviceUnknown(NotFound):
     code = "device_unknown"
 
 
+class PrinterUnknown(NotFound):
+    code = "printer_unknown"
+
+
+class QueueUnknown(NotFound):
+    code = "queue_unknown"
+
+
 class Conflict(AnnexfleetError):
     code = "conflict"
 
@@ -193,6 +201,18 @@ class AlreadyOver(Conflict):
     """An alert that has cleared or an incident that is resolved: nobody need take it in charge."""
 
     code = "already_over"
+
+
+class FilterWrong(Invalid):
+    """A list's filter that cannot be kept: it has no name, or is too long."""
+
+    code = "filter_wrong"
+
+
+class TooManyFilters(Conflict):
+    """A person keeps as many filters for a list as anybody finds their way in."""
+
+    code = "too_many_filters"
 
 
 class NoteWrong(Invalid):

@@ -153,10 +153,8 @@ class Words:
 
 def read(db: Session, language: Language) -> Words:
     """Words with the names of the services and annexes as they are now."""
-    named = {
-        place.id: place.name_ar if language.code == "ar" else place.name_fr
-        for place in annexes.listing(db, with_retired=True)
-    }
+    of = 1 if language.code == "ar" else 0
+    named = {annex_id: names[of] for annex_id, names in annexes.names(db).items()}
     return Words(language, catalogue(readiness.own_services(db)), named)
 
 

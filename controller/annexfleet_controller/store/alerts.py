@@ -143,6 +143,26 @@ def listing(
     return [_alert(row) for row in db.scalars(query)]
 
 
+def of_things(
+    db: Session, scope: Scope, things: Collection[Thing], *, annex_id: str, since: datetime, limit: int = 200
+) -> list[Alert]:
+    """Alerts of these things in their annex that were open at any moment since then, the newest first.
+
+    By annex, because for that there is an index: what a device had in an annex where it stood before stays there.
+    """
+    named: dict[str, list[str]] = {}
+    for thing in things:
+        named.setdefault(thing.kind, []).append(thing.id)
+    of = or_(*(and_(AlertRow.thing_kind == kind, AlertRow.thing_id.in_(ids)) for kind, ids in named.items()))
+    query = _seen(scope).where(
+        AlertRow.annex_id == annex_id, AlertRow.state.in_(("open", "cleared")), AlertRow.opened_at.is_not(None),
+        or_(AlertRow.cleared_at.is_(None), AlertRow.cleared_at > since), of,
+    )  # fmt: skip
+    return [
+        _alert(row) for row in db.scalars(query.order_by(AlertRow.opened_at.desc(), AlertRow.id.desc()).limit(limit))
+    ]
+
+
 def moment(alert: Alert) -> datetime:
     """By which `listing` orders: when it opened, or began where it has not opened."""
     return alert.opened_at or alert.since

@@ -87,6 +87,12 @@ def _found(search: str) -> ColumnElement[bool]:
     return or_(*(column.ilike(pattern, escape="\\") for column in (Annex.id, Annex.name_fr, Annex.name_ar)))
 
 
+def names(db: Session, scope: Scope = WHOLE) -> dict[str, tuple[str, str]]:
+    """Every annex in sight: its French and its Arabic name, by id.  A country's fit into milliseconds."""
+    query = select(Annex.id, Annex.name_fr, Annex.name_ar).where(scope.limit(Annex.id)).order_by(Annex.id)
+    return {id_: (fr, ar) for id_, fr, ar in db.execute(query)}
+
+
 def get(db: Session, scope: Scope, annex_id: str) -> Annex:
     """Raises AnnexUnknown where there is none, or none in sight."""
     annex = db.scalar(select(Annex).where(Annex.id == annex_id, scope.limit(Annex.id)))

@@ -1,6 +1,6 @@
 """How a device's numbers went: beats as they came, and the hours and days that older ones were folded into."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from itertools import groupby
@@ -74,9 +74,26 @@ def series(
     The longer the span, the more a point sums up, so that there are never many more than `points`.  All lists are empty
     if nothing is known.
     """
+    return several(db, device_number, [(subject, metric)], since=since, until=until, points=points)[0]
+
+
+def several(
+    db: Session,
+    device_number: int,
+    wanted: Sequence[tuple[str, str]],
+    *,
+    since: datetime,
+    until: datetime,
+    points: int = _POINTS,
+) -> list[Series]:
+    """As `series`, of several numbers (subject and metric), for little more than one costs: rows are read once."""
     span = (until - since).total_seconds()
     step = next((step for step in _STEPS if span / (step or _BEAT_S) <= points), DAY)
-    found = list(_points(db, device_number, subject, metric, since=since, until=until))
+    read = _points(db, device_number, wanted, since=since, until=until)
+    return [_series(found, step) for found in read]
+
+
+def _series(found: list[_Point], step: int) -> Series:
     drawn = list(_with_gaps(_summed_up(found, step) if step else found))
     if all(point.value is None for point in drawn):
         drawn = []
@@ -99,9 +116,9 @@ def subjects(db: Session, device_number: int, *, since: datetime) -> dict[str, l
 
 
 def _points(
-    db: Session, device_number: int, subject: str, metric: str, *, since: datetime, until: datetime
-) -> Iterator[_Point]:
-    """What there is of any resolution, oldest first."""
+    db: Session, device_number: int, wanted: Sequence[tuple[str, str]], *, since: datetime, until: datetime
+) -> list[list[_Point]]:
+    """For each number what there is of any resolution, oldest first."""
     rows = db.execute(
         select(History.at, History.resolution_s, History.payload)
         .where(
@@ -112,13 +129,17 @@ def _points(
         )
         .order_by(History.at, History.resolution_s.desc())
     )
-    decode = _narrow_decoder(subject, metric)
+    decoders = [_narrow_decoder(subject, metric) for subject, metric in wanted]
+    found: list[list[_Point]] = [[] for _ in wanted]
     for at, resolution_s, payload in rows:
-        beat = decode(wire.unpack_own(payload))
-        value = beat.numbers.subject.metric if beat.numbers.subject else None
-        if isinstance(value, float):
-            value = Summary(value, value, value, value)
-        yield _Point(at.timestamp(), max(resolution_s, beat.seconds), value)
+        json, moment = wire.unpack_own(payload), at.timestamp()
+        for decode, points in zip(decoders, found, strict=True):
+            beat = decode(json)
+            value = beat.numbers.subject.metric if beat.numbers.subject else None
+            if isinstance(value, float):
+                value = Summary(value, value, value, value)
+            points.append(_Point(moment, max(resolution_s, beat.seconds), value))
+    return found
 
 
 def _summed_up(found: list[_Point], step: int) -> Iterator[_Point]:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import IncidentUnknown
 from annexfleet_controller.store import facts
+from annexfleet_controller.store.annexes import like
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import AlertRow, IncidentAnnex, IncidentEvent, IncidentRow
 from annexfleet_controller.things import Facts, Incident, Rank, Thing
@@ -93,6 +94,94 @@ def listing(
         query = query.where(or_(IncidentRow.score < score, and_(IncidentRow.score == score, later)))
     order = (IncidentRow.score.desc(), IncidentRow.opened_at.desc(), IncidentRow.id.desc())
     return _with_annexes(db, db.scalars(query.order_by(*order).limit(limit)).all())
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What a list of incidents is narrowed to; what is empty narrows nothing."""
+
+    annexes: frozenset[str] | None = None
+    """They touch one of these; None: any."""
+    kind: str = ""
+    severity: str = ""
+    taken: bool | None = None
+    """Whether somebody takes care of it."""
+    by: str = ""
+    """Who does."""
+    text: str = ""
+    """Found in what is known of it or in who takes care of it, or by either of the next two."""
+    causes: frozenset[str] = frozenset()
+    """Those whose words hold the text, in the reader's language."""
+    places: frozenset[str] = frozenset()
+    """Annexes whose names hold it."""
+
+
+def open_page(
+    db: Session,
+    scope: Scope,
+    wanted: Wanted,
+    *,
+    after: tuple[float, datetime, int] | None = None,
+    limit: int,
+) -> list[Incident]:
+    """Open incidents in sight, the highest ranked first, then the newest; from after that score, moment and id."""
+    query = _seen(scope).where(IncidentRow.state == "open", *_conditions(scope, wanted))
+    if after is not None:
+        score, at, id_ = after
+        later = or_(IncidentRow.opened_at < at, and_(IncidentRow.opened_at == at, IncidentRow.id < id_))
+        query = query.where(or_(IncidentRow.score < score, and_(IncidentRow.score == score, later)))
+    order = (IncidentRow.score.desc(), IncidentRow.opened_at.desc(), IncidentRow.id.desc())
+    return _with_annexes(db, db.scalars(query.order_by(*order).limit(limit)).all())
+
+
+def over_page(
+    db: Session,
+    scope: Scope,
+    wanted: Wanted,
+    *,
+    since: datetime,
+    after: tuple[datetime, int] | None = None,
+    limit: int,
+) -> list[Incident]:
+    """Incidents in sight that were resolved since then, the last first; from after that moment and id."""
+    ended = IncidentRow.resolved_at
+    query = _seen(scope).where(IncidentRow.state == "resolved", ended > since, *_conditions(scope, wanted))
+    if after is not None:
+        at, id_ = after
+        query = query.where(or_(ended < at, and_(ended == at, IncidentRow.id < id_)))
+    return _with_annexes(db, db.scalars(query.order_by(ended.desc(), IncidentRow.id.desc()).limit(limit)).all())
+
+
+def _conditions(scope: Scope, wanted: Wanted) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if wanted.annexes is not None:
+        found.append(_touches({annex_id for annex_id in wanted.annexes if scope.covers(annex_id)}))
+    if wanted.kind:
+        found.append(IncidentRow.kind == wanted.kind)
+    if wanted.severity:
+        found.append(IncidentRow.severity == wanted.severity)
+    if wanted.taken is not None:
+        taken = IncidentRow.acknowledged_at
+        found.append(taken.is_not(None) if wanted.taken else taken.is_(None))
+    if wanted.by:
+        found.append(IncidentRow.acknowledged_by == wanted.by)
+    if wanted.text:
+        found.append(_says(scope, wanted))
+    return found
+
+
+def _says(scope: Scope, wanted: Wanted) -> ColumnElement[bool]:
+    """Whether an incident has to do with a text.  What it knows of others' annexes answers no question."""
+    pattern = like(wanted.text)
+    inside: ColumnElement[bool] = or_(
+        IncidentRow.facts.ilike(pattern, escape="\\"), IncidentRow.acknowledged_by.ilike(pattern, escape="\\")
+    )
+    if scope.annexes is not None:
+        outside = exists().where(
+            IncidentAnnex.incident_id == IncidentRow.id, IncidentAnnex.annex_id.not_in(sorted(scope.annexes))
+        )
+        inside = and_(inside, ~outside)
+    named = {annex_id for annex_id in wanted.places if scope.covers(annex_id)}
+    return or_(inside, IncidentRow.cause.in_(sorted(wanted.causes)), _touches(named))
 
 
 def recent(db: Session, scope: Scope, *, since: datetime, limit: int = 200) -> list[Incident]:

@@ -88,6 +88,18 @@ def past(
     return _whole(db, query.order_by(MaintenanceRow.last_at.desc(), MaintenanceRow.id.desc()).limit(limit))
 
 
+def around(
+    db: Session, scope: Scope, annex_id: str, *, since: datetime, until: datetime, limit: int = 100
+) -> list[Maintenance]:
+    """Those in sight that touch an annex, or cover the province, and may have lasted within this span, by their start.
+
+    Of weekly ones only `maintenance.spans` knows when they did.
+    """
+    lasting = (MaintenanceRow.starts_at <= until, MaintenanceRow.last_at >= since)
+    query = _seen(scope).where(*lasting, _covers(scope, annex_id))
+    return _whole(db, query.order_by(MaintenanceRow.starts_at.desc(), MaintenanceRow.id.desc()).limit(limit))
+
+
 def place(m: Maintenance, *, past: bool) -> tuple[datetime, int]:
     """Its place in the list, for `before` and `after`."""
     return (last_moment(m) if past else m.starts_at), m.id

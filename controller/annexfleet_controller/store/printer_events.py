@@ -33,6 +33,15 @@ def since(db: Session, moment: datetime, *, cause: str = "") -> list[Onset]:
     return [Onset(*row) for row in db.execute(query.where(PrinterEvent.cause == cause) if cause else query)]
 
 
+def of_printer(db: Session, printer_id: str, *, since: datetime, limit: int = 500) -> list[Onset]:
+    """What began at one printer after this moment, the newest first."""
+    query = select(PrinterEvent.printer_id, PrinterEvent.annex_id, PrinterEvent.cause, PrinterEvent.at)
+    query = query.where(PrinterEvent.printer_id == printer_id, PrinterEvent.at > since)
+    return [
+        Onset(*row) for row in db.execute(query.order_by(PrinterEvent.at.desc(), PrinterEvent.id.desc()).limit(limit))
+    ]
+
+
 def prune(db: Session, *, before: datetime, at_most: int) -> int:
     """Forget what began before this moment; gives how many rows went."""
     ids = db.scalars(

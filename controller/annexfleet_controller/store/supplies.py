@@ -84,6 +84,19 @@ def series(db: Session, scope: Scope, *, since: date, until: date | None = None,
     return _days(db, query)
 
 
+def of_printer(db: Session, scope: Scope, printer_id: str, *, since: date) -> list[SupplyDay]:
+    """Every day of every supply of one printer from `since` on, by supply, the oldest day first."""
+    query = (
+        select(SupplyDayRow.__table__)
+        .where(
+            scope.limit(SupplyDayRow.annex_id), SupplyDayRow.printer_id == printer_id,
+            SupplyDayRow.day >= since.isoformat(),
+        )
+        .order_by(SupplyDayRow.supply, SupplyDayRow.day)
+    )  # fmt: skip
+    return _days(db, query)
+
+
 def told(db: Session, scope: Scope, *, since: date, kinds: Collection[str], annex_id: str = "") -> Told:
     """What is known to plan from: days from `since` on, and open incidents of these kinds."""
     on_shelf = stock(db) if scope.annexes is None else {}

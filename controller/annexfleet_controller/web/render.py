@@ -164,6 +164,12 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
             at.isoformat(timespec="seconds"), formats.moment(words, at)
         )
 
+    def clock_time(at: datetime) -> Markup:
+        """The time of day alone, where its day stands above."""
+        return Markup('<time datetime="{}">{}</time>').format(
+            at.isoformat(timespec="seconds"), formats.short_moment(words, at, at)
+        )
+
     def reading(value: Value, metric: str) -> Markup:
         """A value in words; a device's own words are set apart."""
         text = readings.text(words, metric, value)
@@ -174,6 +180,7 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         "author": author,
         "moment": moment,
         "short_moment": short_moment,
+        "clock_time": clock_time,
         "day": lambda at: formats.day(words, at),
         "reading": reading,
         "local_day": lambda on: formats.local_day(words, on),

@@ -1,51 +1,41 @@
 """/devices/<id>: everything one device told, live while the page is open."""
 
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, get_args
+from functools import partial
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Depends, Form, Query
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from msgspec import Struct
 from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import metrics, wire
 from annexfleet_agent.protocol.messages import Change
 from annexfleet_controller import state
-from annexfleet_controller.access.asked import Db, LanguageOf, Now
+from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.alerts import dossier, words
 from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.i18n.direction import isolated
-from annexfleet_controller.store import annexes, fleet, rollout_targets, run_hosts
-from annexfleet_controller.web import trouble
+from annexfleet_controller.store import alerts, annexes, fleet, lineage, rollout_targets, run_hosts, watches
+from annexfleet_controller.things import Thing
+from annexfleet_controller.web import condition, curves, timeline
+from annexfleet_controller.web.curves import SPANS, Span, about
 from annexfleet_controller.web.pages import commands, maintained
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(include_in_schema=False)
 
-Span = Literal["24h", "7d", "90d"]
-SPANS: dict[Span, timedelta] = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "90d": timedelta(days=90)}
-assert tuple(SPANS) == get_args(Span)
-
-_SHOWN_FIRST = (
-    "cpu_used_ratio",
-    "memory_used_ratio",
-    "disk_used_ratio",
-    "queue_waiting_count",
-    "portal_total_seconds",
-    "printer_jobs_count",
-    "battery_charge_ratio",
-    "temperature_celsius",
-)
-"""Of what a device measures, the first four of these are drawn until somebody chooses."""
-_CHARTS = 4
 _OWN_SECTIONS = frozenset({"printers", "queues"})
 """Collectors whose readings have a section of their own on the page."""
 
 
+WATCH_FOR = timedelta(minutes=5)
+"""How long a device reports every 2 s once somebody asked for it."""
+_MOST_ALERTS = 20
 _EVENTS = 20
 _EVENTS_READ = 80
 """A start takes about twenty rows and is shown as one line."""
@@ -83,26 +73,6 @@ class Group(Struct, frozen=True):
     """About what, which metric (`*`: everything), problem code."""
 
 
-class Chart(Struct, frozen=True):
-    """One metric over time, drawn by static/charts.js."""
-
-    label: str
-    about: str
-    metric: str
-    subject: str
-    unit: str
-    address: str
-    """Of its series, without since and until."""
-
-
-class Choice(Struct, frozen=True):
-    """A metric that can be drawn."""
-
-    value: str
-    text: str
-    chosen: bool
-
-
 class Moved(Struct, frozen=True):
     """One reading that moved."""
 
@@ -133,12 +103,63 @@ def show(
     block: WantedBlock,
     span: Annotated[Span, Query()] = "24h",
     chart: Annotated[str, Query(max_length=330)] = "",
+    package: Annotated[str, Query(max_length=80)] = "",
 ) -> HTMLResponse:
     """Asked by htmx, only its state."""
     return whole(
         db, person, device_id, page, now=now, language=language, block=block if block == "state" else "", span=span,
-        chart=chart,
+        chart=chart, package=package,
     )  # fmt: skip
+
+
+@router.get("/devices/{device_id}/figures")
+def figures(
+    *,
+    device_id: str,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    language: LanguageOf,
+    page: Page,
+    span: Annotated[Span, Query()] = "24h",
+    chart: Annotated[str, Query(max_length=330)] = "",
+) -> HTMLResponse:
+    """The charts as tables, for who does not see them or has no script."""
+    row = fleet.device(db, person.scope, device_id)
+    told = fleet.known(db, [row])[row.number]
+    return page(
+        "figures.html",
+        device=row,
+        tables=curves.tables(db, row.number, curves.charts(told, language, device_id, chart), span=span, now=now),
+        spans=list(SPANS),
+        span=span,
+        chosen=chart,
+        choices=curves.choices(told, language, chart),
+        back=f"/devices/{row.id}?{urlencode({'span': span, 'chart': chart})}#charts",
+    )
+
+
+@router.post("/devices/{device_id}/watch")
+def watch(
+    *,
+    device_id: str,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: WritingDb,
+    now: Now,
+    stop: Annotated[bool, Form()] = False,
+    chart: Annotated[str, Form(max_length=330)] = "",
+) -> Response:
+    """Let the device report every 2 s for some minutes, or no longer.
+
+    An order to look, as the check after "I fixed it" gives one: it changes nothing there, so who may look may give it.
+    """
+    row = fleet.device(db, person.scope, device_id)
+    if stop:
+        watches.stop(db, row.number, now=now)
+    else:
+        watches.push(db, row.number, until=now + WATCH_FOR)
+    query = urlencode({"span": "1h"} | ({"chart": chart} if chart else {}))
+    return RedirectResponse(f"/devices/{row.id}?{query}#charts", 303)
 
 
 def whole(
@@ -152,6 +173,7 @@ def whole(
     block: str = "",
     span: Span = "24h",
     chart: str = "",
+    package: str = "",
     status: int = 200,
     refused: commands.Refused | None = None,
 ) -> HTMLResponse:
@@ -159,7 +181,7 @@ def whole(
     row = fleet.device(db, person.scope, device_id)
     known = fleet.known(db, [row], live=True)
     told = known[row.number]
-    printers = fleet.printers([row], known)
+    printers, queues = fleet.printers([row], known), fleet.queues([row], known)
     return page(
         "device.html",
         block=block,
@@ -167,31 +189,76 @@ def whole(
         device=row,
         annex_name=name_of(annexes.get(db, person.scope, row.annex_id), language.code),
         presence=row.presence(now),
+        lineage=lineage.of(db, person.scope, row.number),
         maintained=maintained.on_device(db, row, now=now),
-        alerts=trouble.of_device(db, person, row.id, language),
         groups=groups(told, language),
         unreadable=told.unreadable,
         printers=printers,
+        queues=queues,
         commanding=commands.of_device(db, row, printers, language, refused=refused)
         if person.may("send_commands")
         else None,
-        ran=run_hosts.of_device(db, person.scope, row.number, limit=_RUNS) if person.may("run_playbooks") else None,
-        rolled=rollout_targets.of_device(db, person.scope, row.number, limit=_ROLLOUTS)
-        if person.may("plan_rollouts")
-        else [],
-        queues=fleet.queues([row], known),
-        inventory=state.inventory(fleet.inventory(db, row.number)),
         past=past(fleet.changes(db, row.number, limit=_EVENTS_READ), language),
+        marks=timeline.of_device(db, person, row, printers, language, since=now - SPANS[span], now=now),
+        mark_kinds=timeline.MARK_KINDS,
+        watched_until=watches.of(db, row.number, now=now),
+        watch_minutes=int(WATCH_FOR.total_seconds() // 60),
         is_new=now - row.enrolled_at < _NEW,
-        charts=charts(told, language, device_id, chart),
-        choices=choices(told, language, chart),
+        charts=curves.charts(told, language, device_id, chart),
+        choices=curves.choices(told, language, chart),
         spans=list(SPANS),
         span=span,
         span_s=int(SPANS[span].total_seconds()),
         chosen=chart,
-        query=urlencode({"chart": chart}) if chart else "",
-        events=f"/api/v1/events?device={row.id}&watch=1",
+        query=urlencode({"span": span} | ({"chart": chart} if chart else {})),
+        events=f"/api/v1/events?device={row.id}",
+        **_trouble(db, person, row, language, printers=printers, queues=queues),
+        **_done(db, person, row.number),
+        **_inventory(db, row.number, package),
     )
+
+
+def _trouble(
+    db: Session,
+    person: Person,
+    row: fleet.DeviceRow,
+    language: Language,
+    *,
+    printers: list[fleet.SeenPrinter],
+    queues: list[fleet.SeenQueue],
+) -> dict[str, object]:
+    """What is wrong with it, and how it stands with its printers and the people who wait there."""
+    # By annex, for which there is an index.
+    found = partial(alerts.listing, db, person.scope, annex_id=row.annex_id, limit=_MOST_ALERTS)
+    of_itself = found(thing=Thing("device", row.id))
+    of_printers = [alert for seen in printers for alert in found(thing=Thing("printer", seen.id))]
+    say = words.read(db, language) if of_itself or of_printers else None
+    return {
+        "condition": condition.of_trouble([*of_itself, *of_printers], say, queues),
+        "alerts": [dossier.alert_line(one, say) for one in of_itself] if say else [],
+    }
+
+
+def _done(db: Session, person: Person, number: int) -> dict[str, object]:
+    """Runs and rollouts, for who may make some."""
+    may_run, may_roll = person.may("run_playbooks"), person.may("plan_rollouts")
+    return {
+        "ran": run_hosts.of_device(db, person.scope, number, limit=_RUNS) if may_run else None,
+        "rolled": rollout_targets.of_device(db, person.scope, number, limit=_ROLLOUTS) if may_roll else [],
+    }
+
+
+def _inventory(db: Session, number: int, package: str) -> dict[str, object]:
+    """What it is made of; of its packages those whose names hold a word that was looked for."""
+    found = state.inventory(fleet.inventory(db, number))
+    packages = {} if found is None else found.packages
+    wanted = package.strip().casefold()
+    return {
+        "inventory": found,
+        "package": package,
+        "packages_count": len(packages),
+        "packages": {name: version for name, version in packages.items() if wanted in name.casefold()},
+    }
 
 
 _TOLD_ONCE = frozenset({"uptime_seconds"})
@@ -212,56 +279,6 @@ def groups(known: state.Known, language: Language) -> list[Group]:
         for name in names
         if name in found or name in missing
     ]
-
-
-def charts(known: state.Known, language: Language, device_id: str, chosen: str) -> list[Chart]:
-    """What is drawn: the chosen one alone, else the first four that this device measures."""
-    drawable = _drawable(known)
-    if chosen:
-        subject, _, metric = chosen.rpartition(" ")
-        return [_chart(language, device_id, subject, metric)] if metric in metrics.CATALOGUE else []
-    first = [r for name in _SHOWN_FIRST for r in drawable if r.metric == name]
-    seen: dict[str, state.Reading] = {}
-    for reading in first:
-        seen.setdefault(reading.metric, reading)
-    return [_chart(language, device_id, r.subject, r.metric) for r in list(seen.values())[:_CHARTS]]
-
-
-def choices(known: state.Known, language: Language, chosen: str) -> list[Choice]:
-    """Every number of this device that has a past."""
-    found = []
-    for reading in _drawable(known):
-        value = f"{reading.subject} {reading.metric}"
-        rest = about(reading.subject)
-        text = language.name("metric", reading.metric) + (f" – {isolated(rest)}" if rest else "")
-        found.append(Choice(value, text, value == chosen))
-    return found
-
-
-def about(subject: str) -> str:
-    """The part of a subject that names a thing: `/` of `disk:/`."""
-    return subject.partition(":")[2]
-
-
-def _drawable(known: state.Known) -> list[state.Reading]:
-    return [
-        reading
-        for _, of in state.by_collector(known)
-        for reading in of
-        if reading.number is not None and getattr(metrics.CATALOGUE.get(reading.metric), "kind", "") == "gauge"
-    ]
-
-
-def _chart(language: Language, device_id: str, subject: str, metric: str) -> Chart:
-    known = metrics.CATALOGUE[metric]
-    return Chart(
-        label=language.name("metric", metric),
-        about=about(subject),
-        metric=metric,
-        subject=subject,
-        unit=known.unit,
-        address=f"/api/v1/devices/{device_id}/series?{urlencode({'metric': metric, 'subject': subject})}",
-    )
 
 
 def _line(reading: state.Reading, language: Language) -> Line:

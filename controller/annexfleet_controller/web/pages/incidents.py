@@ -13,6 +13,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.alerts import answers, dossier
 from annexfleet_controller.errors import AlreadyAcknowledged
 from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.web import story
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(include_in_schema=False)
@@ -89,6 +90,9 @@ def _page(
         block=block,
         status=status,
         found=found,
+        days=story.days(db, person, found, language, now=now),
+        effects=story.groups(found.effects),
+        icons=story.ICONS,
         line=found.of,
         incident=found.of.incident,
         may_answer=person.may("acknowledge") and found.of.whole,

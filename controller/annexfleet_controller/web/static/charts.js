@@ -1,4 +1,7 @@
 // Draws <figure data-chart="<address of a series>"> with uPlot, and goes on drawing while new numbers come.
+//
+// What happened meanwhile stands in the page as a list (data-mark, data-from, data-until): it is drawn into every chart, and
+// said below the one that is pointed at.  Time runs from left to right in every language.
 "use strict";
 
 (() => {
@@ -6,7 +9,9 @@
   const locale = { ar: "ar-MA-u-nu-latn", fr: "fr-MA", en: "en-GB" }[language] || language;
   const zone = "Africa/Casablanca";
   const DAYS = [1, 2, 7, 14, 28].map((days) => days * 86400);
-  const drawn = new WeakMap();
+  const MOST_LIVE = 3000; // points that may come while a page is open; then every second one goes
+  const drawn = new Map();
+  const formats = new Map();
 
   const plain = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
   const compact = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3, notation: "compact" });
@@ -16,29 +21,27 @@
   const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", timeZone: zone });
   const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short", hour12: false, timeZone: zone });
 
+  const BYTES = [[1e12, "terabyte"], [1e9, "gigabyte"], [1e6, "megabyte"], [1e3, "kilobyte"], [1, "byte"]];
+  const SECONDS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"], [0.001, "millisecond"]];
+
   function written(unit, value) {
     if (value === null || value === undefined) return "–";
     switch (unit) {
       case "ratio": return (value > 0 && value < 0.01 ? fraction : percent).format(value);
-      case "bytes": return bytes(value);
-      case "bytes_per_second": return `${bytes(value)}/s`;
-      case "seconds": return seconds(value);
+      case "bytes": return amount(BYTES, 4, value);
+      case "bytes_per_second": return `${amount(BYTES, 4, value)}/s`;
+      case "seconds": return amount(SECONDS, 3, value);
       case "celsius": return `${plain.format(value)} °C`;
       case "dbm": return `${plain.format(value)} dBm`;
       default: return Math.abs(value) >= 1e5 ? compact.format(value) : plain.format(value);
     }
   }
 
-  function bytes(value) {
-    const steps = [[1e12, "terabyte"], [1e9, "gigabyte"], [1e6, "megabyte"], [1e3, "kilobyte"], [1, "byte"]];
-    const [step, unit] = steps.find(([least]) => Math.abs(value) >= least) || steps[4];
-    return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 3 }).format(value / step);
-  }
-
-  function seconds(value) {
-    const steps = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"], [0.001, "millisecond"]];
-    const [step, unit] = steps.find(([least]) => Math.abs(value) >= least) || steps[3];
-    return new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 3 }).format(value / step);
+  // A format costs a hundred times what formatting does.
+  function amount(steps, smallest, value) {
+    const [step, unit] = steps.find(([least]) => Math.abs(value) >= least) || steps[smallest];
+    if (!formats.has(unit)) formats.set(unit, new Intl.NumberFormat(locale, { style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 3 }));
+    return formats.get(unit).format(value / step);
   }
 
   function colour(name) {
@@ -53,6 +56,90 @@
     figure.querySelector(".plot").replaceChildren(line);
   }
 
+  // -- what happened meanwhile
+
+  let listed = null; // read once: to ask for what a list says makes the browser lay out the page
+  function marks() {
+    listed ??= [...document.querySelectorAll("[data-mark]")].map((of) => ({
+      kind: of.dataset.mark,
+      from: Number(of.dataset.from),
+      until: of.dataset.until ? Number(of.dataset.until) : Infinity,
+      severity: of.dataset.severity,
+      text: of.textContent.replace(/\s+/g, " ").trim(),
+    }));
+    return listed;
+  }
+
+  const LASTING = new Set(["alert", "maintenance", "away"]);
+  const SIGN = 10;
+
+  function tint(mark) {
+    if (mark.kind === "alert") return mark.severity === "critical" ? "--bad" : "--warn";
+    if (mark.kind === "maintenance") return colour("--maintenance") ? "--maintenance" : "--accent";
+    return mark.kind === "away" ? "--unknown" : "--ink";
+  }
+
+  function sign(pen, kind, x, y, size) {
+    const half = size / 2;
+    pen.beginPath();
+    if (kind === "alert") { pen.moveTo(x, y - half); pen.lineTo(x + half, y + half); pen.lineTo(x - half, y + half); }
+    else if (kind === "maintenance") pen.rect(x - half, y - half, size, size);
+    else if (kind === "away") pen.rect(x - half, y - half / 3, size, size / 3);
+    else if (kind === "rollout") { pen.moveTo(x, y - half); pen.lineTo(x + half, y); pen.lineTo(x, y + half); pen.lineTo(x - half, y); }
+    else if (kind === "run") { pen.moveTo(x - half, y - half); pen.lineTo(x + half, y); pen.lineTo(x - half, y + half); }
+    else pen.arc(x, y, half, 0, 2 * Math.PI);
+    pen.closePath();
+    pen.fill();
+  }
+
+  function drawMarks(u, behind) {
+    const { left, top, width, height } = u.bbox;
+    const pen = u.ctx;
+    const ratio = uPlot.pxRatio;
+    pen.save();
+    pen.beginPath();
+    pen.rect(left, top - SIGN * ratio * 1.4, width, height + SIGN * ratio * 1.4);
+    pen.clip();
+    for (const mark of marks()) {
+      if (mark.until < u.scales.x.min || mark.from > u.scales.x.max) continue;
+      const start = Math.max(left, u.valToPos(Math.max(mark.from, u.scales.x.min), "x", true));
+      const end = Math.min(left + width, u.valToPos(Math.min(mark.until, u.scales.x.max), "x", true));
+      pen.fillStyle = colour(tint(mark));
+      if (behind) {
+        if (!LASTING.has(mark.kind)) continue;
+        pen.globalAlpha = mark.kind === "alert" ? 0.13 : 0.1;
+        pen.fillRect(start, top, Math.max(ratio, end - start), height);
+        continue;
+      }
+      pen.globalAlpha = 1;
+      if (!LASTING.has(mark.kind)) pen.fillRect(start - ratio / 2, top, ratio, height);
+      sign(pen, mark.kind, Math.min(start, left + width - SIGN * ratio) + (SIGN * ratio) / 2, top - SIGN * ratio * 0.7, SIGN * ratio);
+    }
+    pen.restore();
+  }
+
+  // -- a chart
+
+  function say(figure, u) {
+    const known = drawn.get(figure);
+    const place = u.cursor.idx;
+    const at = place === null || place === undefined ? null : u.data[0][place];
+    const reach = known.span / 150;
+    const line = at === null ? "" : marks().filter((mark) => mark.from - reach <= at && at <= (mark.until === Infinity ? at : Math.max(mark.until, mark.from + reach))).map((mark) => mark.text).join(" · ");
+    const told = figure.querySelector(".at-cursor");
+    if (told.textContent !== line) told.textContent = line;
+    if (at === null || document.activeElement !== figure.querySelector(".plot")) return;
+    const plot = figure.querySelector(".plot");
+    plot.setAttribute("aria-valuenow", String(place));
+    plot.setAttribute("aria-valuetext", spoken(figure, u, place));
+  }
+
+  function spoken(figure, u, place) {
+    const [, ...words] = figure.dataset.words.split("|");
+    const values = [1, 2, 3].map((series, n) => `${words[n]} ${written(figure.dataset.unit, u.data[series][place])}`);
+    return [moment.format(u.data[0][place] * 1000), ...values].join(", ");
+  }
+
   function options(figure, unit, span) {
     const plot = figure.querySelector(".plot");
     const [time, lowest, mean, highest] = figure.dataset.words.split("|");
@@ -60,11 +147,12 @@
     return {
       width: plot.clientWidth,
       height: 180,
+      padding: [SIGN * 1.6, null, null, null],
       tzDate: (second) => uPlot.tzDate(new Date(second * 1000), zone),
       cursor: { drag: { x: true, y: false } },
       legend: { live: true },
       scales: {
-        x: { time: true },
+        x: { time: true, auto: false },
         y: { range: (u, low, high) => unit === "ratio" ? [0, Math.max(1, high ?? 1)] : [Math.min(0, low ?? 0), (high ?? 1) * 1.1 || 1] },
       },
       axes: [
@@ -78,6 +166,11 @@
         { label: highest, show: true, width: 0, points: { show: false }, value: (u, value) => written(unit, value) },
       ],
       bands: [{ series: [3, 1], fill: colour("--chart-band") }],
+      hooks: {
+        drawClear: [(u) => drawMarks(u, true)],
+        draw: [(u) => drawMarks(u, false)],
+        setCursor: [(u) => say(figure, u)],
+      },
     };
   }
 
@@ -85,45 +178,82 @@
     if (drawn.has(figure)) return;
     const unit = figure.dataset.unit;
     const span = Number(figure.dataset.span);
-    drawn.set(figure, null);
+    drawn.set(figure, { plot: null, data: [[], [], [], []], unit, span });
     try {
       const since = new Date(Date.now() - span * 1000).toISOString();
       const answer = await fetch(`${figure.dataset.chart}&since=${encodeURIComponent(since)}`, { headers: { "X-By-Itself": "1" } });
       if (!answer.ok) throw new Error(String(answer.status));
       const series = await answer.json();
       const data = [series.at, series.mins, series.values, series.maxs];
-      if (!series.at.length) note(figure, figure.dataset.empty);
-      else show(figure, unit, span, data);
-      if (!series.at.length) drawn.set(figure, { plot: null, data, live: null, unit, span });
+      drawn.set(figure, { plot: null, data, unit, span });
+      await new Promise((done) => setTimeout(done)); // each chart is a task of its own, so that no key waits for all
+      if (series.at.length) show(figure);
+      else note(figure, figure.dataset.empty);
     } catch {
       drawn.delete(figure);
       note(figure, figure.dataset.failed);
     }
   }
 
-  function show(figure, unit, span, data) {
-    figure.querySelector(".plot").replaceChildren();
-    const plot = new uPlot(options(figure, unit, span), data, figure.querySelector(".plot"));
-    drawn.set(figure, { plot, data, unit, span, live: null });
-    new ResizeObserver(() => {
-      const box = figure.querySelector(".plot");
-      if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: plot.height });
-    }).observe(figure);
+  // The whole span, whatever of it is known, so that all charts and marks share one axis.
+  function reach(known) {
+    const max = Math.max(Date.now() / 1000, known.data[0].at(-1) ?? 0);
+    return { min: max - known.span, max };
   }
+
+  function show(figure) {
+    const known = drawn.get(figure);
+    const box = figure.querySelector(".plot");
+    known.plot?.destroy();
+    box.replaceChildren();
+    known.plot = new uPlot(options(figure, known.unit, known.span), known.data, box);
+    known.plot.setScale("x", reach(known));
+    box.querySelector(".u-legend").dir = document.documentElement.dir;
+    box.tabIndex = 0;
+    box.setAttribute("role", "slider");
+    box.setAttribute("aria-label", figure.querySelector("figcaption").textContent.trim());
+    box.setAttribute("aria-valuemin", "0");
+    box.setAttribute("aria-valuemax", String(known.data[0].length - 1));
+    box.setAttribute("aria-valuenow", String(known.data[0].length - 1));
+    box.setAttribute("aria-valuetext", spoken(figure, known.plot, known.data[0].length - 1));
+    if (!known.watched) {
+      known.watched = new ResizeObserver(() => {
+        if (box.clientWidth && box.clientWidth !== known.plot.width) known.plot.setSize({ width: box.clientWidth, height: known.plot.height });
+      });
+      known.watched.observe(figure);
+    }
+  }
+
+  // Arrow keys move the cursor from point to point: left is earlier, in every language.
+  document.addEventListener("keydown", (event) => {
+    const figure = event.target.closest?.("[data-chart]");
+    const known = figure && event.target.classList.contains("plot") ? drawn.get(figure) : null;
+    if (!known?.plot) return;
+    const last = known.data[0].length - 1;
+    const place = Math.min(last, known.plot.cursor.idx ?? last);
+    const steps = { ArrowLeft: place - 1, ArrowDown: place - 1, ArrowRight: place + 1, ArrowUp: place + 1, PageUp: place + 24, PageDown: place - 24, Home: 0, End: last };
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    const next = Math.max(0, Math.min(last, steps[event.key]));
+    const value = known.data[2][next];
+    known.plot.setCursor({ left: known.plot.valToPos(known.data[0][next], "x"), top: value === null ? 10 : known.plot.valToPos(value, "y") });
+  });
 
   // A new number becomes the newest point; what is older than the span falls off.
   document.addEventListener("numbers", (event) => {
     const newest = new Map(event.detail.values.map(([subject, metric, value]) => [`${subject} ${metric}`, value]));
-    for (const figure of document.querySelectorAll("[data-chart]")) {
+    for (const [figure, known] of drawn) {
       const value = newest.get(figure.dataset.key);
-      const known = drawn.get(figure);
-      if (typeof value !== "number" || !known || known.span > 90000) continue;
+      if (typeof value !== "number" || known.span > 90000) continue;
       const at = Math.max(event.detail.at, (known.data[0].at(-1) ?? 0) + 0.001);
       known.data[0].push(at);
       for (const column of known.data.slice(1)) column.push(value);
       while (known.data[0][0] < at - known.span) known.data.forEach((column) => column.shift());
-      if (known.plot) known.plot.setData(known.data);
-      else if (known.data[0].length > 1) show(figure, known.unit, known.span, known.data);
+      if (known.data[0].length > MOST_LIVE) known.data = known.data.map((column) => column.filter((_, place) => place % 2));
+      if (!known.plot) { if (known.data[0].length > 1) show(figure); continue; }
+      known.plot.setData(known.data, false);
+      known.plot.setScale("x", reach(known));
+      figure.querySelector(".plot").setAttribute("aria-valuemax", String(known.data[0].length - 1));
     }
   });
 
@@ -131,11 +261,26 @@
     document.querySelectorAll("[data-chart]").forEach(draw);
   }
 
+  let ends = null;
+  function untilTheEnd() {
+    const live = document.querySelector(".watching[data-until]");
+    clearTimeout(ends);
+    if (live) ends = setTimeout(() => document.body.dispatchEvent(new CustomEvent("moved")), Math.max(1000, live.dataset.until * 1000 - Date.now() + 500));
+  }
+
   // The form works without a script; with one, a choice is enough.
   document.addEventListener("change", (event) => {
     if (event.target.closest(".chart-choice")) event.target.form.requestSubmit();
   });
-  document.addEventListener("htmx:after:swap", drawAll);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => location.reload());
+  document.addEventListener("htmx:after:swap", () => {
+    listed = null;
+    for (const [figure, known] of drawn) figure.isConnected ? known.plot?.redraw(false) : (known.watched?.disconnect(), known.plot?.destroy(), drawn.delete(figure));
+    drawAll();
+    untilTheEnd();
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const [figure, known] of drawn) if (known.plot) show(figure);
+  });
   drawAll();
+  untilTheEnd();
 })();

@@ -1,0 +1,146 @@
+"""/printers/<id>: how one printer stands, what to do about it, and how it has been."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import HTMLResponse
+from msgspec import Struct
+from sqlalchemy.orm import Session
+
+from annexfleet_agent.protocol.causes import CAUSES
+from annexfleet_controller import state, zones
+from annexfleet_controller.access.asked import Db, LanguageOf, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.alerts import dossier, words
+from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.i18n.guidance import Guidance
+from annexfleet_controller.store import alerts, annexes, printer_events, printers, supplies
+from annexfleet_controller.store.printer_events import Onset
+from annexfleet_controller.things import SupplyDay, Thing
+from annexfleet_controller.web import condition
+from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.render import Page, WantedBlock
+
+router = APIRouter(include_in_schema=False)
+
+DAYS = 30
+EVENTS_DAYS = 90
+_EVENTS_SHOWN = 20
+_JAMS = frozenset({"paper_jam", "jam_repeat"})
+
+
+class Day(Struct, frozen=True):
+    """What was printed on a day.  None where nobody can tell."""
+
+    on: date
+    pages: int | None
+
+
+class Happened(Struct, frozen=True):
+    """A cause that began, in words."""
+
+    title: str
+    at: datetime
+
+
+class Past(Struct, frozen=True):
+    """How a printer has been lately."""
+
+    days: list[Day]
+    highest: int
+    """Pages of the busiest day; 0: nothing is known."""
+    total: int
+    events: list[Happened]
+    """The newest first."""
+    events_count: int
+    jams: int
+    """Among all of those days, not only among the events that are shown."""
+
+
+@router.get("/printers/{printer_id}")
+def show(
+    *,
+    printer_id: str,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    language: LanguageOf,
+    page: Page,
+    block: WantedBlock,
+    annex: Annotated[str, Query(max_length=63)] = "",
+) -> HTMLResponse:
+    """Asked by htmx, only its state."""
+    seen = printers.find(db, person.scope, printer_id, annex_id=annex, now=now)
+    place = annexes.get(db, person.scope, seen.annex_id)
+    found = alerts.listing(db, person.scope, annex_id=place.id, thing=Thing("printer", seen.id))
+    say = words.read(db, language)
+    return page(
+        "printer.html",
+        block=block if block == "state" else "",
+        seen=seen,
+        printer=seen.printer,
+        annex_id=place.id,
+        annex_name=name_of(place, language.code),
+        place=printers.place(db, seen.id),
+        condition=condition.of_printer(seen.printer, found, say, language),
+        others=_other_causes(language, seen.printer),
+        alerts=[dossier.alert_line(one, say) for one in found],
+        past=past(db, person, seen.id, language, zone_name=place.time_zone, now=now),
+        days_count=DAYS,
+        events_days=EVENTS_DAYS,
+        events=f"/api/v1/events?annex={place.id}",
+    )
+
+
+def past(db: Session, person: Person, printer_id: str, language: Language, *, zone_name: str, now: datetime) -> Past:
+    """Pages of the last 30 days, and what began in the last 90."""
+    today = now.astimezone(zones.zone(zone_name)).date()
+    rows = supplies.of_printer(db, person.scope, printer_id, since=today - timedelta(days=DAYS + 7))
+    days = pages_of_days(rows, since=today - timedelta(days=DAYS - 1), until=today)
+    onsets = printer_events.of_printer(db, printer_id, since=now - timedelta(days=EVENTS_DAYS))
+    return Past(
+        days=days,
+        highest=max((day.pages for day in days if day.pages is not None), default=0),
+        total=sum(day.pages or 0 for day in days),
+        events=[Happened(_title(language, one), one.at) for one in onsets[:_EVENTS_SHOWN]],
+        events_count=len(onsets),
+        jams=sum(one.cause in _JAMS for one in onsets),
+    )
+
+
+def pages_of_days(rows: Sequence[SupplyDay], *, since: date, until: date) -> list[Day]:
+    """What a printer printed on each of these days, from what its counter stood at in the end of days.
+
+    What was printed on days of which nothing is known counts on the next that is.  A counter that fell (a new board, a
+    printer that took another's place) tells nothing of that day.
+    """
+    counters: dict[date, float] = {}
+    for row in rows:
+        if row.pages_count is not None:
+            counters[row.day] = max(row.pages_count, counters.get(row.day, 0.0))
+    made: list[Day] = []
+    before = max((day for day in counters if day < since), default=None)
+    for number in range((until - since).days + 1):
+        day = since + timedelta(days=number)
+        pages = None
+        if day in counters:
+            if before is not None and counters[day] >= counters[before]:
+                pages = round(counters[day] - counters[before])
+            before = day
+        made.append(Day(day, pages))
+    return made
+
+
+def _other_causes(language: Language, printer: state.Printer) -> list[Guidance]:
+    """What else is wrong besides what is said first, with what to do."""
+    causes = [cause for cause in printer.causes if cause not in state.QUIET_CAUSES]
+    ordered = sorted(causes, key=lambda cause: not state.blocks(cause))
+    return [condition.cause_in_words(language, cause, printer) for cause in ordered[1:]]
+
+
+def _title(language: Language, onset: Onset) -> str:
+    """A cause's own name: of which printer it is, the page says."""
+    return language.name("cause", onset.cause) if onset.cause in CAUSES else language.name("rule", onset.cause)

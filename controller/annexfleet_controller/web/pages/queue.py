@@ -1,0 +1,101 @@
+"""/annexes/<id>/queues/<service>: who waits there now, and how that compares with the same day of the weeks before."""
+
+from datetime import date, datetime, time, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import HTMLResponse
+from msgspec import Struct
+from sqlalchemy.orm import Session
+
+from annexfleet_controller import zones
+from annexfleet_controller.access.asked import Db, LanguageOf, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.alerts import dossier, words
+from annexfleet_controller.errors import QueueUnknown
+from annexfleet_controller.readiness.services import catalogue
+from annexfleet_controller.store import alerts, annexes, fleet, history, readiness
+from annexfleet_controller.things import Thing
+from annexfleet_controller.web import condition
+from annexfleet_controller.web.daycurve import Curve, curve, hourly
+from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.render import Page, WantedBlock
+
+router = APIRouter(include_in_schema=False)
+
+WEEKS = 4
+_METRIC = "queue_waiting_count"
+_QUARTERS = 96
+"""Points of a day: a quarter of an hour each."""
+
+
+class Told(Struct, frozen=True):
+    """A queue as each device that counts it tells."""
+
+    best: fleet.SeenQueue
+    """The one that is shown: fresh, and with a number, where there is such a one."""
+    all: list[fleet.SeenQueue]
+
+
+@router.get("/annexes/{annex_id}/queues/{queue}")
+def show(
+    *,
+    annex_id: str,
+    queue: str,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    language: LanguageOf,
+    page: Page,
+    block: WantedBlock,
+) -> HTMLResponse:
+    """Asked by htmx, only its state."""
+    place = annexes.get(db, person.scope, annex_id)
+    told = _told(db, person, annex_id, queue, now)
+    named = catalogue(readiness.own_services(db))
+    found = alerts.listing(db, person.scope, annex_id=place.id, thing=Thing("queue", f"{annex_id}/{queue}"))
+    say = words.read(db, language)
+    return page(
+        "queue.html",
+        block=block if block == "state" else "",
+        service=named[queue].name(language.code) if queue in named else queue,
+        code=queue,
+        told=told,
+        queue=told.best.queue,
+        annex_id=place.id,
+        annex_name=name_of(place, language.code),
+        condition=condition.of_trouble(found, say, ()),
+        alerts=[dossier.alert_line(one, say) for one in found],
+        curve=of_today(db, told.best, zones.zone(place.time_zone), now=now),
+        weeks=WEEKS,
+        events=f"/api/v1/events?annex={place.id}",
+    )
+
+
+def of_today(db: Session, seen: fleet.SeenQueue, zone: ZoneInfo, *, now: datetime) -> Curve:
+    """Today in quarters of an hour, and the mean of each hour of the same day in the weeks before."""
+    today = now.astimezone(zone).date()
+    at, values = _day(db, seen, today, zone)
+    before = [hourly(*_day(db, seen, today - timedelta(weeks=week), zone), zone) for week in range(1, WEEKS + 1)]
+    return curve(at, values, before, zone)
+
+
+def _day(db: Session, seen: fleet.SeenQueue, on: date, zone: ZoneInfo) -> tuple[list[float], list[float | None]]:
+    start, end = (datetime.combine(day, time(), zone) for day in (on, on + timedelta(days=1)))
+    found = history.series(
+        db, seen.device.number, f"queue:{seen.queue.service}", _METRIC, since=start, until=end, points=_QUARTERS
+    )
+    # A point stands at the end of its time; what it tells was so in the middle.
+    return [moment - (found.step_s or 300) / 2 for moment in found.at], found.values
+
+
+def _told(db: Session, person: Person, annex_id: str, service: str, now: datetime) -> Told:
+    rows = fleet.devices(db, person.scope, now=now, annex_id=annex_id)
+    seen = [one for one in fleet.queues(rows, fleet.known(db, rows, collectors=["queues"]))
+            if one.queue.service == service]  # fmt: skip
+    if not seen:
+        raise QueueUnknown(f"nobody in {annex_id!r} counts {service!r}")
+    best = min(seen, key=lambda one: (one.queue.stale, one.queue.waiting is None, -one.queue.at.timestamp()))
+    return Told(best, seen)

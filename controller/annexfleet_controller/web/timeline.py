@@ -1,0 +1,127 @@
+"""What happened around a device, on one axis of time: drawn over its curves, and told in words below them.
+
+A mark is a band where it lasts and a line where it is a moment.  Both are told apart by sign and place as well as by
+colour (static/charts.js), and every one that is drawn stands in the list too.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from msgspec import Struct
+from sqlalchemy.orm import Session
+
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.access.roles import Right
+from annexfleet_controller.alerts import words
+from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.maintenance import About, Maintenance, active, spans
+from annexfleet_controller.store import alerts, around, changes, fleet, maintenance
+from annexfleet_controller.store.around import Deed
+from annexfleet_controller.things import Alert, Thing
+
+MarkKind = Literal["alert", "maintenance", "away", "rollout", "run", "command"]
+MARK_KINDS: tuple[MarkKind, ...] = ("alert", "maintenance", "away", "rollout", "run", "command")
+"""In the order of the key."""
+
+_RIGHTS: dict[str, Right] = {"rollout": "plan_rollouts", "run": "run_playbooks", "command": "send_commands"}
+_AWAY_AT_LEAST = timedelta(minutes=1)
+"""A reconnect is no absence."""
+_AT_MOST = 60
+
+
+class Mark(Struct, frozen=True, kw_only=True):
+    """One thing that was so, or was done, while the curves ran."""
+
+    kind: MarkKind
+    at: datetime
+    until: datetime | None
+    """None while it lasts."""
+    title: str
+    """In words; strangers' names in it come isolated."""
+    severity: str = ""
+    """Of an alert."""
+    by: str = ""
+    href: str = ""
+
+
+def of_device(
+    db: Session,
+    person: Person,
+    device: fleet.DeviceRow,
+    printers: Sequence[fleet.SeenPrinter],
+    language: Language,
+    *,
+    since: datetime,
+    now: datetime,
+) -> list[Mark]:
+    """The marks of a span that ends now, the newest first, as far as this person may know of them."""
+    things = [Thing("device", device.id), *(Thing("printer", seen.id) for seen in printers)]
+    told = alerts.of_things(db, person.scope, things, annex_id=device.annex_id, since=since, limit=_AT_MOST)
+    work = maintenance.around(db, person.scope, device.annex_id, since=since, until=now)
+    done = around.deeds(db, person.scope, [device.number], since=since, until=now, limit=_AT_MOST)
+    found = [
+        *_alerts(told, words.read(db, language) if told else None),
+        *_maintenance(work, device, since=since, now=now),
+        *_away(db, device, since=since),
+        *(mark(deed, language) for deed in done if may_see(person, deed)),
+    ]
+    return sorted(found, key=lambda one: (one.at, one.kind), reverse=True)[:_AT_MOST]
+
+
+def may_see(person: Person, deed: Deed) -> bool:
+    """Whether this person's role reads of such deeds anywhere else."""
+    return person.may(_RIGHTS[deed.kind])
+
+
+def mark(deed: Deed, language: Language) -> Mark:
+    """A deed in words."""
+    if deed.kind == "rollout":
+        return _of_deed(deed, deed.name, f"/rollouts/{deed.id}")
+    if deed.kind == "run":
+        return _of_deed(deed, language.name("playbook", deed.name), f"/runs/{deed.id}")
+    return _of_deed(deed, language.name("command", deed.name), "")
+
+
+def _of_deed(deed: Deed, title: str, href: str) -> Mark:
+    return Mark(kind=deed.kind, at=deed.began_at, until=deed.ended_at, title=title, by=deed.by, href=href)
+
+
+def _alerts(told: Iterable[Alert], say: words.Words | None) -> Iterable[Mark]:
+    for one in told:
+        assert say is not None, "words are read where there is an alert"
+        href = f"/incidents/{one.incident_id}" if one.incident_id else ""
+        until = one.cleared_at if one.state == "cleared" else None
+        yield Mark(
+            kind="alert", at=one.since, until=until, title=say.alert(one).title, severity=one.severity, href=href
+        )
+
+
+def _maintenance(
+    work: Iterable[Maintenance], device: fleet.DeviceRow, *, since: datetime, now: datetime
+) -> Iterable[Mark]:
+    about = About(thing=Thing("device", device.id), annex_id=device.annex_id, role=device.role)
+    for one in work:
+        for span in spans(one, since, now):
+            # Asked of one moment of it: whether this device is among what it covers.
+            if span.start <= now and active([one], about, now=span.start) is not None:
+                until = span.end if span.end <= now else None
+                yield Mark(
+                    kind="maintenance", at=span.start, until=until, title=one.reason, by=one.author, href="/maintenance"
+                )
+
+
+def _away(db: Session, device: fleet.DeviceRow, *, since: datetime) -> Iterable[Mark]:
+    """When its connection was down for longer than a reconnect takes."""
+    gone: datetime | None = None
+    for row in changes.happenings(
+        db, since=since, kinds=("connected", "gone"), collectors=("",), numbers=[device.number]
+    ):
+        if row.kind == "gone":
+            gone = gone or row.at
+        elif gone is not None:
+            if row.at - gone >= _AWAY_AT_LEAST:
+                yield Mark(kind="away", at=gone, until=row.at, title="")
+            gone = None
+    if gone is not None and not device.connected:
+        yield Mark(kind="away", at=gone, until=None, title="")

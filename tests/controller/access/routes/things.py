@@ -1,0 +1,16 @@
+"""Pages of single things: a device's figures and its watch, a printer, a queue; filters that people keep."""
+
+LOWEST = {
+    ("GET", "/devices/{device_id}/figures"): "staff",
+    ("POST", "/devices/{device_id}/watch"): "staff",
+    ("GET", "/printers/{printer_id}"): "staff",
+    ("GET", "/annexes/{annex_id}/queues/{queue}"): "staff",
+    ("POST", "/alerts/filters"): "staff",
+    ("POST", "/alerts/filters/remove"): "staff",
+}
+BODIES = {
+    ("POST", "/alerts/filters"): {"data": {"name": "mine", "query": "who=mine"}},
+    ("POST", "/alerts/filters/remove"): {"data": {"name": "mine"}},
+}
+NOTHING_THERE = {("GET", "/printers/{printer_id}"), ("GET", "/annexes/{annex_id}/queues/{queue}")}
+NAMES = {"printer_id": "3f0c9a3b1d5e7f90aa11bb22", "queue": "nothing"}
