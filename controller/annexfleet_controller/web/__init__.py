@@ -24,6 +24,7 @@ from annexfleet_controller.web.pages import (
     runs,
     services,
     supplies,
+    theme,
 )
 
 ROUTERS = (
@@ -50,4 +51,5 @@ ROUTERS = (
     runs.router,
     services.router,
     supplies.router,
+    theme.router,
 )

@@ -28,6 +28,17 @@ from annexfleet_controller.store import database, incidents
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
+ICONS = frozenset((Path(__file__).parent / "icons.txt").read_text(encoding="utf-8").split())
+"""The icons that the build puts into static/vendor/icons.svg."""
+POINTING = ICONS & {
+    "arrow-left", "arrow-right", "chevron-left", "chevron-right", "external-link", "list", "list-checks", "log-in",
+    "log-out", "rotate-ccw", "send", "trending-down", "trending-up", "truck", "undo-2", "volume-2", "volume-x",
+}  # fmt: skip
+"""Those that point along the line of reading: mirrored where it runs from right to left."""
+
+THEME_COOKIE = "annexfleet_theme"
+THEMES = ("light", "dark")
+"""What a person may choose; without a choice the system's is followed."""
 
 Renders = Callable[..., HTMLResponse]
 
@@ -35,6 +46,24 @@ Renders = Callable[..., HTMLResponse]
 def apart(text: object) -> Markup:
     """A device's word for the body of a page, with a direction of its own."""
     return Markup("<bdi>{}</bdi>").format(plain(text))
+
+
+def icon(name: str) -> Markup:
+    """An icon beside words that say the same: no reader of a screen hears it.
+
+    Raises LookupError for a name that is not in icons.txt, so that no page is shown with a hole in it.
+    """
+    if name not in ICONS:
+        raise LookupError(f"icon {name!r} is not in web/icons.txt")
+    return Markup('<svg class="icon{}" aria-hidden="true"><use href="/static/vendor/icons.svg#{}"/></svg>').format(
+        " pointing" if name in POINTING else "", name
+    )
+
+
+def theme_of(request: Request) -> str:
+    """`light` or `dark` as chosen in this browser, else nothing."""
+    chosen = request.cookies.get(THEME_COOKIE, "")
+    return chosen if chosen in THEMES else ""
 
 
 def page(request: Request, template: str, *, block: str = "", status: int = 200, **context: Any) -> HTMLResponse:
@@ -50,6 +79,7 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
             "person": person,
             "now": request.app.state.clock.now(),
             "path": request.url.path,
+            "theme": theme_of(request),
             "csrf_token": person.csrf_token if person else "",
         }
     )
@@ -99,6 +129,7 @@ def environment(code: str) -> Environment:
     made.install_gettext_translations(words.words, newstyle=True)  # type: ignore[attr-defined]  # of the extension
     made.filters |= {"apart": apart, "isolated": isolated, "plain": plain, **_filters(words)}
     made.globals |= {"language": words, "languages": [language(other) for other in CODES], "name": words.name}
+    made.globals["icon"] = icon
     made.globals["guidance"] = partial(guidance, words)
     return made
 

@@ -45,7 +45,7 @@ def test_the_wheel_holds_templates_and_catalogues_and_no_packages_of_node(wheel:
 
 
 def test_what_is_taken_from_others_comes_with_its_licence(wheel: list[str]):
-    for package in ("htmx.org", "uplot", "ibm-plex-sans"):
+    for package in ("htmx.org", "uplot", "ibm-plex-sans", "lucide-static"):
         assert f"annexfleet_controller/web/static/vendor/{package}.LICENSE" in wheel
 
 

@@ -135,8 +135,8 @@ def test_whatever_a_device_calls_itself_stays_text(site: Site, path: str):
     page = Parsed(html)
     assert "alert" in page.text
     assert {tag for tag, _ in page.tags} <= {
-        "html", "head", "meta", "title", "link", "script", "body", "a", "header", "svg", "path", "rect", "span", "nav",
-        "div", "form", "input", "button", "details", "summary", "p", "main", "h1", "h2", "h3", "section", "article",
+        "html", "head", "meta", "title", "link", "script", "body", "a", "header", "svg", "path", "rect", "use", "span",
+        "nav", "div", "form", "input", "button", "details", "summary", "p", "main", "h1", "h2", "h3", "section", "article",
         "dl", "dt", "dd", "ul", "ol", "li", "b", "small", "bdi", "time", "code", "table", "thead", "tbody", "tr", "th",
         "td", "label", "select", "option", "fieldset", "legend", "figure", "figcaption", "noscript", "pre",
     }  # fmt: skip

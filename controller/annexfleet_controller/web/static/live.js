@@ -38,17 +38,36 @@
     place.parentElement.querySelector(".unusual-mark").hidden = !unusual;
   }
 
-  function write(values) {
-    const told = new Map(values.map(([subject, metric, value, text]) => [`${subject} ${metric}`, { value, text }]));
+  // What was told since the last frame, by place: of ten changes of one number only the last is written, and a page in the
+  // background, which has no frames, keeps one value for each place and no list.
+  const told = new Map();
+  let framed = false;
+
+  function tell(values) {
+    for (const [subject, metric, value, text] of values) told.set(`${subject} ${metric}`, { value, text });
+    if (framed) return;
+    framed = true;
+    requestAnimationFrame(write);
+  }
+
+  function write() {
+    framed = false;
     for (const place of document.querySelectorAll("[data-reading]")) {
       const { value, text } = told.get(place.dataset.reading) || {};
       if (text === undefined || text === place.textContent) continue;
       judge(place, value);
       (place.querySelector("bdi") || place).textContent = text; // a device's own word keeps a direction of its own
-      place.classList.add("fresh");
-      requestAnimationFrame(() => requestAnimationFrame(() => place.classList.remove("fresh")));
+      shine(place);
     }
+    told.clear();
   }
+
+  // Begins anew where it still shines.
+  function shine(place) {
+    place.classList.remove("fresh");
+    requestAnimationFrame(() => place.classList.add("fresh"));
+  }
+  document.addEventListener("animationend", (event) => event.target.classList.remove("fresh"));
 
   function follow() {
     const source = new EventSource(address);
