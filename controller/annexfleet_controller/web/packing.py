@@ -2,7 +2,7 @@
 
 Packed are pages, scripts, sheets and JSON, and never a stream of events, which has to arrive piece by piece.
 
-Who can watch the length of packed answers and have a browser ask for pages with words of their choosing could guess
+Who can watch the length of packed answers, and have a browser ask for pages with words of their choosing, could guess
 secrets in them (BREACH).  Cookies that browsers send to no foreign frame (`SameSite=Lax`) are the first wall; the second
 is that every packed answer is longer by a random number of bytes, which are a file name in gzip's own header.
 """
@@ -56,16 +56,15 @@ class _Packer:
         self._send = send
         self._is_head = is_head
         self._start: Message | None = None
-        self._pack: "zlib._Compress | None" = None
+        self._pack: zlib._Compress | None = None
         self._checksum = zlib.crc32(b"")
         self._length = 0
 
     async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            if _kind(MutableHeaders(scope=message)) in _PACKED:
-                self._start = message  # until its body shows how long it is
-                return
-            # A stream of events begins before there is an event: nothing of it is held up.
+        # A stream of events begins before there is an event: of what is not packed nothing is held up.
+        if message["type"] == "http.response.start" and _kind(MutableHeaders(scope=message)) in _PACKED:
+            self._start = message  # until its body shows how long it is
+            return
         if message["type"] != "http.response.body":
             await self._send(message)
             return
