@@ -48,7 +48,7 @@ from annexfleet_controller.identity.tokens import TokenRefused
 from annexfleet_controller.paper.errors import PaperBusy, PaperFailed, PaperUnavailable
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import open_database
-from annexfleet_controller.web import render
+from annexfleet_controller.web import packing, render
 from annexfleet_controller.web.pages import problem as problem_page
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ _HEADERS = {
 
 
 class _Web(FastAPI):
-    """Puts the headers on every answer, whoever gives it: also on one that no handler of ours made."""
+    """Puts the headers on every answer, whoever gives it: also on one that no handler of ours made; packs the long."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,7 +111,7 @@ class _Web(FastAPI):
                     headers.setdefault(name, value)
             await send(message)
 
-        await super().__call__(scope, receive, dressed)
+        await super().__call__(scope, receive, packing.packed(scope, dressed))
 
 
 def create_web(home: Home, *, engine: Engine | None = None, clock: Clock = SYSTEM) -> FastAPI:

@@ -22,6 +22,7 @@ from annexfleet_controller.alerts.causes import Context, fixes_text
 from annexfleet_controller.alerts.fleet import JAMS_SPAN, Fleet
 from annexfleet_controller.alerts.judging import Judged, Surroundings
 from annexfleet_controller.alerts.ledger import Ledger, Round, Stepped
+from annexfleet_controller.alerts.overview import Overview
 from annexfleet_controller.alerts.trends import Trends
 from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.notify import planning
@@ -90,6 +91,7 @@ class Watcher:
         self._memories: dict[str, judging.Memory] = {}
         """By annex, what the last judging by the rules in force need not do again."""
         self._readiness: dict[str, AnnexReadiness] = {}
+        self._overview = Overview()
         self._due: dict[str, datetime] = {}
         self._ripened_at = self._grouped_at = self._noted_at = now
         self._supplies: dict[tuple[str, str], SupplyDay] = {}
@@ -259,7 +261,9 @@ class Watcher:
         is_noted = listens and (self._is_first or bool(ready) or now - self._noted_at >= NOTED_EVERY)
         reopened = {incident.id for incident in grouped.incidents if incident.state == "open"}
         corrections = [one for one in corrections if one.incident.id not in reopened]
-        if not (stepped.after or grouped.incidents or onsets or corrections or stock or is_noted or self._claims):
+        troubles = self.ledger.incidents.values()
+        is_seen = self._overview.is_due(judged, self.judged, troubles, now=now, listens=listens)
+        if not any((stepped.after, grouped.incidents, onsets, corrections, stock, is_noted, is_seen, self._claims)):
             return
         began = self.clock.mono()
         with writing(self.engine) as db:
@@ -271,10 +275,12 @@ class Watcher:
             printer_events.add(db, onsets)
             supplies.note(db, stock)
             readiness.write_now(db, ready, now=now)
+            self._overview.write(db, now=now)
             was_away = is_noted and readiness.note(db, ready, now=now)
             claimed = incidents.by_ids(db, {claim.incident_id for claim in settled})
             pulses.add(db, {}, now=now, origin="watch", annexes=_letters(written, corrected, claimed, ready))
         self._committed_s = self.clock.mono() - began
+        self._overview.written(now=now)
         self.ledger.remember(written, corrected, now=now)
         self._cuts.see([*written.incidents, *corrected])
         self._supplies |= {(row.printer_id, row.supply): row for row in stock}

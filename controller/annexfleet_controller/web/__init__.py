@@ -16,6 +16,7 @@ from annexfleet_controller.web.pages import (
     desired,
     device,
     device_settings,
+    devices,
     devices_admin,
     factor,
     fixing,
@@ -40,6 +41,7 @@ from annexfleet_controller.web.pages import (
     supplies,
     theme,
     undoing,
+    wall,
 )
 
 ROUTERS = (
@@ -58,6 +60,7 @@ ROUTERS = (
     desired.router,
     device.router,
     device_settings.router,
+    devices.router,
     devices_admin.router,
     factor.router,
     fixing.router,
@@ -82,4 +85,5 @@ ROUTERS = (
     supplies.router,
     theme.router,
     undoing.router,
+    wall.router,
 )

@@ -139,6 +139,7 @@ def test_whatever_a_device_calls_itself_stays_text(site: Site, path: str):
         "nav", "div", "form", "input", "button", "details", "summary", "p", "main", "h1", "h2", "h3", "section",
         "article", "dl", "dt", "dd", "ul", "ol", "li", "b", "small", "bdi", "time", "code", "table", "thead", "tbody",
         "tr", "th", "td", "label", "select", "option", "fieldset", "legend", "figure", "figcaption", "noscript", "pre",
+        "datalist", "i",
     }  # fmt: skip
     assert [attrs for _, attrs in page.tags if any(name.startswith("on") or name == "style" for name in attrs)] == []
     assert all((attrs.get("src") or "/static/").startswith("/static/") for tag, attrs in page.tags if tag == "script")

@@ -32,7 +32,7 @@ class IncidentRow(Base):
     facts: Mapped[str] = mapped_column(Text, default="{}")
     began_at: Mapped[datetime]
     opened_at: Mapped[datetime] = mapped_column(index=True)
-    resolved_at: Mapped[datetime | None]
+    resolved_at: Mapped[datetime | None] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str] = mapped_column(String(80), default="")

@@ -1,24 +1,29 @@
-"""/: every annex with what troubles it."""
+"""/: how ready every annex is, what presses most, and what changed: one page for one annex and for two thousand."""
 
 import re
 from collections.abc import Sequence
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
 from msgspec import Struct
+from sqlalchemy.orm import Session
 
 from annexfleet_controller import state
 from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.alerts import dossier
+from annexfleet_controller.alerts import dossier, rank, words
+from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.readiness.model import STATES
 from annexfleet_controller.readiness.services import catalogue
-from annexfleet_controller.store import annexes, calendars, fleet, readiness
+from annexfleet_controller.store import annexes, calendars, fleet, incidents, readiness
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import Annex
 from annexfleet_controller.things import SEVERITIES
-from annexfleet_controller.web import trouble
+from annexfleet_controller.web import happened, overview, trouble
+from annexfleet_controller.web.overview import Asked
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import Standing, standing
 
@@ -66,15 +71,26 @@ class AnnexCard(Struct, frozen=True):
         return self.is_blocked or bool(self.silent) or any(seen.printer.blocked for seen in self.troubled)
 
 
-class Sums(Struct, frozen=True):
-    """The province in a line."""
+_CARDS = 24
+"""So many annexes have room for a card each, with their devices; more are tiles and a list."""
+_INCIDENTS = 6
+_LONGEST_SEARCH = 80
 
-    online: int
-    silent: int
-    never: int
-    printers: int
-    troubled: int
-    waiting: float | None
+
+def asked(
+    *,
+    q: Annotated[str, Query(max_length=_LONGEST_SEARCH)] = "",
+    state: Annotated[str, Query(max_length=16)] = "",
+    district: Annotated[str, Query(max_length=63)] = "",
+    service: Annotated[str, Query(max_length=64)] = "",
+    days: Annotated[int, Query(ge=1, le=7)] = 1,
+    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+) -> Asked:
+    known = state if state in (*STATES, "maintenance") else ""
+    return Asked(q=q.strip(), state=known, district=district, service=service, days=7 if days > 1 else 1, page=page)
+
+
+AskedOf = Annotated[Asked, Depends(asked)]
 
 
 @router.get("/")
@@ -86,44 +102,69 @@ def show(
     language: LanguageOf,
     page: Page,
     block: WantedBlock,
+    of: AskedOf,
 ) -> HTMLResponse:
-    """Asked by htmx, only the annexes."""
-    places = annexes.listing(db, person.scope)
-    rows = fleet.devices(db, person.scope, now=now)
-    known = fleet.known(db, rows, collectors=["printers", "queues"])
-    standings = _standings(db, places, person.scope, now, language)
-    open_ones = trouble.of_annexes(db, person, language)
-    cards = sorted(
-        (
-            card(
-                place,
-                [row for row in rows if row.annex_id == place.id],
-                known,
-                standings[place.id],
-                now=now,
-                language_code=language.code,
-            )
-            for place in places
-        ),
-        key=lambda card: (
-            *_urgency(open_ones.get(card.id, ())),
-            not card.is_blocked,
-            not card.hurt,
-            card.calm,
-            card.id,
-        ),
-    )
+    """Asked by htmx, only the annexes, or only the trends."""
+    known = catalogue(readiness.own_services(db))
+    offered = [(code, service.name(language.code)) for code, service in known.items()]
+    seen = overview.picture(db, person.scope, of, services=offered, language=language, now=now)
+    say = words.Words(language, known, seen.names)
     return page(
         "province.html",
-        block=block if block == "annexes" else "",
-        cards=cards,
-        sums=_sums(cards),
-        trouble=open_ones,
+        block=block if block in ("annexes", "trends") else "",
+        asked=of,
+        seen=seen,
+        order=overview.ORDER,
+        at=min(of.page, seen.pages),
+        listed=seen.page(min(of.page, seen.pages)),
+        trends=overview.trends(
+            db, person.scope, days=of.days, now=now,
+            annexes=[spot.id for spot in seen.spots] if of.district else None,
+        ) if block != "annexes" else [],
+        hour=happened.last_hour(db, person.scope, say, now=now) if block != "trends" else None,
+        lines=worst(db, person, of, seen, say, at_most=_INCIDENTS) if block != "trends" else [],
+        **_cards(db, person, seen, language, now),
         dates_missing=len(calendars.missing(db, now)) if person.may("edit_province_calendar") else 0,
         may_create=person.may("create_annexes"),
         may_enrol=person.may("manage_tokens"),
         events="/api/v1/events",
-    )
+    )  # fmt: skip
+
+
+def worst(
+    db: Session, person: Person, of: Asked, seen: overview.Picture, say: words.Words, *, at_most: int
+) -> list[dossier.IncidentLine]:
+    """The open incidents that keep most people waiting, in the district that is asked for, or anywhere."""
+    found = sorted(incidents.listing(db, person.scope, limit=100), key=rank.order)
+    if of.district:
+        here = {spot.id for spot in seen.spots}
+        found = [incident for incident in found if not here.isdisjoint(incident.annexes)]
+    return dossier.lines(db, person.scope, found[:at_most], say)
+
+
+def _cards(db: Session, person: Person, seen: overview.Picture, language: Language, now: datetime) -> dict[str, Any]:
+    """Where there are few annexes, a card of each with what its devices tell; else none."""
+    if seen.total > _CARDS:
+        return {"cards": None, "trouble": {}}
+    shown = {spot.id for spot in seen.spots}
+    rows = fleet.devices(db, person.scope, now=now)
+    known = fleet.known(db, rows, collectors=["printers", "queues"])
+    places = [place for place in annexes.listing(db, person.scope) if place.id in shown]
+    standings = _standings(db, places, person.scope, now, language)
+    open_ones = trouble.of_annexes(db, person, language)
+    cards = [
+        card(
+            place, [row for row in rows if row.annex_id == place.id], known, standings[place.id], now=now,
+            language_code=language.code,
+        )
+        for place in places
+    ]  # fmt: skip
+    cards.sort(
+        key=lambda card: (
+            *_urgency(open_ones.get(card.id, ())), not card.is_blocked, not card.hurt, card.calm, card.id,
+        )
+    )  # fmt: skip
+    return {"cards": cards, "trouble": open_ones}
 
 
 def _urgency(open_ones: Sequence[dossier.IncidentLine]) -> tuple[float, int]:
@@ -189,15 +230,3 @@ _URGENCY = {"silent": 0, "never": 1, "online": 2, "revoked": 3}
 def name_of(place: Annex, language_code: str) -> str:
     """An annex's name as its reader writes it; French stands in for English."""
     return place.name_ar if language_code == "ar" else place.name_fr
-
-
-def _sums(cards: Sequence[AnnexCard]) -> Sums:
-    waiting = [card.waiting for card in cards if card.waiting is not None]
-    return Sums(
-        online=sum(card.online for card in cards),
-        silent=sum(card.silent for card in cards),
-        never=sum(card.never for card in cards),
-        printers=sum(card.printers for card in cards),
-        troubled=sum(len(card.troubled) for card in cards),
-        waiting=sum(waiting) if waiting else None,
-    )

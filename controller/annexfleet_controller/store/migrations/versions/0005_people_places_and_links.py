@@ -133,3 +133,30 @@ def upgrade() -> None:
     op.add_column("web_session", sa.Column("address", sa.String(length=64), server_default="", nullable=False))
     op.add_column("web_session", sa.Column("client", sa.String(length=200), server_default="", nullable=False))
     op.add_column("web_session", sa.Column("awaits_code", sa.Boolean(), server_default=sa.false(), nullable=False))
+
+    op.create_table(
+        "annex_now",
+        sa.Column("annex_id", sa.String(length=63), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("is_open", sa.Boolean(), server_default=sa.false(), nullable=False),
+        *(
+            sa.Column(name, sa.Integer(), nullable=False)
+            for name in ("online", "silent", "never", "printers", "troubled", "ready", "degraded", "blocked", "unknown")
+        ),
+        sa.Column("waiting", sa.Float(), nullable=True),
+        sa.Column("longest_wait_s", sa.Float(), nullable=True),
+        sa.Column("is_stale", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.ForeignKeyConstraint(["annex_id"], ["annex.id"], name=op.f("fk_annex_now_annex_id_annex")),
+        sa.PrimaryKeyConstraint("annex_id", name=op.f("pk_annex_now")),
+    )
+    op.create_table(
+        "place_past",
+        sa.Column("place", sa.String(length=63), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("ready", "degraded", "blocked", "unknown")),
+        sa.Column("waiting", sa.Float(), nullable=True),
+        sa.Column("incidents", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("place", "at", name=op.f("pk_place_past")),
+    )
+    op.create_index(op.f("ix_place_past_at"), "place_past", ["at"], unique=False)
+    op.create_index(op.f("ix_incident_resolved_at"), "incident", ["resolved_at"], unique=False)

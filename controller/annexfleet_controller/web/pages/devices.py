@@ -1,0 +1,83 @@
+"""/devices: every device in sight, searched and narrowed by the page's address."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import HTMLResponse
+from msgspec import structs
+
+from annexfleet_controller.access.asked import Db, LanguageOf, Now
+from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.store import device_list, overview
+from annexfleet_controller.store.device_list import Wanted
+from annexfleet_controller.web.render import Page, WantedBlock
+
+router = APIRouter(include_in_schema=False)
+
+PAGE = 50
+_PRESENCES = ("online", "silent", "never", "revoked")
+ROLES = ("counter", "kiosk", "tablet", "server")
+
+
+@router.get("/devices")
+def show(
+    *,
+    person: Annotated[Person, Depends(Needs("look"))],
+    db: Db,
+    now: Now,
+    language: LanguageOf,
+    page: Page,
+    block: WantedBlock,
+    q: Annotated[str, Query(max_length=80)] = "",
+    annex: Annotated[str, Query(max_length=63)] = "",
+    district: Annotated[str, Query(max_length=63)] = "",
+    role: Annotated[str, Query(max_length=16)] = "",
+    presence: Literal["", "online", "silent", "never", "revoked"] = "",
+    trouble: Literal["", "yes"] = "",
+    tag: Annotated[str, Query(max_length=40)] = "",
+    version: Annotated[str, Query(max_length=64)] = "",
+    number: Annotated[int, Query(alias="page", ge=1, le=10_000)] = 1,
+) -> HTMLResponse:
+    """Asked by htmx, only the list."""
+    wanted = Wanted(
+        search=q.strip(), annex=annex, district=district, role=role, presence=presence, troubled=bool(trouble), tag=tag,
+        version=version,
+    )  # fmt: skip
+    count = device_list.count(db, person.scope, wanted, now=now)
+    pages = max(1, -(-count // PAGE))
+    at = min(number, pages)
+    places = overview.lines(db, person.scope) if block != "list" else []
+    return page(
+        "devices.html",
+        block=block if block == "list" else "",
+        devices=device_list.page(db, person.scope, wanted, now=now, offset=(at - 1) * PAGE, limit=PAGE),
+        count=count,
+        first=(at - 1) * PAGE + 1,
+        at=at,
+        pages=pages,
+        asked=wanted,
+        is_narrowed=wanted != Wanted(),
+        query=_query(wanted, at),
+        older=f"/devices?{_query(wanted, at + 1)}" if at < pages else "",
+        newer=f"/devices?{_query(wanted, at - 1)}" if at > 1 else "",
+        places=[(of.id, of.name_ar if language.code == "ar" else of.name_fr) for of in places],
+        districts=[
+            (of.id, of.name_ar if language.code == "ar" else of.name_fr) for of in overview.districts(db)
+            if any(place.district_id == of.id for place in places)
+        ],
+        roles=ROLES,
+        presences=_PRESENCES,
+        tags=device_list.tags(db, person.scope) if block != "list" else [],
+        versions=device_list.versions(db, person.scope) if block != "list" else [],
+        may_enrol=person.may("manage_tokens"),
+        events="/api/v1/events",
+    )  # fmt: skip
+
+
+def _query(wanted: Wanted, page: int) -> str:
+    """The address's query that gives this page of this list."""
+    named = structs.asdict(wanted) | {"q": wanted.search, "trouble": "yes" if wanted.troubled else ""}
+    del named["search"], named["troubled"]
+    return urlencode({name: value for name, value in {**named, "page": page if page > 1 else ""}.items() if value})

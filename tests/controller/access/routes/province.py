@@ -1,0 +1,6 @@
+"""The pages over many annexes and devices."""
+
+LOWEST = {
+    ("GET", "/wall"): "staff",
+    ("GET", "/devices"): "staff",
+}
