@@ -1,5 +1,6 @@
 """The pages of opening hours: shown to all who look, changed by forms that need no script."""
 
+import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -181,7 +182,15 @@ def test_back_to_the_province(place: Site):
 def test_the_province_changes_its_hours(place: Site):
     client = place.signed_in()
 
-    send(client, ALL, "hours", **{"week.own": "yes", "week.saturday.0.from": "09:00", "week.saturday.0.to": "12:00"})
+    hours = {"week.own": "yes", "week.saturday.0.from": "09:00", "week.saturday.0.to": "12:00"}
+
+    asked = send(client, ALL, "hours", **hours)
+    assert asked.status_code == 200
+    assert "Change the opening hours of the whole province?" in asked.text
+    assert kept(place, PROVINCE).document.week is None
+    digest = re.search(r'name="confirmed" value="(\w+)"', asked.text)
+    assert digest is not None
+    send(client, ALL, "hours", **hours, confirmed=digest[1])
 
     assert kept(place, PROVINCE).document.week is not None
     assert "09:00–12:00" in client.get(ANNEX).text

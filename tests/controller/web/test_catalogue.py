@@ -132,10 +132,12 @@ def test_a_token_comes_with_a_sheet_in_arabic_and_french_and_a_code_to_scan(plac
 def test_the_hours_of_the_province_and_a_rule_switched_off_are_asked_about(place: Site):
     client = place.signed_in("operator")
 
-    asked = client.post("/admin/rules/cpu.high", data={"version": "0", "severity": "warning"})
+    asked = client.post("/admin/rules/cpu.high", data={"version": "0", "severity": "warning", "audience": "it"})
     assert asked.status_code == 200
     assert "Switch this rule off for the whole province?" in asked.text
     digest = re.search(r'name="confirmed" value="(\w+)"', asked.text)
     assert digest is not None
-    done = client.post("/admin/rules/cpu.high", data={"version": "0", "severity": "warning", "confirmed": digest[1]})
+    done = client.post(
+        "/admin/rules/cpu.high", data={"version": "0", "severity": "warning", "audience": "it", "confirmed": digest[1]}
+    )
     assert done.status_code == 303

@@ -81,7 +81,7 @@ def change(
     try:
         with db.begin_nested():
             do(db, fields, person.name, now)
-            if do is _change_hours:
+            if fields.get("do") in {"hours", "reset"}:
                 said = [f"{name} {value}" for name, value in acts.sent(form)]
                 reach = effects.of_province(db, "calendar.change", said, ("new_hours",))
                 effects.demand(reach, acts.confirmed(form))

@@ -39,7 +39,7 @@ async def _typed(request: Request) -> rule_form.Typed:
     return {name: [value for value in form.getlist(name) if isinstance(value, str)] for name in form}
 
 
-async def _form(request: Request) -> FormData:
+async def _submitted(request: Request) -> FormData:
     return await request.form()
 
 
@@ -73,7 +73,7 @@ def ask_rule(
 @router.post("/{rule_id}")
 def change_rule(
     *, rule_id: str, person: Editing, db: WritingDb, now: Now, language: LanguageOf, page: Page, typed: Typed,
-    form: Annotated[FormData, Depends(_form)], annex: PostedAnnex = "", version: PostedVersion = 0,
+    submitted: Annotated[FormData, Depends(_submitted)], annex: PostedAnnex = "", version: PostedVersion = 0,
 ) -> Response:  # fmt: skip
     """What was typed counts from now on; what cannot be is refused beside its field, with what was typed."""
     places = _places(person, db, language)
@@ -86,12 +86,12 @@ def change_rule(
             rules.put(db, scope, rule_id, document, version=version, by=person.name, now=now)
             if turns_off:
                 reach = effects.of_province(db, "rule.disable", [rule_id, str(version)], ("rule_off",))
-                effects.demand(reach, acts.confirmed(form))
+                effects.demand(reach, acts.confirmed(submitted))
     except Unconfirmed:
         return acts.question(
-            page, form, reach, act="rule.disable", action=f"/admin/rules/{quote(rule_id)}",
+            page, submitted, reach, act="rule.disable", action=f"/admin/rules/{quote(rule_id)}",
             back=f"/admin/rules/{quote(rule_id)}", subject=language.name("rule", rule_id),
-            came_back=bool(acts.confirmed(form)),
+            came_back=bool(acts.confirmed(submitted)),
         )  # fmt: skip
     except RuleWrong as wrong:
         form = _form(db, rule_id, scope, typed) | {"wrong": wrong.facts, "problem": wrong.code}
