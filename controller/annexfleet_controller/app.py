@@ -24,6 +24,7 @@ from annexfleet_controller.access import sessions
 from annexfleet_controller.access.asked import language_of
 from annexfleet_controller.access.door import Anybody, Needs, Policy
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.access.refusals import SecondFactorMissing
 from annexfleet_controller.api import problems
 from annexfleet_controller.api.hub import Hub
 from annexfleet_controller.clock import SYSTEM, Clock
@@ -37,7 +38,6 @@ from annexfleet_controller.errors import (
     PasswordMustChange,
     PasswordWeak,
     RuleWrong,
-    SecondFactorMissing,
     SignedOut,
     SignInRefused,
     TooManyAttempts,

@@ -396,69 +396,7 @@ class NothingToRepair(Conflict):
     code = "nothing_to_repair"
 
 
-class SecondFactorMissing(AnnexfleetError):
-    """Signed in without a second factor where one is demanded: setting one up comes first."""
-
-    code = "second_factor_missing"
-
-
-class SecondFactorRequired(Forbidden):
-    """A second factor cannot be switched off where everybody of that role must have one."""
-
-    code = "second_factor_required"
-
-
-class SecondFactorState(Conflict):
-    """It is on already, or nothing waits to be confirmed."""
-
-    code = "second_factor_state"
-
-
-class CodeRefused(SignInRefused):
-    """Not the code of now, one that opened before, or no recovery code: nobody can tell which."""
-
-    code = "code_refused"
-
-
-class KeyReadsOnly(Forbidden):
-    """A key that only reads was used to change something."""
-
-    code = "key_reads_only"
-
-
-class BySessionOnly(Forbidden):
-    """What a person does in a browser and no key may do: one's own account, and making keys."""
-
-    code = "by_session_only"
-
-
-class AccountWrong(Invalid):
-    """An account or key that cannot be so; `field` in the facts names where, `reason` is a code that has words."""
-
-    code = "account_wrong"
-
-
 class PersonChanged(Conflict):
     """Somebody else changed this account since it was read."""
 
     code = "person_changed"
-
-
-class NotOneself(Conflict):
-    """Nobody lowers, confines or shuts out themselves."""
-
-    code = "not_oneself"
-
-
-class LastAdmin(Conflict):
-    """Somebody must be left who may manage people."""
-
-    code = "last_admin"
-
-
-class KeyUnknown(NotFound):
-    code = "key_unknown"
-
-
-class SessionUnknown(NotFound):
-    code = "session_unknown"

@@ -13,8 +13,8 @@ from msgspec import Struct
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import sessions
+from annexfleet_controller.access.refusals import AccountWrong, KeyUnknown
 from annexfleet_controller.access.roles import ROLES, lower
-from annexfleet_controller.errors import AccountWrong, KeyUnknown
 from annexfleet_controller.store import audit, program_keys
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.people import ApiKey, User

@@ -13,8 +13,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import keys, passwords
+from annexfleet_controller.access.refusals import AccountWrong, LastAdmin, NotOneself
 from annexfleet_controller.access.roles import ROLES
-from annexfleet_controller.errors import AccountWrong, AnnexUnknown, LastAdmin, NotOneself
+from annexfleet_controller.errors import AnnexUnknown
 from annexfleet_controller.i18n.catalogues import CODES
 from annexfleet_controller.store import accounts, audit, factors, people, program_keys
 from annexfleet_controller.store.database import writing

@@ -12,8 +12,9 @@ from annexfleet_controller.access.asked import Db, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.once import OnceOf
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly
 from annexfleet_controller.api import problems
-from annexfleet_controller.errors import AccountWrong, BySessionOnly, Forbidden
+from annexfleet_controller.errors import Forbidden
 from annexfleet_controller.store import program_keys
 
 router = APIRouter(prefix="/api/v1/keys", tags=["keys"], responses=problems.RESPONSES)

@@ -15,9 +15,10 @@ from annexfleet_controller.access.asked import Db, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.once import OnceOf
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.access.refusals import AccountWrong
 from annexfleet_controller.access.users import By, Prepared, Profile
 from annexfleet_controller.api import paging, problems
-from annexfleet_controller.errors import AccountWrong, VersionMissing
+from annexfleet_controller.errors import VersionMissing
 from annexfleet_controller.store import accounts, people
 from annexfleet_controller.store.tables.people import User
 

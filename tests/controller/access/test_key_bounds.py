@@ -9,9 +9,9 @@ from tests.controller.site import QUICK_HASH, Site
 
 from annexfleet_controller.access import keys, users
 from annexfleet_controller.access.door import SAFE_METHODS
+from annexfleet_controller.access.refusals import AccountWrong
 from annexfleet_controller.access.users import By
 from annexfleet_controller.app import policies
-from annexfleet_controller.errors import AccountWrong
 from annexfleet_controller.store import audit, people, program_keys
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE

@@ -10,8 +10,8 @@ from tests.controller.fleet import add_annex
 from tests.controller.site import QUICK_HASH, Site
 
 from annexfleet_controller.access import users
+from annexfleet_controller.access.refusals import LastAdmin
 from annexfleet_controller.access.users import By, Profile
-from annexfleet_controller.errors import LastAdmin
 from annexfleet_controller.store import audit, people
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE

@@ -13,15 +13,9 @@ from annexfleet_controller.access import clients, factor, keys, passwords, sessi
 from annexfleet_controller.access.asked import Db, EngineOf, HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs, client_address, client_name
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly, SessionUnknown
 from annexfleet_controller.access.roles import ROLES, lower
-from annexfleet_controller.errors import (
-    AccountWrong,
-    BySessionOnly,
-    PasswordWeak,
-    SessionUnknown,
-    SignInRefused,
-    TooManyAttempts,
-)
+from annexfleet_controller.errors import PasswordWeak, SignInRefused, TooManyAttempts
 from annexfleet_controller.settings import Settings
 from annexfleet_controller.store import accounts, people, program_keys
 from annexfleet_controller.store.tables.people import SessionRow
