@@ -144,7 +144,8 @@ def over_page(
 ) -> list[Incident]:
     """Incidents in sight that were resolved since then, the last first; from after that moment and id."""
     ended = IncidentRow.resolved_at
-    query = _seen(scope).where(IncidentRow.state == "resolved", ended > since, *_conditions(scope, wanted))
+    # Not `== "resolved"`: then SQLite goes by the index of states, through everything that ever ended.
+    query = _seen(scope).where(IncidentRow.state != "open", ended > since, *_conditions(scope, wanted))
     if after is not None:
         at, id_ = after
         query = query.where(or_(ended < at, and_(ended == at, IncidentRow.id < id_)))

@@ -64,7 +64,7 @@ def of_printer(
         )  # fmt: skip
     if alerts and say is not None:
         found = of_trouble(alerts, say, ())
-        assert found is not None, "there is an alert"
+        assert found is not None  # there is an alert
         return found
     if printer.missing or printer.state == "unknown":
         return Condition(state="unknown", since=since)

@@ -89,7 +89,7 @@ def _of_deed(deed: Deed, title: str, href: str) -> Mark:
 
 def _alerts(told: Iterable[Alert], say: words.Words | None) -> Iterable[Mark]:
     for one in told:
-        assert say is not None, "words are read where there is an alert"
+        assert say is not None  # read where there is an alert
         href = f"/incidents/{one.incident_id}" if one.incident_id else ""
         until = one.cleared_at if one.state == "cleared" else None
         yield Mark(

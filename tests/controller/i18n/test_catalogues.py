@@ -45,7 +45,10 @@ from annexfleet_controller.waves.model import (
     WindowKind,
 )
 from annexfleet_controller.waves.signs import SignCode
+from annexfleet_controller.web.curves import SPANS
 from annexfleet_controller.web.pages import desired_form
+from annexfleet_controller.web.pages.alerts import PERIODS, WHOSE
+from annexfleet_controller.web.timeline import MARK_KINDS
 
 ROOM = Path(annexfleet_controller.__file__).parent
 
@@ -231,6 +234,9 @@ def test_placeholders_are_those_of_the_sentence(code: str):
         ("problem", ProblemCode.__args__),  # type: ignore[attr-defined]
         ("word", {word for metric in metrics.CATALOGUE.values() for word in metric.words}),
         ("presence", ("online", "silent", "never", "revoked")),
+        ("mark", MARK_KINDS),
+        ("charge", WHOSE),
+        ("span", (*SPANS, *PERIODS)),
         ("role", ROLES),
         ("device_role", ("counter", "kiosk", "tablet", "server")),
         ("happening", ("change", "inventory", "receipt", "gap", "connected", "gone")),
