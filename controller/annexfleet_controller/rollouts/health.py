@@ -22,6 +22,8 @@ _OWN_RESTART = timedelta(minutes=3)
 """What a run restarted comes back within so long after its end."""
 _SAME_RESTART = timedelta(minutes=5)
 _SLOPE_AFTER = timedelta(minutes=30)
+_UNSTEADY = frozenset({"device.offline", "device.missing", "device.flapping", "reboot.unexpected"})
+"""Alerts of a device of which nobody can tell afterwards whether its silence is new."""
 _WORTH_TELLING = frozenset({"warning", "critical"})
 
 
@@ -91,14 +93,15 @@ class Ward:
     def _health(self, eyes: Eyes, view: DeviceView, since: datetime, *, is_changed: bool, silent: "_Silent") -> Health:
         of = eyes.devices[view.number]
         troubles = [one for one in eyes.troubles.get(view.id, ()) if one.severity in _WORTH_TELLING]
-        new = [one for one in troubles if one.since > since]
+        before = {
+            one.rule_id for one in troubles if one.since <= since and (one.cleared_at is None or one.cleared_at > since)
+        }
+        new = [one for one in troubles if one.since > since and one.rule_id not in before]
         readings, slopes = self._computed(eyes, view.number, since)
         return Health(
             number=view.number, annex_id=view.annex_id, model=of.model, role=view.role, is_changed=is_changed,
             since=since,
-            was_well=not any(
-                one.since <= since and (one.cleared_at is None or one.cleared_at > since) for one in troubles
-            ),
+            was_well=not before & _UNSTEADY,
             is_online=silent.is_online(view), new_alerts={one.rule_id: one.severity for one in new},
             over=tuple(sorted({one.rule_id for one in new} - {one.rule_id for one in new if one.cleared_at is None})),
             restarts=restarts(view, since + _OWN_RESTART if is_changed else since),

@@ -257,12 +257,14 @@ class Health(Struct, frozen=True, kw_only=True):
     since: datetime
     """The end of its run; for one that was not changed, the same of the middle one of those that this wave changed."""
     was_well: bool = True
-    """Whether it was online and without an alert of its own before."""
+    """Whether it was online and steady before.  An alert of another kind excuses only the like of itself: it is not
+    among `new_alerts` if it comes again, and a device with a jam that now starts again and again does count."""
     is_online: bool | None = None
     """None: it said goodbye (it was switched off in order), or nobody can know.  One that fell silent without a word is
     False at any hour: that its annex has closed meanwhile excuses nothing."""
     new_alerts: Mapping[str, str] = {}
-    """Rule id to severity of those that began since, muted ones too, of warning or worse."""
+    """Rule id to severity of those that began since, muted ones too, of warning or worse; not of rules that had one
+    open before."""
     over: tuple[str, ...] = ()
     """Rule ids of `new_alerts` that have cleared."""
     restarts: int = 0

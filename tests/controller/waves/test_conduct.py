@@ -109,9 +109,25 @@ def test_no_more_are_changed_at_once_than_agreed_and_single_places_are_gathered(
 
     def begun(running: int) -> int:
         targets = [target(n, state="running" if n <= running else "waiting") for n in range(1, 21)]
+        targets += [target(n, state="succeeded", begun_at=ago(hours=1)) for n in range(21, 31)]
         return sum(len(step.devices) for step in done(rollout, targets, told) if isinstance(step, Begin))
 
     assert [begun(running) for running in (0, 4, 6, 7, 8)] == [8, 4, 2, 0, 0]
+
+
+def test_at_first_few_are_begun_and_then_as_many_as_ended_well():
+    told = seen(*(device(n) for n in range(1, 21)))
+
+    def begun(well: int, **more: object) -> int:
+        of_wave = [target(n, **more) if n == 20 else target(n) for n in range(1, 21)]
+        before = [target(100 + n, state="succeeded", begun_at=ago(hours=1)) for n in range(well)]
+        before.append(target(99, state="succeeded", reason="late"))  # somebody else's doing
+        return sum(len(step.devices) for step in done(ROLLING, of_wave + before, told) if isinstance(step, Begin))
+
+    assert [begun(well) for well in (0, 1, 5, 19, 40)] == [2, 2, 5, 19, 20]
+    verified = {"state": "verifying", "begun_at": ago(minutes=9)}
+    assert begun(0, **verified, run_ended_at=ago(minutes=5)) == 1
+    assert begun(5, **verified, run_ended_at=ago(minutes=20)) == 5  # cut off: it holds back nobody
 
 
 def test_who_cannot_be_reached_is_deferred_and_begun_some_time_after_its_return():
