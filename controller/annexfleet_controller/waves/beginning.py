@@ -64,6 +64,10 @@ def _thought_out(
         return begun, why
     spare = _Spare(rollout, targets, seen, why)
     fresh, back = _due(rollout, targets, seen, why, now)
+    if any(target.state == "running" and target.number in seen.ailing for target in targets):
+        # What fails now may be rescued in a moment, or be the first of many.
+        why.update((target.number, "ailing") for target in (*fresh, *back))
+        return begun, why
     for due_now, most in ((fresh, _feeling(rollout, targets, now)), (back, rollout.policy.most_at_once)):
         chosen = spare.begin(due_now, most)
         if chosen:
