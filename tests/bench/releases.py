@@ -11,6 +11,7 @@ from tests.controller.waves.towns import province
 from annexfleet_controller.waves.documents import PRESETS
 from annexfleet_controller.waves.model import Expectation, Nature, Policy
 from annexfleet_controller.waves.rehearsal import Background, Release, Script, Setting, Story, rehearse
+from annexfleet_controller.waves.rehearsal.script import Fault
 
 KINDS = ("crash at once", "crash after an hour", "slow leak", "one model only", "one annex only", "only under load")
 NATURE = Nature(configures="agent", expects=(Expectation(fact="agent_version", equals="2.0"),), takes_s=240)
@@ -36,6 +37,14 @@ class Case(NamedTuple):
 def is_in_canary(story: Story) -> bool:
     """Whether the first wave held a device that this release harms: no plan can find a fault in what it leaves out."""
     return not set(story.plan.waves[0].devices).isdisjoint(story.harmed)
+
+
+def unseen_kinds(case: Case) -> int:
+    """How many models, or annexes, there are where the release harms one of them only: a plan that knows nothing of it
+    has to touch so many devices, in the worst case, before it touches one that is harmed; else 1."""
+    if case.kind == "one model only":
+        return len({of.model for of in case.setting.candidates})
+    return len(case.setting.structure) if case.kind == "one annex only" else 1
 
 
 def bad(count: int, *, seed: int = 1) -> Iterator[Case]:
@@ -84,7 +93,8 @@ def _release(kind: str, setting: Setting, draw: Random) -> Release:
             return Release(fault="crash_loop", after_s=after_s, every_s=draw.uniform(300, 1800))
         return Release(fault="crash", after_s=after_s, share=draw.uniform(0.6, 1))
     if kind == "crash at once":
-        fault = draw.choice(("crash", "crash", "play_fails", "hangs", "crash_loop", "crash_loop"))
+        faults: tuple[Fault, ...] = ("crash", "crash", "play_fails", "hangs", "crash_loop", "crash_loop")
+        fault = draw.choice(faults)
         return Release(fault=fault, every_s=draw.uniform(60, 400), share=draw.uniform(0.7, 1))
     narrowed = Release(fault=draw.choice(("crash", "crash_loop", "play_fails")), after_s=draw.choice((0, 0, 1800)))
     if kind == "one model only":

@@ -1,6 +1,7 @@
 """Rollouts between the API's own shapes and those of planner and store."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -27,10 +28,11 @@ from annexfleet_controller.api.rollout_shapes import (
     WindowOut,
 )
 from annexfleet_controller.errors import Invalid
-from annexfleet_controller.rollouts import permitted
+from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.rollouts import permitted, wording
 from annexfleet_controller.rollouts.permitted import Hand
 from annexfleet_controller.rollouts.proposing import Preview, Wish
-from annexfleet_controller.store import rollout_targets, rollouts
+from annexfleet_controller.store import annexes, rollout_targets, rollouts
 from annexfleet_controller.store.rollout_targets import TargetRow
 from annexfleet_controller.store.rollouts import Detail, Summary
 from annexfleet_controller.waves import documents
@@ -93,12 +95,18 @@ def target(row: TargetRow) -> TargetOut:
     )  # fmt: skip
 
 
-def gate(found: Detail) -> GateOut:
+def gate(db: Session, person: Person, found: Detail, language: Language, *, now: datetime) -> GateOut:
     verdict = None
     if found.gate is not None:
+        named = "name_ar" if language.code == "ar" else "name_fr"
+        places = {place.id: getattr(place, named) for place in annexes.listing(db, person.scope)}
+        lines = wording.grounds(language, found.gate, places=places, now=now)
         verdict = VerdictOut(
             word=found.gate.word, at=found.gate.at, look_again_at=found.gate.look_again_at,
-            reasons=[GateReasonOut(code=reason.code, facts=dict(reason.facts)) for reason in found.gate.reasons],
+            reasons=[
+                GateReasonOut(code=reason.code, facts=dict(reason.facts), text=wording.in_one_line(language, line))
+                for reason, line in zip(found.gate.reasons, lines, strict=True)
+            ],
         )  # fmt: skip
     return GateOut(state=found.state, phase=found.phase, wave=found.wave, verdict=verdict)
 

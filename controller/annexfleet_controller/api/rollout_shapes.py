@@ -239,6 +239,9 @@ class EventPage(BaseModel):
 class GateReasonOut(BaseModel):
     code: str
     facts: dict[str, str | int | float]
+    """An annex beyond your sight is left out."""
+    text: str
+    """In words of the language that you asked for."""
 
 
 class VerdictOut(BaseModel):
@@ -310,7 +313,7 @@ class PreviewOut(BaseModel):
     bundle_digest: str
     needs_approval: bool
     why: list[str]
-    """Why a second person is needed: many_devices, large_share, always_window."""
+    """Why a second person is needed: many_devices, large_share, many_lately, always_window."""
     in_service: int
     """Devices of the whole fleet."""
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Path, Query, Response
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.access.asked import Db, HomeOf, Now
+from annexfleet_controller.access.asked import Db, HomeOf, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import paging, problems, rollout_making, versions
@@ -145,9 +145,9 @@ def list_events(
 
 
 @router.get("/rollouts/{rollout_id}/gate")
-def show_gate(rollout_id: Id, person: Planning, db: Db) -> GateOut:
+def show_gate(rollout_id: Id, person: Planning, db: Db, language: LanguageOf, now: Now) -> GateOut:
     """Whether it goes on, waits or was stopped, and why."""
-    return rollout_making.gate(rollouts.find(db, person.scope, rollout_id))
+    return rollout_making.gate(db, person, rollouts.find(db, person.scope, rollout_id), language, now=now)
 
 
 @router.get("/rollouts/{rollout_id}/forecast")

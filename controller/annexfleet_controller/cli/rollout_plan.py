@@ -18,6 +18,7 @@ _KINDS = {
 WHY = {
     "many_devices": "more than 20 devices",
     "large_share": "a tenth of the fleet or more",
+    "many_lately": "more than 20 devices, or a tenth of the fleet, with those of the last 24 hours",
     "always_window": "during opening hours, too",
 }
 _DEVICES_SHOWN = 10

@@ -26,6 +26,7 @@ _LOOK_EVERY_S = 2.0
 _WAITS_LONG_S = 30.0
 _SHOWN_BY_STATE = ("succeeded", "failed", "timed_out", "unknown", "skipped")
 _UNDER_WAY = ("running", "verifying")
+_NO_MARKS = dict.fromkeys(map(ord, "\u2066\u2067\u2068\u2069"))
 _AN_HOUR_S, _A_MINUTE_S = 3600.0, 60.0
 
 
@@ -90,13 +91,16 @@ def _second(found: "Detail") -> str:
 
 
 def _gate(found: "Detail") -> str:
+    from annexfleet_controller.clock import SYSTEM
+    from annexfleet_controller.i18n.catalogues import language
+    from annexfleet_controller.rollouts import wording
+
     assert found.gate is not None
-    reasons = "; ".join(
-        _said(reason.code)
-        + (f" ({', '.join(f'{k} {_plain(v)}' for k, v in reason.facts.items())})" if reason.facts else "")
-        for reason in found.gate.reasons
-    )
-    return f"gate {found.gate.word.upper()}: {reasons}"
+    english = language("en")
+    lines = wording.grounds(english, found.gate, places={}, now=SYSTEM.now())
+    # What keeps names of another script apart on a page is noise on a terminal.
+    reasons = "; ".join(wording.in_one_line(english, line).translate(_NO_MARKS) for line in lines)
+    return f"gate {found.gate.word.upper()}: {_plain(reasons)}"
 
 
 def _plain(value: object) -> str:

@@ -6,7 +6,7 @@ conductor that dies before it has begun nothing, and one that dies after it find
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from annexfleet_controller.store import (
     rollout_leases,
     rollout_targets,
     rollouts,
+    run_queue,
     runs,
 )
 from annexfleet_controller.store.rollout_leases import Claim
@@ -136,6 +137,12 @@ class Carrier:
             )  # fmt: skip
             self._touch_all()
 
+    def tell_held(self, why: Mapping[str, Sequence[int]]) -> None:
+        """Keep why devices are not begun, for people to read."""
+        text = msgspec.json.encode(why).decode()
+        rollout_leases.conduct(self._db, self._held, {"held": text}, raises_version=False)
+        rollouts.tell(self._db, {target.annex_id for target in self._targets.values()}, now=self._now)
+
     # -- beginning
 
     def _begin(self, step: Begin) -> None:
@@ -144,6 +151,9 @@ class Carrier:
             log.warning("a rollout is stopped rollout=%s reason=%s", self._detail.id, problem)
             at = self._detail
             self._turn(Turn(state="stopped", phase=at.phase, wave=at.wave, reason=problem))
+            return
+        if run_queue.is_crowded(self._db, now=self._now):
+            # All processes are busy: what is begun now would wait until window and budget are no more what they were.
             return
         self._demand_undisturbed(step)
         ids = rollout_evidence.ids(self._db, step.devices)

@@ -16,13 +16,14 @@ from annexfleet_controller.clock import SYSTEM, Clock
 from annexfleet_controller.errors import RolloutChanged
 from annexfleet_controller.rollouts import evidence, keeping
 from annexfleet_controller.rollouts.carrying import Carrier
-from annexfleet_controller.rollouts.evidence import Reader
+from annexfleet_controller.rollouts.evidence import Read, Reader
 from annexfleet_controller.rollouts.eyes import Eyes
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import figures, rollout_leases, rollouts
 from annexfleet_controller.store.database import open_database, reading, writing
 from annexfleet_controller.store.rollout_leases import Claim, LeaseLost
-from annexfleet_controller.waves import conduct
+from annexfleet_controller.store.rollouts import Detail
+from annexfleet_controller.waves import beginning, conduct
 from annexfleet_controller.waves.model import OVER, Turn
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ LEASE = timedelta(seconds=30)
 RENEW = timedelta(seconds=10)
 MOST_TAKEN = 20
 """In one turn, so that a conductor that starts beside others leaves them some."""
+HELD_TOLD_EVERY = timedelta(seconds=15)
+"""Why devices wait is written down for people to read, if it is another reason than before."""
 LONGEST_TURN_S = 0.8
 """A morning on which fifty rollouts begin something at once is spread over several turns."""
 LOOKED_AT = timedelta(days=2)
@@ -77,6 +80,7 @@ class Conductor:
         self._slowest_s = 0.0
         self._left: list[int] = []
         """Rollouts that the last turn had no time for: the next begins with them."""
+        self._held_told: dict[int, datetime] = {}
         self._failures: dict[int, tuple[int, datetime]] = {}
         """By rollout: how often in a row its look failed, and when it is tried again."""
 
@@ -151,6 +155,7 @@ class Conductor:
         self.held.pop(rollout_id, None)
         self._readers.pop(rollout_id, None)
         self._failures.pop(rollout_id, None)
+        self._held_told.pop(rollout_id, None)
 
     # -- what is next
 
@@ -182,14 +187,28 @@ class Conductor:
             read = self._readers[held.id].read(db, eyes, detail, now=now)
         steps = conduct.steps(read.rollout, read.targets, read.seen, now=now)
         is_at_its_end = detail.state in OVER and evidence.is_over(read.targets)
-        if steps or is_at_its_end:
+        why = self._held(held, detail, read, now)
+        if steps or is_at_its_end or why is not None:
             with writing(self._engine) as db:
                 carrier = Carrier(db, self._home, held, detail, read, now=now)
                 carrier.carry_out(steps)
+                if why is not None:
+                    carrier.tell_held(why)
                 if is_at_its_end:
                     carrier.close()
         if is_at_its_end or any(isinstance(step, Turn) and step.state in OVER for step in steps):
             self._drop_if_over(held)
+
+    def _held(self, held: Claim, detail: Detail, read: Read, now: datetime) -> dict[str, list[int]] | None:
+        """Why devices are not begun, by code; None where that is known already, or was looked at just now."""
+        told_at = self._held_told.get(held.id)
+        if detail.state != "running" or (told_at is not None and timedelta(0) <= now - told_at < HELD_TOLD_EVERY):
+            return None
+        self._held_told[held.id] = now
+        why: dict[str, list[int]] = {}
+        for number, code in sorted(beginning.held(read.rollout, read.targets, read.seen, now=now).items()):
+            why.setdefault(code, []).append(number)
+        return why if why != detail.held else None
 
     def _drop_if_over(self, held: Claim) -> None:
         with reading(self._engine) as db:

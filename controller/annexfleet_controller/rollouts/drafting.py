@@ -5,7 +5,7 @@ they are frozen only when it is submitted, and thought out anew then.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,9 @@ from annexfleet_controller.waves.model import Candidate, Nature, Plan, Policy, S
 APPROVAL_ABOVE_DEVICES = 20
 APPROVAL_FROM_RATIO = 0.10
 """Of all devices in service."""
+APPROVAL_COUNTS = timedelta(hours=24)
+"""Devices to which the same person brought something within so long, and no second person said yes, count too: five
+rollouts of twenty are one of a hundred."""
 LEAST_DEADLINE_S, MOST_DEADLINE_S = 3600.0, 90 * 86400.0
 USUAL_DEADLINE_S = 14 * 86400.0
 WINDOWS_SHOWN = timedelta(days=7)
@@ -62,7 +65,8 @@ class Preview(Struct, frozen=True, kw_only=True):
     bundle_digest: str
     needs_approval: bool
     why: tuple[str, ...]
-    """Codes: why a second person is needed (`many_devices`, `large_share`, `always_window`)."""
+    """Codes: why a second person is needed (`many_devices`, `large_share`, `many_lately`,
+    `always_window`)."""
     in_service: int
     """Devices of the whole fleet, of which the share is taken."""
 
@@ -78,11 +82,11 @@ class Thought(Struct, frozen=True, kw_only=True):
 
 def preview(db: Session, home: Home, wish: Wish, asker: Asker, *, now: datetime) -> Preview:
     """What would be frozen now; nothing is kept.  Raises as `draft` does."""
-    return think(db, home, wish, asker.scope, now=now).preview
+    return think(db, home, wish, asker, now=now).preview
 
 
 def think(
-    db: Session, home: Home, wish: Wish, scope: Scope, *, now: datetime, of: rollouts.Detail | None = None
+    db: Session, home: Home, wish: Wish, asker: Asker, *, now: datetime, of: rollouts.Detail | None = None
 ) -> Thought:
     """Choose the devices, plan the waves, compute the digests.
 
@@ -95,7 +99,7 @@ def think(
     sending.demand_revision(db, playbook.name, given)
     secrets = {name: given.pop(name) for name in wish.secrets}
     nature = bundle.nature(home, playbook.name, given)
-    candidates = _candidates(db, wish.selector, scope, nature)
+    candidates = _candidates(db, wish.selector, asker.scope, nature)
     annexes = sorted({candidate.annex_id for candidate in candidates})
     structure, served_by = surroundings.structure(db, annexes, now=now)
     planned = plan.plan(candidates, wish.policy, nature, structure=structure, served_by=served_by)
@@ -111,7 +115,8 @@ def think(
         bundle_digest=bundle_digest, of_rollout=of.of_rollout if of else None, relation=of.relation if of else "",
     )  # fmt: skip
     in_service = rollout_evidence.count_in_service(db)
-    why = _why_second(planned.device_count, in_service, wish.policy)
+    lately = rollout_evidence.brought_to(db, asker.name, since=now - APPROVAL_COUNTS, but=of.id if of else None)
+    why = _why_second({number for wave in planned.waves for number in wave.devices}, lately, in_service, wish.policy)
     new = structs.replace(new, plan_digest=_plan_digest(planned, by_number, new), needs_approval=bool(why))
     hours = surroundings.calendars_of(db, annexes)
     shown = Preview(
@@ -136,7 +141,7 @@ def draft(
     relation: str = "",
 ) -> int:
     """Keep a draft; its id.  Raises as `think` does."""
-    thought = think(db, home, wish, asker.scope, now=now)
+    thought = think(db, home, wish, asker, now=now)
     new = structs.replace(thought.new, of_rollout=of_rollout, relation=relation)
     rollout_id = rollouts.create(db, new, author=asker.name, now=now)
     keeping.keep(home, rollout_id, thought.secrets)
@@ -209,12 +214,17 @@ def kept_facts(nature: Nature, facts: Mapping[str, str]) -> dict[str, str]:
     return {name: facts[name] for name in natures.facts_of(nature) if name in facts}
 
 
-def _why_second(device_count: int, in_service: int, policy: Policy) -> tuple[str, ...]:
+def _why_second(devices: Set[int], lately: Set[int], in_service: int, policy: Policy) -> tuple[str, ...]:
+    def is_much(count: int) -> bool:
+        return count > APPROVAL_ABOVE_DEVICES or bool(in_service and count >= APPROVAL_FROM_RATIO * in_service)
+
     why = []
-    if device_count > APPROVAL_ABOVE_DEVICES:
+    if len(devices) > APPROVAL_ABOVE_DEVICES:
         why.append("many_devices")
-    if in_service and device_count >= APPROVAL_FROM_RATIO * in_service:
+    if in_service and len(devices) >= APPROVAL_FROM_RATIO * in_service:
         why.append("large_share")
+    if not why and lately - devices and is_much(len(devices | lately)):
+        why.append("many_lately")
     if policy.window == "always":
         why.append("always_window")
     return tuple(why)

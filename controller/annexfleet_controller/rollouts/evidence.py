@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.rollouts.eyes import Eyes
 from annexfleet_controller.rollouts.health import Ward
-from annexfleet_controller.store import rollout_evidence, rollout_targets
+from annexfleet_controller.store import rollout_evidence, rollout_targets, run_queue
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.waves import beginning, budget, natures, windows
 from annexfleet_controller.waves.budget import AnnexNow
@@ -41,6 +41,7 @@ class Reader:
         self._ward = Ward()
         self._takes_s: float | None = None
         self._measured_at: datetime | None = None
+        self._ailing: dict[int, datetime] = {}
 
     def read(self, db: Session, eyes: Eyes, detail: Detail, *, now: datetime) -> Read:
         """All there is to know for its next steps."""
@@ -55,7 +56,7 @@ class Reader:
         devices = _devices(db, eyes, rollout, targets, now)
         seen = Seen(
             devices=devices, outcomes=outcomes, superseded=superseded, takes_s=self._measured(db, detail, now),
-            verdict=detail.gate,
+            verdict=detail.gate, ailing=self._failing(db, targets, now),
         )  # fmt: skip
         if rollout.state in {"running", "paused"} and rollout.wave >= 1:
             seen = structs.replace(
@@ -66,6 +67,12 @@ class Reader:
         if rollout.state == "running":
             seen, disturbed = _with_what_is_due(db, eyes, rollout, targets, seen, now=now)
         return Read(rollout=rollout, targets=targets, seen=seen, disturbed=disturbed, began=began)
+
+    def _failing(self, db: Session, targets: Sequence[Target], now: datetime) -> Mapping[int, datetime]:
+        running = {target.run_id for target in targets if target.state == "running" and target.run_id}
+        found = rollout_evidence.failing(db, running) if running else set()
+        self._ailing = {number: self._ailing.get(number, now) for number in found}
+        return self._ailing
 
     def _measured(self, db: Session, detail: Detail, now: datetime) -> float | None:
         if self._measured_at is None or now - self._measured_at >= MEASURED_ANEW:
@@ -92,6 +99,9 @@ def _outcomes(db: Session, targets: Sequence[Target]) -> tuple[dict[int, Outcome
         ended_at = of.ended_at
         # Until the run has ended its process may still be at it, and the device is not free.
         if of.run_state != "ended" or of.state != "ended" or ended_at is None:
+            continue
+        if of.outcome == "skipped" and of.run_problem in run_queue.NEVER_BEGUN:
+            found[number] = Outcome(outcome="not_begun", ended_at=ended_at)
             continue
         is_late = of.outcome == "cancelled" and of.run_outcome == "timed_out"
         found[number] = Outcome(outcome="timed_out" if is_late else of.outcome, ended_at=ended_at)

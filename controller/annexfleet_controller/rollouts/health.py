@@ -22,6 +22,8 @@ _OWN_RESTART = timedelta(minutes=3)
 """What a run restarted comes back within so long after its end."""
 _SAME_RESTART = timedelta(minutes=5)
 _SLOPE_AFTER = timedelta(minutes=30)
+_UNSTEADY = frozenset({"device.offline", "device.missing", "device.flapping", "reboot.unexpected"})
+"""Alerts of a device of which nobody can tell afterwards whether its silence is new."""
 _WORTH_TELLING = frozenset({"warning", "critical"})
 
 
@@ -47,7 +49,7 @@ class Ward:
     ) -> tuple[Health, ...]:
         """Every changed device since its run ended, and untouched ones for as long as the wave's."""
         changed = {
-            target.number: target.run_ended_at or target.begun_at or now
+            target.number: _changed_since(rollout, target) or now
             for target in targets
             if target.state in TOUCHED and target.begun_at is not None and target.number in eyes.devices
         }
@@ -61,7 +63,12 @@ class Ward:
         silent = _Silent(eyes, now)
         return tuple(
             self._health(
-                eyes, views[number], changed.get(number, wave_since), is_changed=number in changed, silent=silent
+                eyes,
+                views[number],
+                changed.get(number, wave_since),
+                is_changed=number in changed,
+                is_accepted=changed.get(number) == rollout.accepted_at is not None,
+                silent=silent,
             )
             for number in watched
             if number in views
@@ -88,18 +95,22 @@ class Ward:
             self._chosen_for, self._chosen_at = key, now
         return [number for number in self._others if number not in touched and number in eyes.devices]
 
-    def _health(self, eyes: Eyes, view: DeviceView, since: datetime, *, is_changed: bool, silent: "_Silent") -> Health:
+    def _health(
+        self, eyes: Eyes, view: DeviceView, since: datetime, *, is_changed: bool, is_accepted: bool, silent: "_Silent"
+    ) -> Health:
         of = eyes.devices[view.number]
         troubles = [one for one in eyes.troubles.get(view.id, ()) if one.severity in _WORTH_TELLING]
-        new = [one for one in troubles if one.since > since]
+        is_online = silent.is_online(view)
+        before = {
+            one.rule_id for one in troubles if one.since <= since and (one.cleared_at is None or one.cleared_at > since)
+        }
+        new = [one for one in troubles if one.since > since and one.rule_id not in before]
         readings, slopes = self._computed(eyes, view.number, since)
         return Health(
             number=view.number, annex_id=view.annex_id, model=of.model, role=view.role, is_changed=is_changed,
             since=since,
-            was_well=not any(
-                one.since <= since and (one.cleared_at is None or one.cleared_at > since) for one in troubles
-            ),
-            is_online=silent.is_online(view), new_alerts={one.rule_id: one.severity for one in new},
+            was_well=not before & _UNSTEADY and not (is_accepted and is_online is False and _was_away(view, since)),
+            is_online=is_online, new_alerts={one.rule_id: one.severity for one in new},
             over=tuple(sorted({one.rule_id for one in new} - {one.rule_id for one in new if one.cleared_at is None})),
             restarts=restarts(view, since + _OWN_RESTART if is_changed else since),
             readings=readings, slopes=slopes,
@@ -195,6 +206,19 @@ class _Likeness:
             (one.role, one.model) not in self._models, one.role not in self._roles, one.annex_id not in self._annexes,
             one.number * 2654435761 % 2**32,
         )  # fmt: skip
+
+
+def _changed_since(rollout: Rollout, target: Target) -> datetime | None:
+    """Since when a changed device is watched: a person who let the rollout go on took it as it was then."""
+    since = target.run_ended_at or target.begun_at
+    accepted_at = rollout.accepted_at
+    if accepted_at is not None and target.ended_at is not None and target.ended_at <= accepted_at:
+        return accepted_at
+    return since
+
+
+def _was_away(view: DeviceView, at: datetime) -> bool:
+    return view.heard_at is None or view.heard_at <= at
 
 
 def _wave_since(rollout: Rollout, targets: Sequence[Target], now: datetime) -> datetime:

@@ -47,7 +47,7 @@ def edit(db: Session, home: Home, rollout_id: int, wish: Wish, asker: Asker, *, 
     kept = keeping.secrets(home, rollout_id) if is_own else {}
     of_now = {name: value for name, value in kept.items() if name not in wish.variables}
     wish = structs.replace(wish, secrets=of_now | dict(wish.secrets))
-    thought = drafting.think(db, home, wish, asker.scope, now=now, of=found)
+    thought = drafting.think(db, home, wish, asker, now=now, of=found)
     rollouts.tell(db, rollouts.annexes_of(db, rollout_id), now=now)
     rollouts.rewrite(db, rollout_id, thought.new, version=version)
     keeping.keep(home, rollout_id, thought.secrets)

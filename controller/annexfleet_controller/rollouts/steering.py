@@ -50,7 +50,7 @@ def submit(
     """
     found = found_for(db, rollout_id, asker, "submit", version)
     wish = drafting.wish_of(found, keeping.secrets(home, rollout_id))
-    thought = drafting.think(db, home, wish, asker.scope, now=now, of=found)
+    thought = drafting.think(db, home, wish, asker, now=now, of=found)
     shown = thought.preview
     if targets_digest and shown.targets_digest != targets_digest:
         raise RolloutTargetsChanged(

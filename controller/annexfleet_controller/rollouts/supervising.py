@@ -134,7 +134,10 @@ class Supervisor:
         elif len(self._ours) < MOST_AT_ONCE:
             with writing(self._engine) as db:
                 attempt = run_queue.take_over(db, heart, now=now)
-            if attempt is not None:
+                is_halted = attempt is None and run_queue.is_halted(db, heart.run_id)
+            if is_halted:  # nothing is begun after a halt; what the dead one had begun nobody knows
+                self._give_up(heart, "unknown", "process_lost", now)
+            elif attempt is not None:
                 log.warning("the process of a run died, it begins anew run=%s attempt=%s", heart.run_id, attempt)
                 self._ours[heart.run_id] = self._start(self._home, heart.run_id, attempt)
 

@@ -4,7 +4,7 @@ For pages, the API and the command line alike.  Sentences stand in the catalogue
 mention (`bad_results %(bad)s %(ended)s`); names of strangers come isolated.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -68,6 +68,24 @@ def grounds(language: Language, verdict: GateVerdict, *, places: Mapping[str, st
         )
         for reason in verdict.reasons
     ]  # fmt: skip
+
+
+def held(language: Language, why: Mapping[str, Sequence[int]]) -> dict[int, str]:
+    """Why each device whose turn it is has not been begun yet, by number.
+
+    That it cannot be reached is not among them: its state says so.
+    """
+    return {
+        number: language.name("rollout_held", code)
+        for code, numbers in why.items()
+        if code != "offline" and language.knows("rollout_held", code)
+        for number in numbers
+    }
+
+
+def in_one_line(language: Language, line: GateLine) -> str:
+    """All of a ground, for the API and the console."""
+    return language.gettext(", ").join(part for part in (line.title, line.about, line.detail) if part)
 
 
 def story(language: Language, event: Event) -> str:

@@ -12,7 +12,8 @@ from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import AlertRow
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import DeviceInventory, DevicePart, DeviceState, History
-from annexfleet_controller.store.tables.runs import RunClaimRow, RunHostRow, RunRow
+from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
+from annexfleet_controller.store.tables.runs import RunClaimRow, RunHostRow, RunResultRow, RunRow
 
 _AT_ONCE = 500
 _Key = TypeVar("_Key")
@@ -206,6 +207,30 @@ def outcomes(db: Session, pairs: Collection[tuple[int, int]]) -> dict[int, Outco
     return found
 
 
+def failing(db: Session, run_ids: Collection[int]) -> set[int]:
+    """Devices that go no further in these runs: the newest task that is told of them failed, and they have not ended.
+
+    One that is rescued goes on to another task.
+    """
+    found: set[int] = set()
+    for some in _some(sorted(run_ids)):
+        query = (
+            select(RunHostRow.device_number)
+            .join(
+                RunResultRow,
+                (RunResultRow.run_id == RunHostRow.run_id)
+                & (RunResultRow.device_number == RunHostRow.device_number)
+                & (RunResultRow.task_number == RunHostRow.task_number),
+            )
+            .where(
+                RunHostRow.run_id.in_(some or ()), RunHostRow.state == "running", RunHostRow.failed_count > 0,
+                RunResultRow.state == "failed",
+            )
+        )  # fmt: skip
+        found |= set(db.scalars(query))
+    return found
+
+
 def claimed(db: Session, numbers: Collection[int]) -> dict[int, int]:
     """The run that each of these devices belongs to now; one that is free is missing."""
     columns = (RunClaimRow.device_number, RunClaimRow.run_id)
@@ -214,6 +239,35 @@ def claimed(db: Session, numbers: Collection[int]) -> dict[int, int]:
         for row in db.execute(select(*columns).where(RunClaimRow.device_number.in_(some or ())))
     )  # fmt: skip
     return {row[0]: row[1] for row in rows}
+
+
+def brought_to(db: Session, name: str, *, since: datetime, but: int | None = None) -> set[int]:
+    """Devices to which this person brought, or submitted to bring, something since then without a second person.
+
+    By rollouts, of which `but` is left out, and by runs of their own that were no dry runs.
+    """
+    of_rollouts = (
+        select(RolloutTargetRow.device_number)
+        .join(RolloutRow, RolloutRow.id == RolloutTargetRow.rollout_id)
+        .where(
+            RolloutTargetRow.wave > 0, RolloutRow.submitted_at >= since, RolloutRow.approved_by == "",
+            or_(RolloutRow.author == name, RolloutRow.submitted_by == name),
+            RolloutRow.state.not_in(("draft", "submitted")),
+            # What was ended before it began did nothing.
+            or_(RolloutRow.started_at.is_not(None), RolloutRow.state != "aborted"),
+        )
+    )  # fmt: skip
+    if but is not None:
+        of_rollouts = of_rollouts.where(RolloutRow.id != but)
+    of_runs = (
+        select(RunHostRow.device_number)
+        .join(RunRow, RunRow.id == RunHostRow.run_id)
+        .where(
+            RunRow.kind == "playbook", RunRow.check.is_(False), RunRow.author == name, RunRow.created_at >= since,
+            RunRow.reason.not_like("rollout:%"),
+        )
+    )  # fmt: skip
+    return set(db.scalars(of_rollouts)) | set(db.scalars(of_runs))
 
 
 # -- health

@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Any, cast
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import ColumnElement, exists, func, select, true, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Forbidden, RolloutChanged, RolloutUnknown
-from annexfleet_controller.store import pulses
+from annexfleet_controller.store import pulses, rollout_sight
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
 from annexfleet_controller.waves.model import (
@@ -79,6 +79,8 @@ class Detail(Summary, frozen=True, kw_only=True):
     deadline_s: float
     """How long it may take from its start."""
     gate: GateVerdict | None
+    held: Mapping[str, Sequence[int]] = {}
+    """Devices whose turn it is and that are not begun, by a code of `waves.budget.REASONS`; while it runs."""
     targets_digest: str
     plan_digest: str
     bundle_digest: str
@@ -131,11 +133,15 @@ class NewRollout(Struct, frozen=True, kw_only=True):
 
 
 def find(db: Session, scope: Scope, rollout_id: int) -> Detail:
-    """Raises RolloutUnknown where there is none, or none in sight."""
+    """What of it is in sight.  Raises RolloutUnknown where there is none, or none of its devices is."""
     row = db.scalar(select(RolloutRow).where(RolloutRow.id == rollout_id, _seen(scope)))
     if row is None:
         raise RolloutUnknown(f"no rollout {rollout_id}")
-    return detail(row, tallies(db, scope, [rollout_id]).get(rollout_id, {}))
+    found = detail(row, tallies(db, scope, [rollout_id]).get(rollout_id, {}))
+    return structs.replace(
+        found, selector=rollout_sight.selector(db, scope, rollout_id, found.selector),
+        gate=rollout_sight.verdict(scope, found.gate),
+    )  # fmt: skip
 
 
 def hold(db: Session, rollout_id: int) -> None:
@@ -368,6 +374,7 @@ def detail(row: RolloutRow, tally: Mapping[TargetState, int]) -> Detail:
         selector=msgspec.json.decode(row.selector, type=Selector), policy=msgspec.json.decode(row.policy, type=Policy),
         nature=msgspec.json.decode(row.nature, type=Nature), configures=row.configures, reason=row.reason,
         deadline_s=row.deadline_s, gate=msgspec.json.decode(row.gate, type=GateVerdict) if row.gate else None,
+        held=msgspec.json.decode(row.held, type=dict[str, list[int]]) if row.state == "running" else {},
         targets_digest=row.targets_digest, plan_digest=row.plan_digest, bundle_digest=row.bundle_digest,
         needs_approval=row.needs_approval, submitted_by=row.submitted_by, submitted_at=row.submitted_at,
         approved_by=row.approved_by, approved_at=row.approved_at, started_by=row.started_by,

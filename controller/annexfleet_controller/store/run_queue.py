@@ -15,6 +15,11 @@ from annexfleet_controller.store import runs
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
 from annexfleet_controller.store.tables.runs import RunRow
 
+NEVER_BEGUN = frozenset({"rollout_halted", "rollout_waited"})
+"""Problems of a run that ended before it had a process."""
+MOST_WAITED = timedelta(minutes=2)
+_SOON = timedelta(seconds=10)
+
 
 class Heart(Struct, frozen=True):
     """A run in the state running, as its supervisor looks at it."""
@@ -29,13 +34,16 @@ class Heart(Struct, frozen=True):
 def take(db: Session, *, now: datetime) -> int | None:
     """Take the run that waits longest, for its first attempt; its id, or None if none waits.
 
-    One whose rollout was halted meanwhile is not begun any more.
+    One whose rollout was halted meanwhile is not begun any more, nor one of a rollout that waited for longer than
+    MOST_WAITED: its window may have closed, and people may have come.
     """
     waiting = select(RunRow.id).where(RunRow.state == "queued", RunRow.kind == "playbook").order_by(RunRow.id)
     for run_id in db.scalars(waiting.limit(10)).all():
-        if _is_halted(db, run_id):
-            _give_back(db, run_id, now=now)
-            continue
+        if (state := _rollout_state(db, run_id)) is not None:
+            problem = "rollout_halted" if state != "running" else _waited_too_long(db, run_id, now)
+            if problem:
+                _give_back(db, run_id, problem, now=now)
+                continue
         taken = db.execute(
             update(RunRow)
             .where(RunRow.id == run_id, RunRow.state == "queued")
@@ -48,8 +56,8 @@ def take(db: Session, *, now: datetime) -> int | None:
     return None
 
 
-def _is_halted(db: Session, run_id: int) -> bool:
-    """Whether it was made by a rollout that has been stopped, paused or ended while it waited.
+def _rollout_state(db: Session, run_id: int) -> str | None:
+    """The state of the rollout that made it; None where a person did.
 
     On PostgreSQL the rollout's row is held until the commit: whoever stops it comes before this run begins, or after.
     """
@@ -60,22 +68,34 @@ def _is_halted(db: Session, run_id: int) -> bool:
         .limit(1)
         .with_for_update(of=RolloutRow)
     )
-    state = db.scalar(of_run)
-    return state is not None and state != "running"
+    return db.scalar(of_run)
 
 
-def _give_back(db: Session, run_id: int, *, now: datetime) -> None:
+def _waited_too_long(db: Session, run_id: int, now: datetime) -> str:
+    asked_at = db.scalar(select(RunRow.created_at).where(RunRow.id == run_id))
+    return "rollout_waited" if asked_at is not None and now - asked_at > MOST_WAITED else ""
+
+
+def _give_back(db: Session, run_id: int, problem: str, *, now: datetime) -> None:
     """A run that never began ends, and its devices were never touched."""
     gone = db.execute(
         update(RunRow)
         .where(RunRow.id == run_id, RunRow.state == "queued")
-        .values(state="ended", outcome="cancelled", problem="rollout_halted", ended_at=now)
+        .values(state="ended", outcome="cancelled", problem=problem, ended_at=now)
         .execution_options(synchronize_session=False)
     )
     if gone.rowcount:  # type: ignore[attr-defined]
         runs.close_hosts(db, run_id, "skipped", now=now)
         runs.release(db, run_id)
         runs.tell(db, run_id, now=now)
+
+
+def is_crowded(db: Session, *, now: datetime) -> bool:
+    """Whether a run has waited for a process for a while: there is none to be had now."""
+    waiting = select(RunRow.id).where(
+        RunRow.state == "queued", RunRow.kind == "playbook", RunRow.created_at < now - _SOON
+    )
+    return db.scalar(waiting.limit(1)) is not None
 
 
 def is_any_queued(db: Session) -> bool:
@@ -99,8 +119,18 @@ def running(db: Session) -> list[Heart]:
     ]
 
 
+def is_halted(db: Session, run_id: int) -> bool:
+    """Whether it was made by a rollout that has been stopped, paused or ended since."""
+    return _rollout_state(db, run_id) not in {None, "running"}
+
+
 def take_over(db: Session, heart: Heart, *, now: datetime) -> int | None:
-    """Begin the next attempt at a run whose process died; its number, or None if somebody else was quicker."""
+    """Begin the next attempt at a run whose process died.
+
+    Its number; None if somebody else was quicker, or its rollout was halted (`is_halted`).
+    """
+    if is_halted(db, heart.run_id):
+        return None
     taken = db.execute(
         update(RunRow)
         .where(

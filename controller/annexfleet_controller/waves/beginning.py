@@ -20,6 +20,9 @@ TOGETHER = timedelta(seconds=10)
 """Those that come back within so long share a run: each costs Ansible's start."""
 _LEAST_ROOM = 4
 """As many are begun together as fit into a quarter of `most_at_once`, unless fewer are left."""
+_FEWEST_AT_ONCE = 2
+"""As many of a wave are begun before any has ended well; then as many as have, up to `most_at_once`: what fails at once
+fails on few."""
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -60,11 +63,28 @@ def _thought_out(
     if rollout.state != "running" or (rollout.deadline_at is not None and now >= rollout.deadline_at):
         return begun, why
     spare = _Spare(rollout, targets, seen, why)
-    for due_now in _due(rollout, targets, seen, why, now):
-        chosen = spare.begin(due_now)
+    fresh, back = _due(rollout, targets, seen, why, now)
+    if any(target.state == "running" and target.number in seen.ailing for target in targets):
+        # What fails now may be rescued in a moment, or be the first of many.
+        why.update((target.number, "ailing") for target in (*fresh, *back))
+        return begun, why
+    for due_now, most in ((fresh, _feeling(rollout, targets, now)), (back, rollout.policy.most_at_once)):
+        chosen = spare.begin(due_now, most)
         if chosen:
             begun.append(Begin(chosen))
     return begun, why
+
+
+def _feeling(rollout: Rollout, targets: Sequence[Target], now: datetime) -> int:
+    """How many may be under way at once, by how many have ended well so far."""
+    well = sum(target.state == "succeeded" and target.begun_at is not None for target in targets)
+    # One whose annex was cut off may be verified for days: it holds back nobody.
+    patience = timedelta(seconds=rollout.policy.verify_within_s)
+    verified = sum(
+        target.state == "verifying" and target.run_ended_at is not None and now < target.run_ended_at + patience
+        for target in targets
+    )
+    return min(rollout.policy.most_at_once, max(_FEWEST_AT_ONCE, well) - verified)
 
 
 def _due(
@@ -121,8 +141,7 @@ class _Spare:
 
     def __init__(self, rollout: Rollout, targets: Sequence[Target], seen: Seen, why: dict[int, str]) -> None:
         self._seen, self._nature, self._why = seen, rollout.nature, why
-        self._most = rollout.policy.most_at_once
-        self._room = self._most - sum(target.state == "running" for target in targets)
+        self._running = sum(target.state == "running" for target in targets)
         self._changing: dict[str, frozenset[str]] = {}
         """Ids of devices that this rollout holds, by annex: what was read of the annex may be older than that."""
         for target in targets:
@@ -130,12 +149,12 @@ class _Spare:
             if device is not None and target.state in {"running", "verifying"}:
                 self._hold(device)
 
-    def begin(self, candidates: Sequence[Target]) -> tuple[int, ...]:
-        """Those of them that may be begun together, in their order.
+    def begin(self, candidates: Sequence[Target], most: int) -> tuple[int, ...]:
+        """Those of them that may be begun together, in their order, so that at most so many run.
 
         Where there is hardly room, some is waited for: every run costs Ansible's start.
         """
-        if self._room < min(len(candidates), math.ceil(self._most / _LEAST_ROOM)):
+        if most - self._running < min(len(candidates), max(1, math.ceil(most / _LEAST_ROOM))):
             self._why.update((target.number, "most_at_once") for target in candidates)
             return ()
         by_annex: dict[str, list[Device]] = {}
@@ -144,18 +163,20 @@ class _Spare:
             by_annex.setdefault(device.annex_id, []).append(device)
         chosen: set[int] = set()
         for annex_id, devices in by_annex.items():
-            chosen.update(self._of_annex(annex_id, devices))
+            chosen.update(self._of_annex(annex_id, devices, most))
         return tuple(target.number for target in candidates if target.number in chosen)
 
-    def _of_annex(self, annex_id: str, devices: Sequence[Device]) -> tuple[int, ...]:
+    def _of_annex(self, annex_id: str, devices: Sequence[Device], most: int) -> tuple[int, ...]:
         annex = self._seen.annexes.get(annex_id)
         if annex is None:  # how it stands was not read: nothing can be promised
             self._why.update((device.number, "budget") for device in devices)
             return ()
         annex = structs.replace(annex, changing=annex.changing | self._changing.get(annex_id, frozenset()))
-        allowed, refused = budget.allowed(devices, annex=annex, nature=self._nature, at_most=max(0, self._room))
+        allowed, refused = budget.allowed(
+            devices, annex=annex, nature=self._nature, at_most=max(0, most - self._running)
+        )
         self._why.update(refused)
-        self._room -= len(allowed)
+        self._running += len(allowed)
         for device in devices:
             if device.number in allowed:
                 self._hold(device)

@@ -28,9 +28,10 @@ Reason = Literal[
     "busy",  # it belongs to another run
     "offline",
     "most_at_once",  # so many are being changed already
+    "ailing",  # a device of the same rollout is failing at this moment
 ]
-"""Why a device is not begun now.  `window` and `offline` are found out by whoever knows windows and links; the others
-come from here."""
+"""Why a device is not begun now.  `window`, `offline` and `ailing` are found out by whoever knows windows, links and
+runs; the others come from here."""
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 AT_A_COUNTER = frozenset({"counter", "kiosk", "tablet"})

@@ -56,6 +56,11 @@ class _Count(Struct, frozen=True):
     p: float
 
 
+def hears_one(changed: int, most_bad_ratio: float) -> bool:
+    """Whether a sign on a single one of so many changed devices is not passed over as one of a few."""
+    return _FEW_WITH_A_SIGN * most_bad_ratio * changed < 1
+
+
 def compared(seen: Sequence[Watched], most_bad_ratio: float) -> Iterator[tuple[GateReason, bool]]:
     """What changed devices show and others do not, each with whether it is a proof; otherwise it is a doubt."""
     with_signs = [one for one in seen if one.signs]

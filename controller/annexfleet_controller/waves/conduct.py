@@ -21,6 +21,7 @@ from annexfleet_controller.waves.model import (
     SETTLED,
     TOUCHED,
     GateVerdict,
+    Health,
     Judge,
     Rollout,
     Settle,
@@ -33,7 +34,7 @@ from annexfleet_controller.waves.seen import Seen
 
 REASONS: tuple[str, ...] = (
     "offline", "unreachable", "not_run", "play_failed", "run_timed_out", "cancelled", "lost", "not_verified", "differs",
-    "late", "deadline", "superseded", "aborted", "gone",
+    "late", "deadline", "superseded", "aborted", "gone", "moved",
 )  # fmt: skip
 """Every code that `Settle.reason` may have; each has words in context "rollout_target"."""
 TURN_REASONS: tuple[str, ...] = ("gate", "deadline", "superseded")
@@ -45,6 +46,8 @@ _FIRST_BACKOFF = timedelta(minutes=5)
 _LONGEST_BACKOFF = timedelta(hours=1)
 _LOST_AFTER = 2.0
 """A run that told no end after so many times its own limit, past the deadline, is lost."""
+_RESCUED_WITHIN = timedelta(minutes=2)
+"""A device that failed is not waited for any longer, though its run lasts: one that hangs must not hide others."""
 _MAY_TURN_UP = frozenset({"not_verified", "differs", "lost", "run_timed_out", "deadline"})
 
 
@@ -83,9 +86,17 @@ def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: date
         return None
     states = {target.number: target for target in targets}
     fresh = [target for target in targets if not _is_accepted(rollout, target)]
+    bad = {target.number: target.state for target in fresh if target.state in BAD and target.begun_at is not None}
+    bad |= {
+        target.number: "failed"
+        for target in fresh
+        if target.state == "running"
+        and (ailing_since := seen.ailing.get(target.number)) is not None
+        and now - ailing_since >= _RESCUED_WITHIN
+    }
     results = gate.Results(
         succeeded=frozenset(target.number for target in fresh if target.state == "succeeded"),
-        bad={target.number: target.state for target in fresh if target.state in BAD and target.begun_at is not None},
+        bad=bad,
         under_way=sum(
             target.state in {"waiting", "running", "verifying"} and target.wave == rollout.wave for target in targets
         )
@@ -95,8 +106,10 @@ def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: date
     health = []
     for one in seen.health:
         target = states.get(one.number)
-        if target is not None and (target.state in {"running", "verifying"} or _is_accepted(rollout, target)):
-            continue  # in the middle of its change, or a person took it as it is
+        if target is not None and target.state in {"running", "verifying"}:
+            continue  # in the middle of its change
+        if target is not None and _is_accepted(rollout, target) and not _is_since(rollout, one):
+            continue  # a person took it as it was then
         health.append(one)
     soak = soaking.soak(rollout, targets, seen.calendars)
     return gate.judge(
@@ -105,7 +118,12 @@ def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: date
 
 
 def _is_accepted(rollout: Rollout, target: Target) -> bool:
-    return rollout.accepted_at is not None and target.begun_at is not None and target.begun_at <= rollout.accepted_at
+    """Whether how it ended was known when a person let the rollout go on; what still ran then was not."""
+    return rollout.accepted_at is not None and target.ended_at is not None and target.ended_at <= rollout.accepted_at
+
+
+def _is_since(rollout: Rollout, one: Health) -> bool:
+    return rollout.accepted_at is not None and one.since >= rollout.accepted_at
 
 
 # -- the whole
@@ -200,7 +218,9 @@ def _of_running(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> 
     if outcome.outcome == "unreachable":
         backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** min(10, max(0, target.attempts - 1)))
         return Settle(number, "deferred", "unreachable", not_before=outcome.ended_at + backoff)
-    if outcome.outcome == "skipped":
+    if outcome.outcome == "not_begun" and rollout.state not in OVER:
+        return Settle(number, "waiting", "not_run", not_before=outcome.ended_at)
+    if outcome.outcome in {"skipped", "not_begun"}:
         # Its run never came to it, through no fault of the device.
         if target.attempts < _MOST_PUT_BACK and rollout.state not in OVER:
             return Settle(number, "waiting", "not_run", not_before=outcome.ended_at + _PUT_BACK_AFTER)
@@ -234,6 +254,9 @@ def _of_unbegun(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> 
         reason = "deadline"
     elif seen.knows_devices and number not in seen.devices:
         reason = "gone"
+    elif number in seen.devices and seen.devices[number].annex_id != target.annex_id:
+        # It was approved where it stood: those who see to its new annex know nothing of this.
+        reason = "moved"
     if reason:
         # What was tried and not reached may have been half reached: nobody knows.
         was_tried = target.state == "deferred" and target.attempts > 0 and reason == "deadline"

@@ -14,8 +14,9 @@ and for each model, role and annex apart, so that a fault of one of them does no
 strata, and among the looks.  Key readings are compared by rank (`readings.py`).
 
 Honesty with small samples: a changed device that shows a sign which not about as many others show as well can be told
-neither sound nor broken, so the gate waits until the sign goes or becomes a proof.  After `policy.longest_wait_s` of
-that it stops all the same (`still_unclear`): what cannot be told is never GO.  A sign that has gone by itself on one
+neither sound nor broken, so the gate waits until the sign goes or becomes a proof.  When the soak is over and one doubt
+has lasted for `policy.longest_wait_s`, or a third of it at that time after the soak, it stops all the same
+(`still_unclear`): what cannot be told is never GO.  A sign that has gone by itself on one
 single device is no ground for anything.  What is down together with untouched devices of its annex is the annex's
 trouble, and its device counts as not watched.
 """
@@ -33,6 +34,8 @@ from annexfleet_controller.waves.signs import Watched, watched
 
 _CALM_FOR = timedelta(minutes=10)
 """Without a doubt before GO, or half of the soak if that is shorter."""
+_LASTING = 1 / 3
+"""A doubt is no ground for STOP before it has lasted for this share of `longest_wait_s`: some link is always down."""
 
 REASONS: tuple[str, ...] = (
     "bad_results", "bad_of_kind", "now_worse", "since_worse", "reading_worse", "reading_grows", "still_unclear",
@@ -88,10 +91,11 @@ def judge(
         (stops if is_proof else doubts).append(reason)
     if stops:
         return GateVerdict(word="stop", reasons=tuple(stops), at=now)
+    doubts = _since_when(doubts, before, now)
     if soak.is_over or soak.began_at is None or soak.due_at is None or now < soak.due_at:
         return _too_early(results, [] if soak.is_over else doubts, soak, now)
     if doubts:
-        return _in_doubt(doubts, soak.due_at + timedelta(seconds=policy.longest_wait_s), policy, now)
+        return _in_doubt(doubts, soak.due_at, policy, now)
     word, reason = _at_the_end(results, seen)
     calm_from = _calm_from(before, soak.began_at, soak.due_at, now)
     if word == "go" and now < calm_from:
@@ -122,17 +126,33 @@ def says_the_same(verdict: GateVerdict, other: GateVerdict | None) -> bool:
     return other is not None and (verdict.word, _grounds(verdict)) == (other.word, _grounds(other))
 
 
-def _grounds(verdict: GateVerdict) -> list[tuple[str, list[tuple[str, str]]]]:
-    return [
-        (reason.code, sorted((name, str(value)) for name, value in reason.facts.items() if name in _GROUNDS))
-        for reason in verdict.reasons
-    ]
+def _grounds(verdict: GateVerdict) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+    return [_ground(reason) for reason in verdict.reasons]
+
+
+def _ground(reason: GateReason) -> tuple[str, tuple[tuple[str, str], ...]]:
+    return reason.code, tuple(sorted((name, str(value)) for name, value in reason.facts.items() if name in _GROUNDS))
 
 
 _GROUNDS = frozenset({"sign", "rule", "kind", "value", "metric", "bad", "until", "hours"})
 
 
-def _in_doubt(doubts: Sequence[GateReason], ends_at: datetime, policy: Policy, now: datetime) -> GateVerdict:
+def _since_when(doubts: Sequence[GateReason], before: GateVerdict | None, now: datetime) -> list[GateReason]:
+    """These doubts, each with the moment since when it has lasted without a break."""
+    known = (
+        {} if before is None else {_ground(one): one.facts["since"] for one in before.reasons if "since" in one.facts}
+    )
+    moment = now.isoformat(timespec="seconds")
+    return [GateReason(one.code, {**one.facts, "since": known.get(_ground(one), moment)}) for one in doubts]
+
+
+def _in_doubt(doubts: Sequence[GateReason], due_at: datetime, policy: Policy, now: datetime) -> GateVerdict:
+    """Wait, until one doubt has lasted for as long as may be waited, or for a third of that when all of it is over."""
+    longest = timedelta(seconds=policy.longest_wait_s)
+    ends_at = min(
+        min(since + longest, max(due_at + longest, since + longest * _LASTING))
+        for since in (datetime.fromisoformat(str(one.facts["since"])) for one in doubts)
+    )
     if now < ends_at:
         return GateVerdict(word="wait", reasons=tuple(doubts), at=now, look_again_at=ends_at)
     hours = round(policy.longest_wait_s / 3600, 1)

@@ -222,8 +222,8 @@ class Rollout(Struct, frozen=True, kw_only=True):
     nature: Nature
     started_at: datetime | None = None
     accepted_at: datetime | None = None
-    """When a person last let it go on after the gate had stopped it: what was begun before is not held against it a
-    second time."""
+    """When a person last let it go on after the gate had stopped it: what had ended by then, and the health of these
+    devices until then, is not held against it a second time."""
     deadline_at: datetime | None = None
     """What is not settled by then is unknown, or skipped if it was never begun."""
 
@@ -255,14 +255,17 @@ class Health(Struct, frozen=True, kw_only=True):
     role: str = ""
     is_changed: bool = False
     since: datetime
-    """The end of its run; for one that was not changed, the same of the middle one of those that this wave changed."""
+    """The end of its run, or the moment at which a person took it as it was; for one that was not changed, the end of
+    the run of the middle one of those that this wave changed."""
     was_well: bool = True
-    """Whether it was online and without an alert of its own before."""
+    """Whether it was online and steady before.  An alert of another kind excuses only the like of itself: it is not
+    among `new_alerts` if it comes again, and a device with a jam that now starts again and again does count."""
     is_online: bool | None = None
     """None: it said goodbye (it was switched off in order), or nobody can know.  One that fell silent without a word is
     False at any hour: that its annex has closed meanwhile excuses nothing."""
     new_alerts: Mapping[str, str] = {}
-    """Rule id to severity of those that began since, muted ones too, of warning or worse."""
+    """Rule id to severity of those that began since, muted ones too, of warning or worse; not of rules that had one
+    open before."""
     over: tuple[str, ...] = ()
     """Rule ids of `new_alerts` that have cleared."""
     restarts: int = 0

@@ -16,12 +16,14 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from heapq import heapify, heappop, heapreplace
+from itertools import chain
 
 from msgspec import Struct
 
 from annexfleet_controller.readiness.model import All, Leaf
 from annexfleet_controller.waves import natures
 from annexfleet_controller.waves.budget import AnnexNow, Loss
+from annexfleet_controller.waves.exposure import Exposure, Kind, kinds
 from annexfleet_controller.waves.model import Candidate, Impossible, Nature, Plan, PlannedWave, Policy
 
 CANARY_RATIO = 0.05
@@ -58,11 +60,12 @@ def plan(
     left_out = has_it.union(unreachable)
     changed = [target for target in ordered if target.number not in left_out]
     placed = _placed(changed, nature, structure, served_by or {})
-    canary = _canary(placed, _canary_size(len(placed), policy))
+    exposure = Exposure((place.kinds for place in placed), policy, rank=lambda kind: _lot(kind[-1]))
+    canary = _canary(placed, _canary_size(len(placed), policy), exposure)
     taken = {place.of.number for place in canary}
     rest = sorted((place for place in placed if place.of.number not in taken), key=_order)
     return Plan(
-        waves=tuple(_waves(canary, rest, policy)),
+        waves=tuple(_waves(_cut(canary, rest, policy, exposure))),
         compliant=tuple(compliant),
         unreachable=tuple(unreachable),
         impossible=tuple(Impossible(place.of.number, place.breaks) for place in placed if place.breaks),
@@ -75,6 +78,8 @@ class _Place(Struct, frozen=True, kw_only=True):
     of: Candidate
     traits: tuple[_Trait, ...]
     """What is learnt by changing it; the most important first."""
+    kinds: tuple[Kind, ...]
+    """What a fault that it shows may be a fault of."""
     batch: int = 0
     batches: int = 1
     """Of its annex."""
@@ -106,8 +111,11 @@ def _placed(
         for device, (batch, breaks) in zip(devices, batches, strict=True):
             traits = (kind, ("role", device.role), ("model", device.model), ("both", device.role, device.model))
             found.append(
-                _Place(of=device, traits=traits, batch=batch, batches=count, breaks=breaks, lot=_lot(device.id))
-            )
+                _Place(
+                    of=device, traits=traits, kinds=kinds(device), batch=batch, batches=count, breaks=breaks,
+                    lot=_lot(device.id),
+                )
+            )  # fmt: skip
     return found
 
 
@@ -164,10 +172,13 @@ def _canary_size(count: int, policy: Policy) -> int:
     return min(size, count)
 
 
-def _canary(placed: Sequence[_Place], size: int) -> list[_Place]:
-    """So many places, each the one that adds most to what was learnt by those before it."""
+def _canary(placed: Sequence[_Place], size: int, exposure: Exposure) -> list[_Place]:
+    """So many places, each the one that adds most to what was learnt by those before it.
+
+    Fewer where more would expose too much of a kind.
+    """
     connected = [place for place in placed if place.of.connected]
-    chosen = _Choice()
+    chosen = _Choice(exposure)
     chosen.take(connected, size)
     if len(chosen.places) < size:
         chosen.take([place for place in placed if not place.of.connected], size)
@@ -177,8 +188,9 @@ def _canary(placed: Sequence[_Place], size: int) -> list[_Place]:
 class _Choice:
     """What was chosen so far, and what it covers."""
 
-    def __init__(self) -> None:
+    def __init__(self, exposure: Exposure) -> None:
         self.places: list[_Place] = []
+        self._exposure = exposure
         self._covered: set[_Trait] = set()
         self._annexes: set[str] = set()
 
@@ -193,6 +205,8 @@ class _Choice:
         for place in _round(groups):
             if len(self.places) >= size:
                 return
+            if not self._exposure.has_room(place.kinds):
+                continue
             if place.of.annex_id in self._annexes:
                 again.setdefault(place.traits, deque()).append(place)
             else:
@@ -200,7 +214,8 @@ class _Choice:
         for place in _round(again):
             if len(self.places) >= size:
                 return
-            self._choose(place)
+            if self._exposure.has_room(place.kinds):
+                self._choose(place)
 
     def _cover(self, groups: dict[tuple[_Trait, ...], deque[_Place]], size: int) -> None:
         """From each group that still teaches something, the one that teaches most first."""
@@ -215,13 +230,18 @@ class _Choice:
             if all(known):
                 heappop(heap)
                 continue
-            place = next((place for place in group if place.of.annex_id not in self._annexes), None)
+            free = (place for place in group if self._exposure.has_room(place.kinds))
+            any_place = next(free, None)
+            if any_place is None:
+                heappop(heap)
+                continue
+            place = next((place for place in chain((any_place,), free) if place.of.annex_id not in self._annexes), None)
             if known != told or (place is None and not is_again):
                 # An annex that has one already comes after those that teach as much and have none.
                 heapreplace(heap, (known, place is None, rare, traits))
                 continue
             heappop(heap)
-            place = place or group[0]
+            place = place or any_place
             group.remove(place)
             self._choose(place)
 
@@ -232,6 +252,7 @@ class _Choice:
         self.places.append(place)
         self._covered.update(place.traits)
         self._annexes.add(place.of.annex_id)
+        self._exposure.begin(place.kinds)
 
 
 def _round(groups: Mapping[tuple[_Trait, ...], deque[_Place]]) -> Iterator[_Place]:
@@ -256,16 +277,50 @@ def _order(place: _Place) -> tuple[float, int, str]:
     return where, place.lot, place.of.id
 
 
-def _waves(canary: Sequence[_Place], rest: Sequence[_Place], policy: Policy) -> Iterator[PlannedWave]:
-    cut = [list(canary)] if canary else []
-    done = len(canary)
-    while done < len(canary) + len(rest):
+def _cut(
+    canary: Sequence[_Place], rest: Sequence[_Place], policy: Policy, exposure: Exposure
+) -> Iterator[Sequence[_Place]]:  # fmt: skip
+    """The waves' devices: first of the kinds that nobody knows, then in order those that expose no such kind more."""
+    if not canary:
+        return
+    yield canary
+    of_kind: dict[Kind, list[_Place]] = {}
+    for place in sorted(rest, key=lambda place: not place.of.connected):
+        for kind in place.kinds:
+            of_kind.setdefault(kind, []).append(place)
+    taken = {place.of.number for place in canary}
+    left = list(rest)
+    while left:
+        done = len(taken)
+        exposure.soak(touched=done)
         size = max(1, math.ceil(policy.growth * done - _A_LITTLE))
         if policy.most_in_wave:
             size = min(size, policy.most_in_wave)
-        begin = done - len(canary)
-        cut.append(list(rest[begin : begin + size]))
-        done += len(cut[-1])
+        first = (
+            place for kind in exposure.wanting(touched=done + size) for place in _while_wanted(kind, of_kind, exposure)
+        )
+        chosen: list[_Place] = []
+        for place in chain(first, left):
+            if len(chosen) >= size:
+                break
+            if place.of.number not in taken and exposure.has_room(place.kinds):
+                chosen.append(place)
+                taken.add(place.of.number)
+                exposure.begin(place.kinds)
+        left = [place for place in left if place.of.number not in taken]
+        yield sorted(chosen, key=_order)
+
+
+def _while_wanted(kind: Kind, of_kind: Mapping[Kind, list[_Place]], exposure: Exposure) -> Iterator[_Place]:
+    """Devices of a kind, those that are there first, until enough of them are in the wave."""
+    for place in of_kind.get(kind, ()):
+        if not exposure.wants(kind):
+            return
+        yield place
+
+
+def _waves(cut: Iterable[Sequence[_Place]]) -> Iterator[PlannedWave]:
+    cut = list(cut)
     waves_of: dict[str, set[int]] = {}
     for number, places in enumerate(cut, start=1):
         for place in places:

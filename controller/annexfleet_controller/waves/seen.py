@@ -32,7 +32,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """How a device's run ended."""
 
     outcome: str
-    """ok, changed, failed, unreachable, cancelled, unknown or skipped (`run_host`), or timed_out"""
+    """ok, changed, failed, unreachable, cancelled, unknown or skipped (`run_host`), or timed_out; not_begun, where the
+    run never had a process"""
     ended_at: datetime
 
 
@@ -45,6 +46,9 @@ class Seen(Struct, frozen=True, kw_only=True):
     """False: `devices` is not all there is, and one that is missing is not gone."""
     outcomes: Mapping[int, Outcome] = {}
     """Of the run that a target belongs to (`Target.run_id`), once it has ended for that device."""
+    ailing: Mapping[int, datetime] = {}
+    """Devices that failed in a run which still lasts, for others hang, with the moment at which that was seen.  A
+    failure may yet be rescued."""
     windows: Mapping[str, Window] = {}
     """By annex."""
     annexes: Mapping[str, AnnexNow] = {}

@@ -1,8 +1,8 @@
 """What is to be seen of a device's health after a change: signs that something is wrong now, or was.
 
 Offline, an alert of its own that is open, machine or agent that start again and again: these are *now*.  An alert that
-has cleared, one restart: these *were*.  A device that was not well before its change proves nothing either way, and
-one that is switched off in order, or is gone together with untouched devices of its annex, cannot be watched.
+has cleared, one restart: these *were*.  A device that was away or unsteady before its change proves nothing either way,
+and one that is switched off in order, or is gone together with untouched devices of its annex, cannot be watched.
 """
 
 from collections import Counter

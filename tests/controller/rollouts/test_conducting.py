@@ -18,6 +18,7 @@ from annexfleet_controller.rollouts.conducting import LEASE
 from annexfleet_controller.rollouts.evidence import Reader
 from annexfleet_controller.rollouts.eyes import Eyes
 from annexfleet_controller.rollouts.ground import Ground
+from annexfleet_controller.rollouts.supervising import Supervisor
 from annexfleet_controller.store import rollout_leases, rollout_targets, run_queue, runs
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.rollout_leases import LeaseLost
@@ -41,7 +42,8 @@ def test_a_rollout_goes_wave_by_wave_to_its_end(province: Province):
     assert (found.state, found.ended_at is not None) == ("done", True)
     assert set(province.states(id_).values()) == {"succeeded"}
     assert [kind for kind in province.story(id_) if kind not in {"gate", "begun"}] == [
-        "created", "submitted", "approved", "started", "wave", "soaking", "wave", "soaking", "done"
+        "created", "submitted", "approved", "started", "wave", "soaking", "wave", "soaking", "wave", "soaking",
+        "done",
     ]  # fmt: skip
     row = province.targets(id_)[1]
     assert (row.before, row.after) == ({"agent_version": "1.0"}, {"agent_version": "2.0"})
@@ -104,6 +106,77 @@ def test_a_run_that_waited_for_a_process_is_not_begun_after_a_halt(province: Pro
     assert (run.state, run.outcome, run.problem) == ("ended", "cancelled", "rollout_halted")
     province.turn()
     assert set(province.states(id_).values()) <= {"waiting", "skipped"}
+
+
+def test_a_run_that_waited_long_for_a_process_is_given_back_and_thought_out_anew(province: Province):
+    """It was begun in the night; the processes are free at nine in the morning, when people are served."""
+    numbers = province.annex("berkane-1", 4)
+    id_ = province.started()
+    for _ in range(3):
+        province.turn()
+    (run_id,) = province.waiting_runs()
+
+    province.pass_time(13 * 3600)
+    province.take()
+
+    assert province.taken == []
+    with reading(province.engine) as db:
+        run = runs.find(db, WHOLE, run_id)
+    assert (run.state, run.problem) == ("ended", "rollout_waited")
+    for _ in range(5):
+        province.turn(30)
+    assert (province.waiting_runs(), set(province.states(id_).values())) == ([], {"waiting"})
+    province.clock.at += timedelta(hours=9)
+    province.listen()
+    province.hear(numbers)
+    assert province.roll(id_).state == "done"
+
+
+def test_while_a_run_waits_for_a_process_no_other_is_begun(province: Province):
+    first, second = province.annex("berkane-1", 2), province.annex("berkane-2", 2)
+    ids = [
+        province.started(selector=Selector(devices=tuple(map(device_id, of))), policy=structs.replace(QUICK, growth=1))
+        for of in (first, second)
+    ]
+    province.turn()
+    province.turn()
+    assert len(province.waiting_runs()) == 2
+    third = province.started(selector=Selector(annexes=(province_annex(province, "berkane-3"),)))
+    for _ in range(5):
+        province.turn(20)
+    assert set(province.states(third).values()) == {"waiting"}
+
+    province.play()
+    assert all(province.roll(id_).state == "done" for id_ in (*ids, third))
+
+
+def province_annex(province: Province, name: str) -> str:
+    province.annex(name, 1)
+    return name
+
+
+@pytest.mark.parametrize("what", ["pause", "abort"])
+def test_no_second_attempt_of_a_run_is_begun_after_a_halt(province: Province, what: str):
+    """Its process was killed; while nobody saw to it the rollout was halted."""
+    province.annex("berkane-1", 4)
+    id_ = province.started()
+    for _ in range(3):
+        province.turn()
+    province.take()
+    (run_id,) = province.taken
+    province.act(getattr(proposing, what), id_, reason="Wait")
+    started: list[int] = []
+    supervisor = Supervisor(
+        province.home, province.engine, clock=province.clock,
+        start=lambda home, id_, attempt: started.append(id_),  # type: ignore[arg-type, func-returns-value]
+    )  # fmt: skip
+    province.pass_time(600)
+    supervisor.look()
+
+    assert started == []
+    with reading(province.engine) as db:
+        run = runs.find(db, WHOLE, run_id)
+    assert (run.state, run.outcome, run.problem) == ("ended", "unknown", "process_lost")
 
 
 def test_a_conductor_that_lost_its_lease_writes_nothing(province: Province):
@@ -361,6 +434,25 @@ def test_changed_devices_that_fall_silent_stop_it(province: Province):
 
     assert (found.state, found.state_reason, found.gate and found.gate.word) == ("stopped", "gate", "stop")
     assert sum(row.attempts for row in province.targets(id_).values()) == 4
+
+
+def test_after_a_person_let_it_go_on_the_gate_still_watches_what_was_changed(province: Province):
+    province.annex("berkane-1", 30)
+    province.annex("berkane-2", 30)
+    id_ = province.started(policy=structs.replace(QUICK, canary_count=12, canary_soak_s=7200.0))
+    province.roll(id_, minutes=20)
+    changed = [number for number, state in province.states(id_).items() if state == "succeeded"]
+    assert len(changed) == 12
+    province.go(changed[:7])
+    assert province.roll(id_, minutes=30).state == "stopped"
+
+    province.act(proposing.resume, id_, reason="Their switch was pulled")
+    for _ in range(10):
+        province.turn(60)
+    assert province.detail(id_).state == "running"  # these seven are known
+    province.go(changed[7:])
+
+    assert province.roll(id_, minutes=30).state == "stopped"
 
 
 def test_a_line_cut_of_a_whole_annex_stops_nothing(province: Province):

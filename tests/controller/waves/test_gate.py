@@ -34,6 +34,13 @@ def verdict(health: list[Health], soak: Soak = DONE, results: Results | None = N
     return judge(results, health, policy=Policy(**more), wave=1, soak=soak, now=NOW)  # type: ignore[arg-type]
 
 
+def after(hours: float, health: list[Health], soak: Soak, results: Results | None = None) -> GateVerdict:
+    """The verdict now, where so many hours ago all was as it is now."""
+    results = results or Results(succeeded=frozenset(one.number for one in health if one.is_changed))
+    before = judge(results, health, policy=POLICY, wave=1, soak=soak, now=NOW - timedelta(hours=hours))
+    return judge(results, health, policy=POLICY, wave=1, soak=soak, now=NOW, before=before)
+
+
 def codes(of: GateVerdict) -> list[str]:
     return [reason.code for reason in of.reasons]
 
@@ -94,7 +101,7 @@ def test_one_of_its_kind_that_failed_is_no_go():
     results = Results(succeeded=frozenset(range(1, 31)), bad={99: "failed"})
 
     assert "kind_unclear" in codes(verdict(fleet(changed), results=results))
-    assert codes(verdict(fleet(changed), LONG_DONE, results))[0] == "still_unclear"
+    assert codes(after(2, fleet(changed), LONG_DONE, results))[0] == "still_unclear"
 
 
 @pytest.mark.parametrize(
@@ -115,8 +122,42 @@ def test_a_sign_on_a_single_device_is_waited_for_and_not_for_ever():
     changed = [*sound(14), device(50, changed=True, is_online=False)]
 
     assert codes(verdict(fleet(changed))) == ["now_unclear"]
-    found = verdict(fleet(changed), LONG_DONE)
+    found = after(2, fleet(changed), LONG_DONE)
     assert (found.word, codes(found)) == ("stop", ["still_unclear", "now_unclear"])
+
+
+def test_a_doubt_that_arises_late_is_no_stop_before_it_has_lasted():
+    """Six hours are over, and just now a line fails: it may come back."""
+    changed = fleet([*sound(14), device(50, changed=True, is_online=False)])
+
+    fresh = verdict(changed, LONG_DONE)
+    assert (fresh.word, codes(fresh), fresh.look_again_at) == ("wait", ["now_unclear"], NOW + timedelta(hours=2))
+    assert after(1.9, changed, LONG_DONE).word == "wait"
+    assert after(2, changed, LONG_DONE).word == "stop"
+
+
+def test_a_doubt_that_lasted_through_the_soak_need_not_last_once_more():
+    changed = fleet([*sound(14), device(50, changed=True, is_online=False)])
+    soaked = Soak(began_at=NOW - timedelta(hours=12), due_at=NOW)
+
+    assert after(5.9, changed, soaked).word == "wait"
+    assert codes(after(6, changed, soaked)) == ["still_unclear", "now_unclear"]
+
+
+def test_another_doubt_begins_anew_and_an_old_one_goes_on():
+    results, offline = Results(succeeded=frozenset({1})), device(50, changed=True, is_online=False)
+    alert = device(51, changed=True, new_alerts={"disk.low": "warning"})
+
+    def told(*ailing: Health, hours: float, before: GateVerdict | None) -> GateVerdict:
+        at = NOW - timedelta(hours=hours)
+        health = fleet([*sound(14), *ailing])
+        return judge(results, health, policy=POLICY, wave=1, soak=LONG_DONE, now=at, before=before)
+
+    first = told(offline, hours=1.9, before=None)
+    other = told(alert, hours=1, before=first)
+    assert told(alert, hours=0, before=other).word == "wait"
+    both = told(offline, alert, hours=1, before=first)
+    assert told(offline, alert, hours=-0.1, before=both).word == "stop"
 
 
 def test_a_sign_that_others_show_as_well_is_ordinary():

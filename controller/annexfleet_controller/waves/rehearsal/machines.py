@@ -155,8 +155,9 @@ class Machine:
         said_goodbye = spell is not None and spell.in_order and not self._is_silent(spell.start)
         expected = None if said_goodbye else heard
         before = self.spell_at(since)
-        was_well = (before is None or before.in_order) and not any(a <= since < b for a, b in self.jams)
-        alerts = [(a, b) for a, b in self.jams if since < a <= at]
+        was_well = before is None or before.in_order
+        had_jam = any(a <= since < b for a, b in self.jams)
+        alerts = [(a, b) for a, b in self.jams if since < a <= at and not had_jam]
         readings = {
             name: (self._usual(name), self._reading(name, at)) for name in ("memory_used_ratio", "cpu_used_ratio")
         }

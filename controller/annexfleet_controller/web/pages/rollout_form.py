@@ -17,7 +17,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import AnnexfleetError, Conflict, Invalid, RolloutTargetsChanged, VariableWrong
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.readiness.services import catalogue
-from annexfleet_controller.rollouts import bundle, permitted, proposing, surroundings
+from annexfleet_controller.rollouts import bundle, keeping, permitted, proposing, surroundings
 from annexfleet_controller.rollouts.bundle import LibraryWrong, Playbook
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.rollouts.proposing import Preview, Wish
@@ -171,6 +171,7 @@ def keep(
 
 def _keep(desk: _Desk, asked: Asked, wish: Wish) -> int:
     db, home, now = desk.db, desk.home, desk.now
+    kept_before = keeping.secrets(home, asked.draft) if asked.draft else {}
     if asked.draft:
         before = rollouts.find_to_change(db, desk.person.scope, asked.draft)
         permitted.demand(before, "edit", hand(db, desk.person, before.id))
@@ -180,7 +181,12 @@ def _keep(desk: _Desk, asked: Asked, wish: Wish) -> int:
         rollout_id = proposing.draft(db, home, wish, desk.asker, now=now)
         version = rollouts.find(db, desk.person.scope, rollout_id).version
     if asked.do == "submit":
-        proposing.submit(db, home, rollout_id, desk.asker, version=version, now=now, targets_digest=asked.digest)
+        try:
+            proposing.submit(db, home, rollout_id, desk.asker, version=version, now=now, targets_digest=asked.digest)
+        except (AnnexfleetError, LibraryWrong):
+            # The rows go back to what they were; what lies in files has to be put back.
+            keeping.keep(home, rollout_id, kept_before)
+            raise
     return rollout_id
 
 

@@ -167,6 +167,7 @@ def whole(
         bar=waves.bar(found.tally),
         ended=waves.ended(found.tally),
         waves=_waves(db, person, found, tallies),
+        held=wording.held(language, found.held),
         outside=waves.bar(tallies.get(0, {})),
         variables=_variables(found, language),
         dry=_dry_run(db, person, found),
