@@ -203,18 +203,6 @@ class AlreadyOver(Conflict):
     code = "already_over"
 
 
-class FilterWrong(Invalid):
-    """A list's filter that cannot be kept: it has no name, or is too long."""
-
-    code = "filter_wrong"
-
-
-class TooManyFilters(Conflict):
-    """A person keeps as many filters for a list as anybody finds their way in."""
-
-    code = "too_many_filters"
-
-
 class NoteWrong(Invalid):
     """A note that says nothing, or too much."""
 
