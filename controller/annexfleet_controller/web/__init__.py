@@ -26,6 +26,7 @@ from annexfleet_controller.web.pages import (
     services,
     supplies,
     theme,
+    wall,
 )
 
 ROUTERS = (
@@ -54,4 +55,5 @@ ROUTERS = (
     services.router,
     supplies.router,
     theme.router,
+    wall.router,
 )

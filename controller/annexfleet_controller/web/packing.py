@@ -2,8 +2,9 @@
 
 Packed are pages, scripts, sheets and JSON, and never a stream of events, which has to arrive piece by piece.
 
-Who can watch the length of packed answers, and have a browser ask for pages with words of their choosing, could guess
-secrets in them (BREACH).  Cookies that browsers send to no foreign frame (`SameSite=Lax`) are the first wall; the second
+Who can watch the length of packed answers, and have a browser ask for pages with words of their choosing, could
+guess secrets in them (BREACH).
+Cookies that browsers send to no foreign frame (`SameSite=Lax`) are the first wall; the second
 is that every packed answer is longer by a random number of bytes, which are a file name in gzip's own header.
 """
 
