@@ -65,7 +65,7 @@ class Spot(Struct, frozen=True):
     @property
     def look(self) -> str:
         """The class of its tile; a plain one is ready."""
-        known = "" if self.state == "ready" else self.state
+        known: str = "" if self.state == "ready" else self.state
         if self.is_maintained:
             known = f"{known} worked".strip()
         return f' class="{known}"' if known else ""

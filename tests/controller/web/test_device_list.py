@@ -43,7 +43,7 @@ def test_it_is_narrowed_by_all_that_one_knows_of_a_device(seeded: Site):
     assert listed(seeded, "q=7cxk0007") == [device_id(7)]
     assert listed(seeded, "q=100%25") == [device_id(4)]  # taken literally
     assert listed(seeded, "q=guichet-7+optiplex") == [device_id(7)]
-    assert len(listed(seeded, "version=0.1.0&role=kiosk")) == 3
+    assert len(listed(seeded, "version=0.1.0&role=kiosk")) == 4
     assert listed(seeded, "version=9") == []
 
 

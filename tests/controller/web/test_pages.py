@@ -135,10 +135,10 @@ def test_whatever_a_device_calls_itself_stays_text(site: Site, path: str):
     page = Parsed(html)
     assert "alert" in page.text
     assert {tag for tag, _ in page.tags} <= {
-        "html", "head", "meta", "title", "link", "script", "body", "a", "header", "svg", "path", "rect", "use",
-        "span", "nav", "div", "form", "input", "button", "details", "summary", "p", "main", "h1", "h2", "h3", "section",
-        "article", "dl", "dt", "dd", "ul", "ol", "li", "b", "small", "bdi", "time", "code", "table", "thead", "tbody", "tr", "th",
-        "td", "label", "select", "option", "fieldset", "legend", "figure", "figcaption", "noscript", "pre", "datalist", "i",
+        "html", "head", "meta", "title", "link", "script", "body", "a", "header", "svg", "path", "rect", "use", "span",
+        "nav", "div", "form", "input", "button", "details", "summary", "p", "main", "h1", "h2", "h3", "section",
+        "article", "dl", "dt", "dd", "ul", "ol", "li", "b", "small", "bdi", "time", "code", "table", "thead", "tbody",
+        "tr", "th", "td", "label", "select", "option", "fieldset", "legend", "figure", "figcaption", "noscript", "pre",
     }  # fmt: skip
     assert [attrs for _, attrs in page.tags if any(name.startswith("on") or name == "style" for name in attrs)] == []
     assert all((attrs.get("src") or "/static/").startswith("/static/") for tag, attrs in page.tags if tag == "script")
