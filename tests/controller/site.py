@@ -1,8 +1,12 @@
 """The web application on a real database, with a clock that tests turn and people who are signed in already."""
 
+import atexit
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
@@ -18,6 +22,14 @@ from annexfleet_controller.store.tables.people import SessionRow
 ORIGIN = "http://testserver"
 QUICK_HASH = "$argon2id$v=19$m=65536,t=3,p=4$bm90IGEgcmVhbCBvbmU$bm90IGEgcmVhbCBvbmUgZWl0aGVy"
 """A hash that no password fits, for people who are signed in by the test."""
+
+
+@cache
+def _portal() -> BlockingPortal:
+    """One event loop for all requests of this process: a client without one starts a thread and a loop a request."""
+    opened = ExitStack()
+    atexit.register(opened.close)
+    return opened.enter_context(start_blocking_portal("asyncio"))
 
 
 class TurnedClock(Clock):
@@ -56,10 +68,12 @@ class Site:
 
     def visitor(self) -> TestClient:
         """Somebody whom nobody knows, in a browser that speaks English."""
-        return TestClient(
+        client = TestClient(
             self.app, base_url=f"{self.scheme}://testserver", follow_redirects=False,
             headers={"Accept-Language": "en"}, raise_server_exceptions=True,
         )  # fmt: skip
+        client.portal = _portal()
+        return client
 
     def signed_in(self, role: str = "admin", *, annex: str = "", name: str = "") -> TestClient:
         """A person of that role, confined to an annex or to none; forms bear the token by header."""

@@ -36,6 +36,7 @@ def _run(*argv: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=PLAYBOOKS, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.trial  # 38 s of processor time
 def test_the_strictest_lint_is_content(tmp_path: Path):
     linted = _run(_program("ansible-lint"), "--offline", "--nocolor", home=tmp_path)
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
@@ -131,6 +132,7 @@ INCIDENT_KINDS = (
 )  # fmt: skip
 
 
+@cache
 def msgids(code: str) -> set[tuple[str | None, str]]:
     with catalogue_file(code).open("rb") as file:
         read = pofile.read_po(file, locale=code, abort_invalid=True)
