@@ -124,12 +124,13 @@ def _matching(scope: Scope, wanted: Wanted, query: "Select[Any]", now: datetime)
         )
     for word in wanted.search.split():
         pattern = like(word)
-        query = query.where(or_(*(column.ilike(pattern, escape="\\") for column in _SEARCHED)))
+        query = query.where(_SEARCHED.ilike(pattern, escape="\\"))
     return query
 
 
 _PRESENCES = frozenset({"online", "silent", "never"})
-_SEARCHED = (Device.name, Device.id, Device.model, Device.hardware_serial, Device.place)
+_SEARCHED = Device.name + "\n" + Device.id + "\n" + Device.model + "\n" + Device.hardware_serial + "\n" + Device.place
+"""As one text: looked through once, which is faster than five columns."""
 
 
 def _is(presence: str, now: datetime) -> ColumnElement[bool]:

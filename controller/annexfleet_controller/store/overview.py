@@ -18,7 +18,7 @@ from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTarge
 from annexfleet_controller.things import Severity
 
 
-class Numbers(Struct, frozen=True, kw_only=True):
+class Numbers(Struct, frozen=True):
     """An annex at one moment; the words are those of the table `annex_now`."""
 
     is_open: bool = False
@@ -140,9 +140,9 @@ def lines(db: Session, scope: Scope) -> list[AnnexLine]:
         AnnexLine(
             id=row[0], name_fr=row[1], name_ar=row[2], district_id=row[3],
             state=row[4] if row[4] in STATES else "unknown",
-            numbers=NOTHING if row[5] is None else Numbers(**dict(zip(_FIELDS, row[6:], strict=True))),
+            numbers=NOTHING if row[5] is None else Numbers(*row[6:]),
         )
-        for row in db.execute(query)
+        for row in map(tuple, db.execute(query))
     ]  # fmt: skip
 
 

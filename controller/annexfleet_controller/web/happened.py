@@ -16,6 +16,7 @@ from annexfleet_controller.things import Incident
 
 SPAN = timedelta(hours=1)
 _MOST = 8
+_LOOKED_AT = 60
 
 
 class Change(Struct, frozen=True):
@@ -47,7 +48,7 @@ def last_hour(db: Session, scope: Scope, say: Words, *, now: datetime) -> LastHo
 
 def _of_incidents(db: Session, scope: Scope, say: Words, since: datetime) -> Collection[Change]:
     found: list[tuple[datetime, str, Incident]] = []
-    for incident in incidents.recent(db, scope, since=since):
+    for incident in incidents.recent(db, scope, since=since, limit=_LOOKED_AT):
         if incident.opened_at > since:
             found.append((incident.opened_at, "opened", incident))
         if incident.resolved_at is not None and incident.resolved_at > since and incident.state == "resolved":

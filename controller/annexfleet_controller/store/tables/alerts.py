@@ -17,7 +17,6 @@ class IncidentRow(Base):
         Index("ix_incident_open_key", "key", unique=True, sqlite_where=text("state = 'open'"),
               postgresql_where=text("state = 'open'")),
         Index("ix_incident_annex_id_opened_at", "annex_id", "opened_at"),
-        Index("ix_incident_resolved_at", "resolved_at"),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, autoincrement=True)

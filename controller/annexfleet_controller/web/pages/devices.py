@@ -10,13 +10,15 @@ from msgspec import structs
 from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.store import device_list, overview
+from annexfleet_controller.store import annexes, device_list, overview
 from annexfleet_controller.store.device_list import Wanted
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(include_in_schema=False)
 
 PAGE = 50
+_MOST_PLACES = 200
+"""So many annexes can be offered to choose from; of more, one types the id."""
 _PRESENCES = ("online", "silent", "never", "revoked")
 ROLES = ("counter", "kiosk", "tablet", "server")
 
@@ -48,7 +50,7 @@ def show(
     count = device_list.count(db, person.scope, wanted, now=now)
     pages = max(1, -(-count // PAGE))
     at = min(number, pages)
-    places = overview.lines(db, person.scope) if block != "list" else []
+    places = annexes.listing(db, person.scope, limit=_MOST_PLACES + 1) if block != "list" else []
     return page(
         "devices.html",
         block=block if block == "list" else "",
@@ -65,7 +67,7 @@ def show(
         places=[(of.id, of.name_ar if language.code == "ar" else of.name_fr) for of in places],
         districts=[
             (of.id, of.name_ar if language.code == "ar" else of.name_fr) for of in overview.districts(db)
-            if any(place.district_id == of.id for place in places)
+            if len(places) > _MOST_PLACES or any(place.district_id == of.id for place in places)
         ],
         roles=ROLES,
         presences=_PRESENCES,

@@ -135,7 +135,7 @@ def worst(
     db: Session, person: Person, of: Asked, seen: overview.Picture, say: words.Words, *, at_most: int
 ) -> list[dossier.IncidentLine]:
     """The open incidents that keep most people waiting, in the district that is asked for, or anywhere."""
-    found = sorted(incidents.listing(db, person.scope, limit=100), key=rank.order)
+    found = sorted(incidents.listing(db, person.scope, limit=200 if of.district else 2 * at_most), key=rank.order)
     if of.district:
         here = {spot.id for spot in seen.spots}
         found = [incident for incident in found if not here.isdisjoint(incident.annexes)]

@@ -26,7 +26,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("printer_id", name=op.f("pk_printer_label")),
         sa.UniqueConstraint("code", name=op.f("uq_printer_label_code")),
     )
-    op.create_index("ix_incident_resolved_at", "incident", ["resolved_at"], unique=False)
     op.create_index(op.f("ix_printer_label_annex_id"), "printer_label", ["annex_id"], unique=False)
 
     op.create_table(
