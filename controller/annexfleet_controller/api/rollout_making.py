@@ -104,7 +104,7 @@ def gate(db: Session, person: Person, found: Detail, language: Language, *, now:
         verdict = VerdictOut(
             word=found.gate.word, at=found.gate.at, look_again_at=found.gate.look_again_at,
             reasons=[
-                GateReasonOut(code=reason.code, facts=dict(reason.facts), text=wording.in_one_line(language, line))
+                GateReasonOut(code=reason.code, facts=dict(reason.facts), text=wording.in_one_line(line))
                 for reason, line in zip(found.gate.reasons, lines, strict=True)
             ],
         )  # fmt: skip

@@ -99,7 +99,7 @@ def _gate(found: "Detail") -> str:
     english = language("en")
     lines = wording.grounds(english, found.gate, places={}, now=SYSTEM.now())
     # What keeps names of another script apart on a page is noise on a terminal.
-    reasons = "; ".join(wording.in_one_line(english, line).translate(_NO_MARKS) for line in lines)
+    reasons = "; ".join(wording.in_one_line(line).translate(_NO_MARKS) for line in lines)
     return f"gate {found.gate.word.upper()}: {_plain(reasons)}"
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.rollouts.eyes import LOOKED_BACK, Eyes, Point
-from annexfleet_controller.store.rollout_evidence import Chosen
+from annexfleet_controller.store.rollout_evidence import Chosen, Trouble
 from annexfleet_controller.views import DeviceView
 from annexfleet_controller.waves.model import TOUCHED, Health, Rollout, Target
 
@@ -101,17 +101,13 @@ class Ward:
         of = eyes.devices[view.number]
         troubles = [one for one in eyes.troubles.get(view.id, ()) if one.severity in _WORTH_TELLING]
         is_online = silent.is_online(view)
-        before = {
-            one.rule_id for one in troubles if one.since <= since and (one.cleared_at is None or one.cleared_at > since)
-        }
-        new = [one for one in troubles if one.since > since and one.rule_id not in before]
+        was_steady, new, over = ailments(troubles, since)
         readings, slopes = self._computed(eyes, view.number, since)
         return Health(
             number=view.number, annex_id=view.annex_id, model=of.model, role=view.role, is_changed=is_changed,
             since=since,
-            was_well=not before & _UNSTEADY and not (is_accepted and is_online is False and _was_away(view, since)),
-            is_online=is_online, new_alerts={one.rule_id: one.severity for one in new},
-            over=tuple(sorted({one.rule_id for one in new} - {one.rule_id for one in new if one.cleared_at is None})),
+            was_well=was_steady and not (is_accepted and is_online is False and _was_away(view, since)),
+            is_online=is_online, new_alerts=new, over=over,
             restarts=restarts(view, since + _OWN_RESTART if is_changed else since),
             readings=readings, slopes=slopes,
         )  # fmt: skip
@@ -126,6 +122,20 @@ class Ward:
             kept = (known, *figures(points, since))
             self._figures[number] = kept
         return kept[1], kept[2]
+
+
+def ailments(troubles: Sequence[Trouble], since: datetime) -> tuple[bool, dict[str, str], tuple[str, ...]]:
+    """Whether a device was steady at that moment, its new alerts (rule to severity), and which of these are over.
+
+    An alert that was open then excuses the like of itself, and nothing else.
+    """
+    before = {
+        one.rule_id for one in troubles if one.since <= since and (one.cleared_at is None or one.cleared_at > since)
+    }
+    new = [one for one in troubles if one.since > since and one.rule_id not in before]
+    still = {one.rule_id for one in new if one.cleared_at is None}
+    over = tuple(sorted({one.rule_id for one in new} - still))
+    return not before & _UNSTEADY, {one.rule_id: one.severity for one in new}, over
 
 
 def figures(points: Sequence[Point], since: datetime) -> tuple[dict[str, tuple[float, float]], dict[str, float]]:

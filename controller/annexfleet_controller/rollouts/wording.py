@@ -76,16 +76,16 @@ def held(language: Language, why: Mapping[str, Sequence[int]]) -> dict[int, str]
     That it cannot be reached is not among them: its state says so.
     """
     return {
-        number: language.name("rollout_held", code)
+        number: language.name("rollout_target", code)
         for code, numbers in why.items()
-        if code != "offline" and language.knows("rollout_held", code)
+        if code != "offline" and language.knows("rollout_target", code)
         for number in numbers
     }
 
 
-def in_one_line(language: Language, line: GateLine) -> str:
+def in_one_line(line: GateLine) -> str:
     """All of a ground, for the API and the console."""
-    return language.gettext(", ").join(part for part in (line.title, line.about, line.detail) if part)
+    return ". ".join(part for part in (line.title, line.about, line.detail) if part)
 
 
 def story(language: Language, event: Event) -> str:

@@ -247,7 +247,9 @@ def test_the_story_the_gate_and_the_forecast_of_one_under_way(site: Site):
     assert [event["kind"] for event in rest["items"]] == ["created"]
     assert page["items"][1]["actor"] == "operator-province"
     verdict = client.get(f"/api/v1/rollouts/{rollout['id']}/gate").json()["verdict"]
-    assert (verdict["word"], verdict["reasons"]) == ("wait", [{"code": "soaking", "facts": {"minutes": 7}}])
+    (reason,) = verdict["reasons"]
+    assert (verdict["word"], reason["code"], reason["facts"]) == ("wait", "soaking", {"minutes": 7})
+    assert " " in reason["text"]  # in words
     assert client.get(f"/api/v1/rollouts/{rollout['id']}").json()["gate"] == "wait"
     forecast = client.get(f"/api/v1/rollouts/{rollout['id']}/forecast").json()
     assert forecast["why"] == "assumed"

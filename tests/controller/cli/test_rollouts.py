@@ -224,7 +224,7 @@ def test_the_status_tells_waves_gate_and_devices(site: Site, run: Run):
 
     assert "running; by amina, approved by brahim" in out
     assert "<- rolling" in out
-    assert "gate WAIT: rolling (devices 1)" in out
+    assert "gate WAIT: The wave is not done yet. Devices still to end: 1" in out
     assert " min left, until " in out
     assert f"failed     {device_id(2)}  guichet-2  play failed  run 1" in out
     told = json.loads(run("rollout", "status", "1", "--json", "--devices")[1])
@@ -260,7 +260,7 @@ def test_one_is_followed_from_its_start_to_its_end(site: Site, run: Run, monkeyp
     assert [line for line in lines if line.startswith("wave")] == [
         "wave 1 of 2: rolling", "wave 1 of 2: soaking", "wave 2 of 2: rolling",
     ]  # fmt: skip
-    assert lines.count("gate WAIT: soaking") == 1
+    assert lines.count("gate WAIT: The changed devices are being watched") == 1
     assert f"failed     {device_id(3)}  guichet-3  play failed  run 2" in lines
     assert lines[-1] == "rollout 1 done: 1 failed, 3 succeeded"
 
@@ -277,7 +277,7 @@ def test_following_ends_where_the_gate_stops_it(site: Site, run: Run, monkeypatc
     code, out, _ = run("rollout", "status", "1", "--follow")
 
     assert code == 1
-    assert "gate STOP: bad results (bad 1, ended 1)" in out
+    assert "gate STOP: Too many devices ended badly. Ended badly: 1 of 1" in out
     assert out.splitlines()[-1] == "rollout 1 stopped (gate): 1 failed, 3 waiting"
     code, _, complaint = run("rollout", "resume", "1")
     assert (code, "reason is missing" in complaint) == (1, True)

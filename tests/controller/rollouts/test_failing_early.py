@@ -78,3 +78,20 @@ def test_what_is_rescued_holds_nothing_up(province: Province):
     assert province.detail(id_).state == "running"
     province.play()
     assert province.roll(id_).state == "done"
+
+
+def test_why_devices_wait_is_written_down_for_their_page(province: Province):
+    province.annex("berkane-1", 6)
+    id_ = province.started(policy=structs.replace(QUICK, canary_count=6))
+    for _ in range(3):
+        province.turn()
+    first = begun(province, id_)
+
+    province.turn(20)
+    held = province.detail(id_).held
+    assert sorted(number for numbers in held.values() for number in numbers) == sorted(set(range(1, 7)) - first.keys())
+    assert held.keys() <= {"budget", "most_at_once"}
+    for number, run_id in first.items():
+        told(province, run_id, number, "failed")
+    province.turn(20)
+    assert province.detail(id_).held.keys() == {"ailing"}

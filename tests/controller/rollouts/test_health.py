@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from annexfleet_controller.rollouts.health import figures, restarts
+from annexfleet_controller.rollouts.health import ailments, figures, restarts
+from annexfleet_controller.store.rollout_evidence import Trouble
 from annexfleet_controller.views import DeviceView
 
 AT = datetime(2026, 11, 24, 20, tzinfo=UTC)
@@ -43,3 +44,22 @@ def test_a_goodbye_and_the_start_after_it_are_one_restart():
     assert restarts(view(), AT) == 0
     assert restarts(view(goodbyes=(after(10),), boots=(after(12),)), AT) == 1
     assert restarts(view(boots=(after(-5), after(10), after(30), after(60))), AT) == 3
+
+
+def trouble(rule: str, since_h: float, cleared_h: float | None = None) -> Trouble:
+    cleared_at = None if cleared_h is None else AT + timedelta(hours=cleared_h)
+    return Trouble("d", rule, "warning", AT + timedelta(hours=since_h), cleared_at)
+
+
+def test_an_alert_from_before_excuses_only_its_like():
+    jams = [trouble("printer.blocked", -1, 1), trouble("printer.blocked", 2)]
+
+    assert ailments(jams, AT) == (True, {}, ())
+    more = [*jams, trouble("reboot.unexpected", 1), trouble("cpu.high", 1, 2)]
+    assert ailments(more, AT) == (True, {"reboot.unexpected": "warning", "cpu.high": "warning"}, ("cpu.high",))
+
+
+def test_one_that_was_away_or_flapped_before_proves_nothing():
+    assert ailments([trouble("device.offline", -1, 1)], AT)[0] is False
+    assert ailments([trouble("device.flapping", -1)], AT)[0] is False
+    assert ailments([trouble("device.offline", -3, -1)], AT)[0] is True

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 from sqlalchemy import Engine
@@ -29,7 +30,8 @@ from annexfleet_controller.store import audit, pulses, rollout_targets, rollouts
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.readings import DeviceState
-from annexfleet_controller.waves.model import Selector
+from annexfleet_controller.store.tables.rollouts import RolloutRow
+from annexfleet_controller.waves.model import GateReason, GateVerdict, Selector
 
 IN_1 = Scope(frozenset({"berkane-1"}))
 
@@ -255,6 +257,70 @@ def test_who_is_confined_sees_their_part_and_changes_nothing_beyond(province: Pr
     with pytest.raises(Forbidden):
         province.act(proposing.submit, both, asker=confined, home=True)
     assert province.act(proposing.submit, own, asker=confined, home=True).state == "submitted"
+
+
+def test_who_is_confined_reads_no_names_beyond_their_annexes(province: Province):
+    numbers = [*province.annex("berkane-1", 2), *province.annex("berkane-2", 3)]
+    by_annex = province.draft(selector=Selector(annexes=("berkane-1", "berkane-2")))
+    by_device = province.draft(selector=Selector(devices=tuple(map(device_id, numbers))))
+    reasons = (
+        GateReason("bad_of_kind", {"kind": "annex", "value": "berkane-2", "bad": 3}),
+        GateReason("bad_of_kind", {"kind": "annex", "value": "berkane-1", "bad": 2}),
+        GateReason("now_worse", {"kind": "model", "value": "M1", "hits": 2}),
+    )
+    verdict = GateVerdict(word="stop", reasons=reasons, at=province.clock.at)
+    with writing(province.engine) as db:
+        db.get_one(RolloutRow, by_annex).gate = msgspec.json.encode(verdict).decode()
+
+    with reading(province.engine) as db:
+        found, other = rollouts.find(db, IN_1, by_annex), rollouts.find(db, IN_1, by_device)
+        whole = rollouts.find(db, WHOLE, by_annex)
+    assert found.selector == Selector(annexes=("berkane-1",))
+    assert other.selector == Selector(devices=tuple(map(device_id, numbers[:2])))
+    assert found.gate is not None
+    assert [reason.facts["value"] for reason in found.gate.reasons] == ["", "berkane-1", "M1"]
+    assert (whole.selector.annexes, whole.gate) == (("berkane-1", "berkane-2"), verdict)
+
+
+def test_many_small_ones_of_one_person_are_a_large_one(province: Province):
+    """A hundred devices as five rollouts of twenty, by hand or by rollout, need a second person all the same."""
+    annexes = [province.annex(f"berkane-{n}", 15) for n in range(1, 13)]
+    wanted = [Selector(devices=tuple(map(device_id, of))) for of in annexes]
+    first = province.draft(selector=wanted[0])
+    assert province.act(proposing.submit, first, home=True).state == "approved"
+    province.act(proposing.start, first, home=True)
+
+    second = province.draft(selector=wanted[1])
+    found = province.act(proposing.submit, second, home=True)
+    assert (found.state, found.needs_approval) == ("submitted", True)
+    with reading(province.engine) as db:
+        wish = province.wish(selector=wanted[1])
+        assert proposing.preview(db, province.home, wish, AMINA, now=province.clock.at).why == ("many_lately",)
+        # the same devices once more, another person, and another day
+        again = province.wish(selector=wanted[0], variables={"shift_version": "3.0"})
+        assert proposing.preview(db, province.home, again, AMINA, now=province.clock.at).why == ()
+        assert proposing.preview(db, province.home, wish, BRAHIM, now=province.clock.at).why == ()
+        late = province.clock.at + timedelta(hours=24, seconds=1)
+        assert proposing.preview(db, province.home, wish, AMINA, now=late).why == ()
+    # what a second person said yes to does not count
+    province.act(proposing.approve, second, asker=BRAHIM, home=True)
+    with reading(province.engine) as db:
+        assert proposing.preview(db, province.home, again, AMINA, now=province.clock.at).why == ()
+
+
+def test_runs_of_ones_own_count_too(province: Province):
+    first, second = province.annex("berkane-1", 15), province.annex("berkane-2", 15)
+    for n in range(3, 15):
+        province.annex(f"berkane-{n}", 15)
+    of = [runs.Target(device_id(n), n, "berkane-1") for n in first]
+    with writing(province.engine) as db:
+        new = runs.NewRun(playbook="shift", forks=5, timeout_s=60.0, author="amina")
+        runs.create(db, new, of, now=province.clock.at)
+
+    with reading(province.engine) as db:
+        wish = province.wish(selector=Selector(devices=tuple(map(device_id, second))))
+        assert proposing.preview(db, province.home, wish, AMINA, now=province.clock.at).why == ("many_lately",)
+        assert proposing.preview(db, province.home, wish, BRAHIM, now=province.clock.at).why == ()
 
 
 def test_a_draft_is_changed_and_its_secrets_stay(province: Province):

@@ -217,6 +217,21 @@ def test_a_draft_is_said_anew_and_its_secret_stays(place: Site):
     assert "Somebody else changed this rollout meanwhile" in late.text
 
 
+def test_a_secret_that_was_typed_for_what_was_refused_is_not_kept(place: Site):
+    client = place.signed_in("technician", name="amina")
+    page = client.post("/rollouts/new", data=form()).text
+    client.post("/rollouts", data=hidden(page) | {"do": "save", "v.tea_password": SECRET})
+    shown = client.post("/rollouts/new", data=form(draft="1", version=str(kept(place).version))).text
+    with writing(place.engine) as db:
+        places.device(db, 20, "berkane-1", now=place.clock.now())
+        ran.takes_commands(db, 20)
+
+    answer = client.post("/rollouts", data=hidden(shown) | {"do": "submit", "v.tea_password": "quite another"})
+
+    assert answer.status_code == 409
+    assert keeping.secrets(place.home, 1) == {"tea_password": SECRET}
+
+
 def test_the_wish_of_another_rollout_is_taken_over(place: Site):
     with writing(place.engine) as db:
         rolled.draft(db, [[1, 2]], now=place.clock.now(), policy=PRESETS["evening"], reason="Ticket 9")
