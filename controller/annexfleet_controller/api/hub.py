@@ -44,7 +44,15 @@ MOST_OF_A_PERSON = 20
 MOST = 2000
 
 _KINDS = {"b": "beat", "c": "change", "l": "live", "h": "hello", "g": "gone", "k": "command"}
-_ANNEX_KINDS = {"a": "alert", "i": "incident", "r": "readiness", "m": "maintenance", "u": "run", "o": "rollout"}
+_ANNEX_KINDS = {
+    "a": "alert",
+    "i": "incident",
+    "r": "readiness",
+    "m": "maintenance",
+    "u": "run",
+    "o": "rollout",
+    "d": "drift",
+}
 
 
 Values = tuple[tuple[str, str, Value], ...]
