@@ -20,7 +20,7 @@ from annexfleet_controller.desired.resolve import Layer
 from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.rollouts import deciding, repairing, wanting
 from annexfleet_controller.rollouts.ordering import Asker
-from annexfleet_controller.store import annexes, desired, fleet
+from annexfleet_controller.store import annexes, desired, desired_drift, fleet
 from annexfleet_controller.store.desired import Version
 
 router = APIRouter(prefix="/api/v1/desired", tags=["desired configuration"], responses=problems.RESPONSES)
@@ -167,6 +167,8 @@ class DriftOut(BaseModel):
     name: str
     annex: str
     standing: str
+    compared_at: datetime | None
+    """Null: not compared yet with what is wanted of it now, and so `unknown`."""
     findings: list[FindingOut]
     """Those that are not `same`."""
 
@@ -175,6 +177,8 @@ class DriftPage(BaseModel):
     revision: int
     tally: dict[str, int]
     """Of all that were asked for, by standing."""
+    as_of: datetime | None
+    """What was told until then has been compared; null where nothing was yet."""
     items: list[DriftOut]
     next: str | None = None
 
@@ -298,25 +302,28 @@ def list_drift(
     standing: Literal["differs", "unknown", "same"] = "differs", cursor: paging.Cursor = "",
     limit: paging.Limit = 100,
 ) -> DriftPage:  # fmt: skip
-    """Devices in your sight that differ from what is wanted of them, by id, with each entry that does."""
-    numbers = None
+    """Devices in your sight that differ from what is wanted of them, by id, with each entry that does.
+
+    They are compared some seconds after they told something or somebody decided (`as_of`); until then a device is
+    `unknown`.
+    """
     if annex:
         annexes.get(db, person.scope, annex)
-        numbers = wanting.of_annex(db, annex)
     after = paging.keys(cursor, 1)
-    found = wanting.standings(db, person.scope, numbers=numbers)
-    tally = {word: sum(one.drift.standing == word for one in found) for word in ("same", "differs", "unknown")}
-    some = [one for one in found if one.drift.standing == standing and (not after or one.device.id > after[0])]
+    found = desired_drift.listing(
+        db, person.scope, [standing], annex=annex, after=after[0] if after else "", limit=limit + 1
+    )  # fmt: skip
     return DriftPage(
-        revision=desired.newest(db), tally=tally,
+        revision=desired.newest(db), tally={word: count for word, count in desired_drift.tally(db, person.scope, annex=annex).items()},
+        as_of=desired_drift.as_of(db),
         items=[
             DriftOut(
-                device=one.device.id, name=one.device.name, annex=one.device.annex_id, standing=one.drift.standing,
-                findings=[_finding(finding) for finding in one.drift.findings if finding.standing != "same"],
+                device=one.id, name=one.name, annex=one.annex_id, standing=one.standing, compared_at=one.compared_at,
+                findings=[_finding(finding) for finding in one.findings],
             )
-            for one in some[:limit]
+            for one in found[:limit]
         ],
-        next=paging.cursor(some[limit - 1].device.id) if len(some) > limit else None,
+        next=paging.cursor(found[limit - 1].id) if len(found) > limit else None,
     )  # fmt: skip
 
 

@@ -49,7 +49,15 @@ MOST = 2000
 """Of people, and as many boards."""
 
 _KINDS = {"b": "beat", "c": "change", "l": "live", "h": "hello", "g": "gone", "k": "command"}
-_ANNEX_KINDS = {"a": "alert", "i": "incident", "r": "readiness", "m": "maintenance", "u": "run", "o": "rollout"}
+_ANNEX_KINDS = {
+    "a": "alert",
+    "i": "incident",
+    "r": "readiness",
+    "m": "maintenance",
+    "u": "run",
+    "o": "rollout",
+    "d": "drift",
+}
 
 
 Values = tuple[tuple[str, str, Value], ...]

@@ -2,59 +2,32 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from annexfleet_controller.cli import exits, rollout_plan, rollout_rehearse, rollout_watch
-from annexfleet_controller.cli.opened import console_user, opened, opened_engine
+from annexfleet_controller.cli import exits, rollout_acts, rollout_plan, rollout_rehearse, rollout_watch
+from annexfleet_controller.cli.opened import opened, opened_engine
 from annexfleet_controller.cli.runs import typed
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.settings import Home
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from annexfleet_controller.rollouts.ordering import Asker
     from annexfleet_controller.rollouts.proposing import Wish
-    from annexfleet_controller.store.rollouts import Detail
-
-_EXPLAINED = (
-    "exit codes of --follow: 0 all devices have it; 1 some failed, or the gate stopped it; 5 aborted, or a newer one "
-    "took its place, or you paused it; 6 the time of some devices was up; 7 it is not known what became of some"
-)
-_AN_HOUR_S = 3600.0
-_LOOKING = frozenset({"status", "rehearse"})
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     rollout = commands.add_parser("rollout", help="change many devices in waves")
     actions = rollout.add_subparsers(required=True, metavar="ACTION")
     _add_plan(actions)
-    submit = _of_one(actions, "submit", "freeze the devices and waves of a draft", _submit)
-    submit.add_argument("--targets", default="", metavar="DIGEST", help="refuse where other devices are meant by now")
-    _of_one(actions, "approve", "say yes as the second person", _approve)
-    start = _of_one(actions, "start", "let an approved one begin", _start)
-    start.epilog = _EXPLAINED
-    start.add_argument("--deadline", type=float, metavar="HOURS", help="at most so long (by default as it was planned)")
-    start.add_argument("--follow", action="store_true", help="tell how it goes until it is over")
-    status = _of_one(actions, "status", "how one stands", _status)
-    status.epilog = _EXPLAINED
+    rollout_acts.add(actions)
+    status = rollout_acts.of_one(actions, "status", "how one stands", _status)
+    status.epilog = rollout_acts.EXPLAINED
     status.add_argument("--follow", action="store_true", help="tell how it goes until it is over")
     status.add_argument("--devices", action="store_true", help="each device, too")
     status.add_argument("--json", action="store_true", help="one JSON document instead of a table")
-    rehearse = _of_one(actions, "rehearse", "play one through with simulated devices, and begin nothing", _rehearse)
-    rollout_rehearse.add(rehearse)
-    pause = _of_one(
-        actions,
-        "pause",
-        "begin nothing from now on; what runs goes on to its end",
-        _with_reason("pause", "paused: nothing is begun any more"),
+    rehearse = rollout_acts.of_one(
+        actions, "rehearse", "play one through with simulated devices, and begin nothing", _rehearse
     )
-    pause.add_argument("--reason", default="", help="why, for those who read its story")
-    resume = _of_one(actions, "resume", "let one go on", _with_reason("resume", "goes on"))
-    resume.add_argument("--reason", default="", help="why; needed after the gate stopped it")
-    abort = _of_one(actions, "abort", "end one; what runs goes on to its end", _with_reason("abort", "aborted"))
-    abort.add_argument("--reason", required=True, help="why, for those who read its story")
+    rollout_rehearse.add(rehearse)
     list_ = actions.add_parser("list", help="the newest first")
     list_.add_argument(
         "--state", default="", choices=rollout_watch.STATES, metavar="STATE", help="only these; open: begun, not over"
@@ -93,29 +66,6 @@ def _add_plan(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     plan.set_defaults(run=_plan)
 
 
-def _of_one(
-    actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
-    name: str,
-    about: str,
-    run: Callable[[Home, argparse.Namespace], int],
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=about)
-    parser.add_argument("number", type=_rollout_number)
-    if name not in _LOOKING:
-        parser.add_argument(
-            "--version", type=int, metavar="N", help="refuse where somebody changed it since `status` told this version"
-        )
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _rollout_number(text: str) -> int:
-    number = int(text)
-    if not 0 < number < 2**63:
-        raise argparse.ArgumentTypeError(f"no number of a rollout: {text}")
-    return number
-
-
 # -- planning
 
 
@@ -129,10 +79,10 @@ def _plan(home: Home, args: argparse.Namespace) -> int:
     wish, now, draft = _wish(home, args), SYSTEM.now(), None
     with opened_engine(home) as engine:
         with reading(engine) as db:
-            preview = proposing.preview(db, home, wish, _asker(), now=now)
+            preview = proposing.preview(db, home, wish, rollout_acts.asker(), now=now)
         if not args.preview:
             with writing(engine) as db:
-                draft = rollouts.find(db, WHOLE, proposing.draft(db, home, wish, _asker(), now=now))
+                draft = rollouts.find(db, WHOLE, proposing.draft(db, home, wish, rollout_acts.asker(), now=now))
     if args.json:
         print(json.dumps(rollout_plan.as_json(preview, draft), ensure_ascii=False, indent=2))
         return exits.DONE
@@ -151,97 +101,8 @@ def _wish(home: Home, args: argparse.Namespace) -> "Wish":
     given, secrets = typed(home, args.playbook, args.given, args.secrets)
     return Wish(
         name=args.name or args.playbook, playbook=args.playbook, variables=given, secrets=secrets, selector=selector,
-        policy=policy, reason=args.reason, deadline_s=args.deadline * _AN_HOUR_S,
+        policy=policy, reason=args.reason, deadline_s=args.deadline * rollout_acts.AN_HOUR_S,
     )  # fmt: skip
-
-
-# -- steering
-
-
-def _submit(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.clock import SYSTEM
-    from annexfleet_controller.rollouts import proposing
-
-    done = _done(
-        home, args,
-        lambda db, version: proposing.submit(
-            db, home, args.number, _asker(), version=version, now=SYSTEM.now(), targets_digest=args.targets
-        ),
-    )  # fmt: skip
-    if done.state == "approved":
-        print(f"rollout {done.id} needs no second person; `annexfleet rollout start {done.id}` begins it")
-    else:
-        print(f"rollout {done.id} waits for a second person: `annexfleet rollout approve {done.id}`, or on its page")
-    print(f"devices {done.targets_digest}\nplan    {done.plan_digest}")
-    return exits.DONE
-
-
-def _approve(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.clock import SYSTEM
-    from annexfleet_controller.rollouts import proposing
-
-    done = _done(
-        home, args,
-        lambda db, version: proposing.approve(db, home, args.number, _asker(), version=version, now=SYSTEM.now()),
-    )  # fmt: skip
-    print(f"rollout {done.id} approved by {done.approved_by}; `annexfleet rollout start {done.id}` begins it")
-    return exits.DONE
-
-
-def _start(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.clock import SYSTEM
-    from annexfleet_controller.rollouts import proposing
-
-    deadline_s = None if args.deadline is None else args.deadline * _AN_HOUR_S
-    done = _done(
-        home, args,
-        lambda db, version: proposing.start(
-            db, home, args.number, _asker(), version=version, now=SYSTEM.now(), deadline_s=deadline_s
-        ),
-    )  # fmt: skip
-    if args.follow:
-        return rollout_watch.follow(home, done.id, _asker())
-    print(f"rollout {done.id} begins, until {done.deadline_at:%Y-%m-%d %H:%M} UTC at most")
-    return exits.DONE
-
-
-def _with_reason(act: str, said: str) -> Callable[[Home, argparse.Namespace], int]:
-    """The command that asks for this act of `proposing` with a reason, and what it says when that is done."""
-
-    def run(home: Home, args: argparse.Namespace) -> int:
-        from annexfleet_controller.clock import SYSTEM
-        from annexfleet_controller.rollouts import proposing
-
-        do = getattr(proposing, act)
-        done = _done(
-            home, args,
-            lambda db, version: do(db, args.number, _asker(), version=version, now=SYSTEM.now(), reason=args.reason),
-        )  # fmt: skip
-        return _tell_under_way(done, said)
-
-    return run
-
-
-def _tell_under_way(done: "Detail", what: str) -> int:
-    under_way = done.tally.get("running", 0) + done.tally.get("verifying", 0)
-    print(f"rollout {done.id} {what}" + (f"; {under_way} devices go on to their end" if under_way else ""))
-    return exits.DONE
-
-
-def _done(home: Home, args: argparse.Namespace, do: "Callable[[Session, int], Detail]") -> "Detail":
-    """Carry out an act on the version that was named, else on the rollout as it is."""
-    from annexfleet_controller.store import rollouts
-    from annexfleet_controller.store.scope import WHOLE
-
-    with opened(home) as db:
-        found = rollouts.find(db, WHOLE, args.number)
-        return do(db, found.version if args.version is None else args.version)
-
-
-def _asker() -> "Asker":
-    from annexfleet_controller.rollouts.ordering import Asker
-
-    return Asker(name=console_user(), via="console")
 
 
 # -- looking
@@ -251,7 +112,7 @@ def _status(home: Home, args: argparse.Namespace) -> int:
     if args.follow and args.json:
         raise Invalid("--follow tells as it goes, and --json once: only one of them", field="json")
     if args.follow:
-        return rollout_watch.follow(home, args.number, _asker())
+        return rollout_watch.follow(home, args.number, rollout_acts.asker())
     return rollout_watch.status(home, args.number, with_devices=args.devices, as_json=args.json)
 
 

@@ -12,7 +12,7 @@ from annexfleet_controller.desired.resolve import Layer, Resolved, demand_whole
 from annexfleet_controller.errors import Forbidden
 from annexfleet_controller.rollouts import wanting
 from annexfleet_controller.rollouts.ordering import Asker
-from annexfleet_controller.store import audit, desired
+from annexfleet_controller.store import audit, desired, pulses
 from annexfleet_controller.store.desired import Version
 from annexfleet_controller.store.rollout_evidence import Chosen
 from annexfleet_controller.store.scope import WHOLE
@@ -92,6 +92,7 @@ def _demand_whole(touched: Sequence[tuple[Chosen, Resolved, Resolved]]) -> None:
 def _note(db: Session, before: Version, after: Version, asker: Asker, act: str, *, now: datetime) -> None:
     if after.version == before.version:
         return
+    pulses.add(db, {}, now=now, origin="desired", annexes={desired.annex_of(db, after.layer): "d"})
     entries = [change.key.text for change in compare(before.document, after.document)]
     facts: dict[str, audit.Fact] = {
         "version": after.version, "entries": entries[:_MOST_NAMED], "reason": after.reason,

@@ -10,7 +10,7 @@ from annexfleet_controller.rollouts import proposing, wanting
 from annexfleet_controller.rollouts.proposing import Asker, Wish
 from annexfleet_controller.rollouts.wanting import Standing
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import audit, desired
+from annexfleet_controller.store import audit, desired, desired_drift
 from annexfleet_controller.waves.documents import CAREFUL, MOST_NAMED, PRESETS
 from annexfleet_controller.waves.model import Selector
 
@@ -37,16 +37,16 @@ def repair(
 
     `annexes` and `devices` (ids) narrow.  Raises NothingToRepair, Invalid (`devices`, `too_many`), and as a draft does.
     """
-    found = drifted(wanting.standings(db, asker.scope), with_unknown=with_unknown)
-    ids = tuple(
-        one.device.id
-        for one in found
-        if (not annexes or one.device.annex_id in annexes) and (not devices or one.device.id in devices)
-    )
+    # What was kept only says whom to look at: the targets are those that differ now.
+    numbers = desired_drift.candidates(
+        db, asker.scope, annexes=annexes, devices=devices, with_unknown=with_unknown
+    )  # fmt: skip
+    if len(numbers) > MOST_NAMED:
+        raise Invalid(f"more than {MOST_NAMED} devices may differ: narrow it", field="devices", reason="too_many")
+    found = wanting.standings(db, asker.scope, numbers=numbers) if numbers else []
+    ids = tuple(one.device.id for one in drifted(found, with_unknown=with_unknown))
     if not ids:
         raise NothingToRepair("no device in sight differs")
-    if len(ids) > MOST_NAMED:
-        raise Invalid(f"more than {MOST_NAMED} devices differ: narrow it", field="devices", reason="too_many")
     revision = desired.newest(db)
     if not revision:
         raise NothingToRepair("nobody ever decided anything")

@@ -68,13 +68,14 @@ _LISTS = Lists()
 
 def standings(
     db: Session, scope: Scope, *, numbers: Collection[int] | None = None, revision: int | None = None,
-    lists: Lists = _LISTS,
+    lists: Lists = _LISTS, layers: Mapping[Layer, Document] | None = None,
 ) -> list[Standing]:  # fmt: skip
     """The devices in sight and in service by id, or those of these numbers, against the layers now or at a revision.
 
-    A device of which nothing is wanted and to which nothing was sent has no findings, and is `same`.
+    A device of which nothing is wanted and to which nothing was sent has no findings, and is `same`.  Whoever has read
+    the layers already gives them.
     """
-    layers = desired.layers(db, revision=revision)
+    layers = desired.layers(db, revision=revision) if layers is None else layers
     devices = rollout_evidence.chosen(db, scope, numbers=numbers)
     wanted = {device.number: resolve(layers, place(device)) for device in devices}
     told = _told(db, devices, wanted, lists)

@@ -25,6 +25,7 @@ from annexfleet_controller.errors import (
     DeviceUnknown,
     Invalid,
 )
+from annexfleet_controller.store import desired_drift
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.desired import DesiredVersionRow
 from annexfleet_controller.store.tables.devices import Device
@@ -133,8 +134,7 @@ def put(
     """
     if len(reason) > LONGEST_REASON or not reason.isprintable():
         raise Invalid("the reason is too long", field="reason", reason="too_long")
-    if db.get_bind().dialect.name == "postgresql":
-        db.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    hold(db)
     there = get(db, layer)
     if there.version != version:
         raise DesiredChanged(f"somebody decided about {layer.kind} {layer.of!r} meanwhile")
@@ -149,7 +149,14 @@ def put(
             db.add(row)
     except IntegrityError:
         raise DesiredChanged(f"somebody decided about {layer.kind} {layer.of!r} meanwhile") from None
+    desired_drift.forget(db, layer)
     return _version(row)
+
+
+def hold(db: Session) -> None:
+    """Until the transaction ends nobody else decides anything.  SQLite has one writer anyway."""
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
 def take_back(

@@ -21,7 +21,8 @@ class Pulse(NamedTuple):
     """What a batch touched.
 
     Devices with letters: b(eat) c(hange) l(ive) h(ello) g(one) k (a command); annexes with letters: a(lert) i(ncident)
-    r(eadiness) m(aintenance) u (a run) o (a rollout), where an empty name stands for the province.
+    r(eadiness) m(aintenance) u (a run) o (a rollout) d (what is wanted, or who differs), where an empty name stands for
+    the province.
     """
 
     id: int

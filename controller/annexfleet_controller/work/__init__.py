@@ -23,6 +23,7 @@ from annexfleet_controller.settings import Home
 from annexfleet_controller.store import calendars, rules
 from annexfleet_controller.store.database import open_database
 from annexfleet_controller.work.audit import note_audit
+from annexfleet_controller.work.desired import compare_desired
 from annexfleet_controller.work.devices import assign_probers, notice_silence, shut_out_retired, tend_certificates
 from annexfleet_controller.work.history import fold_history, forget_old, forget_what_passed
 from annexfleet_controller.work.reports import make_reports
@@ -80,4 +81,5 @@ JOBS = (
     Job("forget_what_passed", timedelta(minutes=1), forget_what_passed),
     Job("notice_silence", timedelta(seconds=30), notice_silence),
     Job("assign_probers", timedelta(seconds=30), assign_probers),
+    Job("compare_desired", timedelta(seconds=10), compare_desired),
 )

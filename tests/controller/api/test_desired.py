@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from tests.controller.comparing import compare
 from tests.controller.fleet import add_annex, add_devices, device_id
 from tests.controller.site import Site
 
@@ -121,6 +122,7 @@ def test_who_is_confined_decides_only_there(wishing: Site):
     assert put(client, PROVINCE, DOCUMENT).status_code == 403
     assert put(client, f"{PATH}/layer?kind=role&of=counter", DOCUMENT).status_code == 403
     assert client.get(PROVINCE).status_code == 200
+    compare(wishing)
     drift = client.get(f"{PATH}/drift").json()
     assert [item["device"] for item in drift["items"]] == [device_id(3)]
     assert client.get(f"{PATH}/drift?annex=berkane-1").status_code == 404
@@ -130,7 +132,12 @@ def test_drift_and_the_draft_that_repairs_it(wishing: Site):
     client = wishing.signed_in("operator")
     put(client, HERE, {"agent": {"sample_period_s": 30}})
 
+    before = client.get(f"{PATH}/drift?standing=unknown").json()
+    assert (before["tally"], before["as_of"]) == ({"same": 0, "differs": 0, "unknown": 3}, None)
+    assert {item["compared_at"] for item in before["items"]} == {None}
+    compare(wishing)
     page = client.get(f"{PATH}/drift?limit=1").json()
+    assert (page["as_of"], page["items"][0]["compared_at"]) == (page["items"][0]["compared_at"], page["as_of"])
     assert page["tally"] == {"same": 1, "differs": 2, "unknown": 0}
     rest = client.get(f"{PATH}/drift?cursor={page['next']}").json()
     assert [item["device"] for item in (*page["items"], *rest["items"])] == [device_id(1), device_id(2)]

@@ -3,6 +3,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from tests.controller.comparing import compare
 from tests.controller.fleet import add_devices, device_id
 from tests.controller.site import Site
 from tests.controller.web import places
@@ -192,8 +193,13 @@ def test_drift_leads_to_the_draft_of_a_rollout(wishing: Site):
     decide(wishing, {"agent": {"sample_period_s": 30}}, HERE)
     client = wishing.signed_in("operator")
 
+    before = client.get("/desired").text
+    assert "No device has been compared yet" in before
+    assert "of 3 nobody knows" in before
+    compare(wishing)
     html = client.get("/desired").text
     assert "Repair 2 devices by a rollout" in html
+    assert "As of " in html
     assert "It was not sent yet" in html
     answer = client.post("/desired/repair", data={"name": "Repair", "annex": ""})
 

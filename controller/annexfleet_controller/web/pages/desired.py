@@ -15,6 +15,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.desired.compare import compare, shown
 from annexfleet_controller.desired.document import ERROR_POLICIES, Document, parse
+from annexfleet_controller.desired.drift import Standing
 from annexfleet_controller.desired.resolve import LAYER_KINDS, PROVINCE, ROLES, Layer
 from annexfleet_controller.errors import (
     AnnexUnknown,
@@ -27,17 +28,18 @@ from annexfleet_controller.errors import (
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import deciding, repairing, wanting
 from annexfleet_controller.rollouts.ordering import Asker
-from annexfleet_controller.rollouts.wanting import Standing
-from annexfleet_controller.store import annexes, desired, devices, fleet
+from annexfleet_controller.store import annexes, desired, desired_drift, devices, fleet
+from annexfleet_controller.store.desired_drift import Kept
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.web.pages import desired_form
 from annexfleet_controller.web.pages.province import name_of
-from annexfleet_controller.web.render import Page
+from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(prefix="/desired", include_in_schema=False)
 
 Looking = Annotated[Person, Depends(Needs("look"))]
 Editing = Annotated[Person, Depends(Needs("edit_desired"))]
+ANNEXES_SHOWN = 20
 DEVICES_SHOWN = 25
 """Of one annex."""
 TOUCHED_SHOWN = 100
@@ -51,7 +53,7 @@ class AnnexDrift(Struct, frozen=True):
 
     id: str
     name: str
-    devices: Sequence[Standing]
+    devices: Sequence[Kept]
     """The first of them."""
     count: int
 
@@ -84,11 +86,13 @@ AskedLayer = Annotated[Layer, Depends(_asked_layer)]
 
 @router.get("")
 def show(
-    *, person: Looking, db: Db, language: LanguageOf, page: Page, annex: Annotated[str, Query(max_length=63)] = "",
-    unknown: Annotated[str, Query(max_length=3)] = "",
+    *, person: Looking, db: Db, language: LanguageOf, page: Page, block: WantedBlock,
+    annex: Annotated[str, Query(max_length=63)] = "", unknown: Annotated[str, Query(max_length=3)] = "",
+    after: Annotated[str, Query(max_length=63)] = "",
 ) -> HTMLResponse:  # fmt: skip
-    """The layers, and who differs, by annex."""
-    return page("desired.html", **_overview(db, person, language, annex, with_unknown=unknown == "yes"))
+    """The layers, and who differs, by annex, from behind `after`; asked by htmx, only who differs."""
+    context = _overview(db, person, language, annex, with_unknown=unknown == "yes", after=after)
+    return page("desired.html", block="drift" if block == "drift" else "", **context)
 
 
 @router.post("/repair")
@@ -204,25 +208,27 @@ def show_device(device_id: str, person: Looking, db: Db, language: LanguageOf, p
 
 
 def _overview(
-    db: Session, person: Person, language: Language, annex: str, *, with_unknown: bool
+    db: Session, person: Person, language: Language, annex: str, *, with_unknown: bool, after: str = ""
 ) -> dict[str, Any]:  # fmt: skip
     places = _places(db, person, language)
     if annex and annex not in places:
         raise AnnexUnknown
-    numbers = wanting.of_annex(db, annex) if annex else None
-    found = wanting.standings(db, person.scope, numbers=numbers)
-    by_annex: dict[str, list[Standing]] = {}
-    for one in repairing.drifted(found, with_unknown=with_unknown):
-        by_annex.setdefault(one.device.annex_id, []).append(one)
-    tally = {word: sum(one.drift.standing == word for one in found) for word in ("differs", "unknown", "same")}
+    standings: tuple[Standing, ...] = ("differs", "unknown") if with_unknown else ("differs",)
+    tally = desired_drift.tally(db, person.scope, annex=annex)
+    asked = {"annex": annex, "unknown": "yes" if with_unknown else ""}
+    narrowed = {name: value for name, value in asked.items() if value}
+    of = desired_drift.annexes(db, person.scope, standings, annex=annex, after=after, limit=ANNEXES_SHOWN + 1)
+    shown_ = of[:ANNEXES_SHOWN]
+    firsts = desired_drift.first_of(db, person.scope, standings, [id_ for id_, _ in shown_], each=DEVICES_SHOWN)
     return {
         "layers": desired.deciding(db, person.scope), "revision": desired.newest(db), "places": places,
         "annex": annex, "tally": tally, "with_unknown": with_unknown, "refused": None, "path_of": _path,
         "device_names": _device_names(db, person), "roles": ROLES, "may_edit": person.may("edit_desired"),
-        "drift": [
-            AnnexDrift(id_, places.get(id_, id_), of[:DEVICES_SHOWN], len(of)) for id_, of in sorted(by_annex.items())
-        ],
-        "count": sum(len(of) for of in by_annex.values()),
+        "drift": [AnnexDrift(id_, places.get(id_, id_), firsts.get(id_, []), count) for id_, count in shown_],
+        "count": sum(tally[standing] for standing in standings), "as_of": desired_drift.as_of(db),
+        "query": urlencode(narrowed | ({"after": after} if after else {})), "is_further": bool(after),
+        "more": urlencode(narrowed | {"after": shown_[-1][0]}) if len(of) > ANNEXES_SHOWN else "",
+        "events": "/api/v1/events",
     }  # fmt: skip
 
 

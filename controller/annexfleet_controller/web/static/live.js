@@ -10,7 +10,7 @@
   const SOON_MS = 250; // after a change: several at once cost one request
   const RUN_MS = 1000; // while Ansible runs, something moves many times a second
   const LATER_MS = 4000; // after a beat: only averages move
-  const ONLY_WHERE_SHOWN = { run: "[data-runs]", rollout: "[data-rollouts]" }; // they move all the time
+  const ONLY_WHERE_SHOWN = { run: "[data-runs]", rollout: "[data-rollouts]", drift: "[data-desired]" }; // they move all the time
   let timer = null;
   let dueAt = Infinity;
 

@@ -106,6 +106,24 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("digest", "annex_id", name=op.f("pk_api_key_annex")),
     )
+    op.create_table(
+        "desired_drift",
+        sa.Column("device_number", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("annex_id", sa.String(length=63), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("standing", sa.String(length=8), nullable=False),
+        sa.Column("differing", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("compared_at", sa.BigInteger(), nullable=False),
+        sa.Column("basis", sa.String(length=200), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["device_number"], ["device.number"], name=op.f("fk_desired_drift_device_number_device")
+        ),
+        sa.PrimaryKeyConstraint("device_number", name=op.f("pk_desired_drift")),
+    )
+    op.create_index("ix_desired_drift_standing", "desired_drift", ["standing"], unique=False)
+
     op.add_column("annex", sa.Column("district_id", sa.String(length=63), server_default="", nullable=False))
     op.add_column("annex", sa.Column("note", sa.String(length=500), server_default="", nullable=False))
     op.add_column("annex", sa.Column("retired_at", sa.BigInteger(), nullable=True))
