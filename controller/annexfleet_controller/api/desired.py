@@ -314,7 +314,7 @@ def list_drift(
         db, person.scope, [standing], annex=annex, after=after[0] if after else "", limit=limit + 1
     )  # fmt: skip
     return DriftPage(
-        revision=desired.newest(db), tally=dict(desired_drift.tally(db, person.scope, annex=annex)),
+        revision=desired.newest(db), tally={**desired_drift.tally(db, person.scope, annex=annex)},
         as_of=desired_drift.as_of(db),
         items=[
             DriftOut(
