@@ -313,8 +313,9 @@ def list_drift(
     found = desired_drift.listing(
         db, person.scope, [standing], annex=annex, after=after[0] if after else "", limit=limit + 1
     )  # fmt: skip
+    tally = desired_drift.tally(db, person.scope, annex=annex)
     return DriftPage(
-        revision=desired.newest(db), tally={**desired_drift.tally(db, person.scope, annex=annex)},
+        revision=desired.newest(db), tally={str(word): count for word, count in tally.items()},
         as_of=desired_drift.as_of(db),
         items=[
             DriftOut(

@@ -62,7 +62,7 @@ class _Packer:
 
     async def send(self, message: Message) -> None:
         # A stream of events begins before there is an event: of what is not packed nothing is held up.
-        if message["type"] == "http.response.start" and _kind(MutableHeaders(scope=message)) in _PACKED:
+        if message["type"] == "http.response.start" and _is_packed(MutableHeaders(scope=message)):
             self._start = message  # until its body shows how long it is
             return
         if message["type"] != "http.response.body":
@@ -107,5 +107,7 @@ class _Packer:
         return {"type": "http.response.body", "body": packed, "more_body": not is_last}
 
 
-def _kind(headers: Headers) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip()
+def _is_packed(headers: Headers) -> bool:
+    """Of a kind that shrinks.  JSON with a tag stays as it is: programs send that tag back as the version they read."""
+    kind = headers.get("content-type", "").partition(";")[0].strip()
+    return kind in _PACKED and not (kind == "application/json" and "etag" in headers)

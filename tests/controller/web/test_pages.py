@@ -198,7 +198,7 @@ def test_an_annex_is_created_once(site: Site):
     again = client.post("/admin/annexes", data=form)
 
     assert again.status_code == 422
-    assert "exists already" in again.text
+    assert "It is taken already." in again.text
     assert client.post("/admin/annexes", data={**form, "id": "Berkane 3"}).status_code == 422
 
 

@@ -147,7 +147,9 @@ def test_a_form_that_says_nothing_of_its_own_takes_back_what_was_said(place: Sit
     client.post(RESIDENCE, data={"offered": "no", "needs": "province"})
     assert kept(place) == {"residence": Override(offered=False)}
 
-    client.post(RESIDENCE, data={"offered": "queues", "needs": "province"})
+    read = re.search(r'name="read" value="([^"]*)"', client.get(RESIDENCE).text)
+    assert read is not None
+    client.post(RESIDENCE, data={"offered": "queues", "needs": "province", "read": read[1]})
 
     assert kept(place) == {}
 

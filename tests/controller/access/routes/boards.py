@@ -43,4 +43,4 @@ NOTHING_THERE = {
     ("POST", "/mine/incidents/{incident_id}/take"),
     ("POST", "/mine/incidents/{incident_id}/hand-back"),
 }
-NAMES = {"board_id": "7", "link_id": "7"}
+NAMES = {"link": "no-such-link", "board_id": "7", "link_id": "7"}
