@@ -117,6 +117,10 @@ def _calm_from(before: GateVerdict | None, began_at: datetime, due_at: datetime,
     """When there will have been no doubt for long enough, if none arises."""
     if before is None or before.word != "wait":
         return now
+    if (
+        before.reasons and before.reasons[0].code == "clearing"
+    ):  # it is being waited for already, and no longer than was said
+        return datetime.fromisoformat(str(before.reasons[0].facts["until"]))
     in_doubt = any(reason.code.endswith("_unclear") or reason.code == "not_watched" for reason in before.reasons)
     return (now if in_doubt else before.at) + min(_CALM_FOR, (due_at - began_at) / 2)
 

@@ -273,6 +273,24 @@ def test_every_reason_is_a_known_code():
     assert len(set(gate.REASONS)) == len(gate.REASONS)
 
 
+def test_what_is_waited_for_after_a_doubt_does_not_move_on_with_each_look():
+    """The doubt went shortly before the soak was over."""
+    results, health = Results(succeeded=frozenset(range(1, 15))), fleet(sound(14))
+    soak = Soak(began_at=NOW - timedelta(hours=4), due_at=NOW)
+
+    def told(before: GateVerdict | None, now: datetime) -> GateVerdict:
+        return judge(results, health, policy=POLICY, wave=1, soak=soak, now=now, before=before)
+
+    kept = told(None, NOW - timedelta(minutes=3))
+    assert codes(kept) == ["soaking"]
+    for second in range(0, 7 * 60, 2):
+        found = told(kept, NOW + timedelta(seconds=second))
+        assert codes(found) == ["clearing"]
+        kept = kept if gate.says_the_same(found, kept) else found
+
+    assert told(kept, NOW + timedelta(minutes=7)).word == "go"
+
+
 def test_a_doubt_that_has_just_gone_may_come_back():
     later = NOW + timedelta(minutes=9)
     doubt = verdict(fleet([*sound(14), device(50, changed=True, is_online=False)]))
