@@ -11,6 +11,7 @@ from annexfleet_controller import settings
 from annexfleet_controller.cli import (
     auditing,
     data,
+    desired,
     devices,
     doctor,
     exits,
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         relaying,
         runs,
         rollouts,
+        desired,
         auditing,
         data,
         doctor,
