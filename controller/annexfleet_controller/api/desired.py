@@ -314,7 +314,8 @@ def list_drift(
         db, person.scope, [standing], annex=annex, after=after[0] if after else "", limit=limit + 1
     )  # fmt: skip
     return DriftPage(
-        revision=desired.newest(db), tally={word: count for word, count in desired_drift.tally(db, person.scope, annex=annex).items()},
+        revision=desired.newest(db),
+        tally=dict(desired_drift.tally(db, person.scope, annex=annex).items()),
         as_of=desired_drift.as_of(db),
         items=[
             DriftOut(

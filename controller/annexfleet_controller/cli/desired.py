@@ -89,7 +89,7 @@ def _layer(text: str) -> "Layer":
     kind, _, of = text.partition(":")
     if kind not in LAYER_KINDS or (kind == "province") != (of == ""):
         raise Invalid(f"no layer {text!r}: it is {_LAYER}", field="layer")
-    return Layer(kind, of)  # type: ignore[arg-type]
+    return Layer(kind, of)
 
 
 # -- layers
