@@ -92,7 +92,7 @@ def show(
 ) -> HTMLResponse:  # fmt: skip
     """The layers, and who differs, by annex, from behind `after`; asked by htmx, only who differs."""
     context = _overview(db, person, language, annex, with_unknown=unknown == "yes", after=after)
-    return page("desired.html", block="drift" if block == "drift" else "", **context)
+    return page("desired.html", block="differing" if block == "differing" else "", **context)
 
 
 @router.post("/repair")
