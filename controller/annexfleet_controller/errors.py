@@ -344,6 +344,18 @@ class NothingToRetry(Conflict):
     code = "nothing_to_retry"
 
 
+class RehearsalBusy(Conflict):
+    """Another rehearsal is being played: each takes a processor for some seconds, so they take turns."""
+
+    code = "rehearsal_busy"
+
+
+class RehearsalTooLong(Conflict):
+    """A rehearsal took longer than it may: fewer devices, or a shorter deadline, make it shorter."""
+
+    code = "rehearsal_too_long"
+
+
 class WrongState(Conflict):
     """What was asked is nothing that can be done in this state; `state` and `act` in the facts."""
 

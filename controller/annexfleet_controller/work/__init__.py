@@ -81,5 +81,5 @@ JOBS = (
     Job("forget_what_passed", timedelta(minutes=1), forget_what_passed),
     Job("notice_silence", timedelta(seconds=30), notice_silence),
     Job("assign_probers", timedelta(seconds=30), assign_probers),
-    Job("compare_desired", timedelta(seconds=10), compare_desired),
+    Job("compare_desired", timedelta(seconds=15), compare_desired),
 )

@@ -33,6 +33,12 @@ def test_runs_and_commands_are_told_too():
     assert (device.kinds, annex.kinds) == (("beat", "command"), ("run",))
 
 
+def test_pages_of_the_desired_configuration_hear_who_differs_now():
+    (event,) = Hub._events([Pulse(7, AT, {}, {"berkane-1": "d"})], {}, {})
+
+    assert event.kinds == ("drift",)
+
+
 def test_a_letter_that_a_newer_controller_writes_is_left_out():
     events = Hub._events([Pulse(7, AT, {}, {"berkane-1": "xa"})], {}, {})
 

@@ -209,6 +209,38 @@ def test_drift_leads_to_the_draft_of_a_rollout(wishing: Site):
     assert client.post("/desired/repair", data={"name": "x", "annex": "berkane-2"}).status_code == 409
 
 
+def test_an_open_page_asks_only_for_who_differs(wishing: Site):
+    decide(wishing, {"agent": {"sample_period_s": 30}})
+    compare(wishing)
+    client = wishing.signed_in("technician")
+    whole = client.get("/desired?unknown=yes").text
+    place = re.search(r'<div id="(\w+)" data-desired data-hx-get="([^"]+)"[^>]* data-hx-target="#(\w+)"', whole)
+    assert place is not None
+
+    part = client.get(unescape(place[2]), headers={"HX-Request": "true", "HX-Target": place[3]}).text
+
+    assert (place[1], place[2]) == (place[3], "/desired?unknown=yes")
+    assert part.lstrip().startswith(f'<div id="{place[1]}"')
+    assert "It was not sent yet" in part
+    assert "<h1>" not in part
+
+
+def test_annexes_that_differ_come_some_at_a_time(wishing: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("annexfleet_controller.web.pages.desired.ANNEXES_SHOWN", 1)
+    decide(wishing, {"agent": {"sample_period_s": 30}})
+    compare(wishing)
+    client = wishing.signed_in("technician")
+
+    first = client.get("/desired").text
+    more = re.search(r'href="(/desired\?after=[^"#]+)#drift"', first)
+    assert more is not None
+    second = client.get(unescape(more[1])).text
+
+    assert (device_id(1) in first, device_id(3) in first) == (True, False)
+    assert (device_id(1) in second, device_id(3) in second) == (False, True)
+    assert client.get("/desired?after=z").text.count("Nothing more.") == 1
+
+
 def test_a_device_shows_which_layer_decides(wishing: Site):
     decide(wishing, {"packages": {"htop": "present", "telnet": "absent"}})
     decide(wishing, {"packages": {"telnet": None}}, HERE)

@@ -53,7 +53,7 @@ class RolloutRow(Base):
     """Why it was paused, stopped or aborted: a code, or a person's words."""
     gate: Mapped[str] = mapped_column(Text, default="")
     """`waves.model.GateVerdict` as JSON, the newest."""
-    held: Mapped[str] = mapped_column(Text, default="{}")
+    held: Mapped[str] = mapped_column(Text, default="{}", server_default="{}")
     """JSON: why devices whose turn it is are not begun, by code; their numbers.  Looked at every now and then."""
     author: Mapped[str] = mapped_column(String(80))
     created_at: Mapped[datetime] = mapped_column(index=True)

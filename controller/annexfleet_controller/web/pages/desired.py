@@ -39,8 +39,8 @@ router = APIRouter(prefix="/desired", include_in_schema=False)
 
 Looking = Annotated[Person, Depends(Needs("look"))]
 Editing = Annotated[Person, Depends(Needs("edit_desired"))]
-ANNEXES_SHOWN = 20
-DEVICES_SHOWN = 25
+ANNEXES_SHOWN = 10
+DEVICES_SHOWN = 20
 """Of one annex."""
 TOUCHED_SHOWN = 100
 VERSIONS_SHOWN = 30
@@ -92,7 +92,7 @@ def show(
 ) -> HTMLResponse:  # fmt: skip
     """The layers, and who differs, by annex, from behind `after`; asked by htmx, only who differs."""
     context = _overview(db, person, language, annex, with_unknown=unknown == "yes", after=after)
-    return page("desired.html", block="drift" if block == "drift" else "", **context)
+    return page("desired.html", block="differing" if block == "differing" else "", **context)
 
 
 @router.post("/repair")
@@ -220,10 +220,11 @@ def _overview(
     of = desired_drift.annexes(db, person.scope, standings, annex=annex, after=after, limit=ANNEXES_SHOWN + 1)
     shown_ = of[:ANNEXES_SHOWN]
     firsts = desired_drift.first_of(db, person.scope, standings, [id_ for id_, _ in shown_], each=DEVICES_SHOWN)
+    layers = desired.deciding(db, person.scope)
     return {
-        "layers": desired.deciding(db, person.scope), "revision": desired.newest(db), "places": places,
+        "layers": layers, "revision": desired.newest(db), "places": places,
         "annex": annex, "tally": tally, "with_unknown": with_unknown, "refused": None, "path_of": _path,
-        "device_names": _device_names(db, person), "roles": ROLES, "may_edit": person.may("edit_desired"),
+        "device_names": _device_names(db, person, layers), "roles": ROLES, "may_edit": person.may("edit_desired"),
         "drift": [AnnexDrift(id_, places.get(id_, id_), firsts.get(id_, []), count) for id_, count in shown_],
         "count": sum(tally[standing] for standing in standings), "as_of": desired_drift.as_of(db),
         "query": urlencode(narrowed | ({"after": after} if after else {})), "is_further": bool(after),
@@ -302,8 +303,8 @@ def _places(db: Session, person: Person, language: Language) -> dict[str, str]:
     return {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
 
 
-def _device_names(db: Session, person: Person) -> dict[str, str]:
-    ids = [one.layer.of for one in desired.deciding(db, person.scope) if one.layer.kind == "device"]
+def _device_names(db: Session, person: Person, layers: Sequence[desired.Version]) -> dict[str, str]:
+    ids = [one.layer.of for one in layers if one.layer.kind == "device"]
     return fleet.device_names(db, person.scope, ids)
 
 

@@ -15,7 +15,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import RunUnknown
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.rollouts import permitted, surroundings, wording
+from annexfleet_controller.rollouts import permitted, rehearsing, surroundings, wording
 from annexfleet_controller.rollouts.foreseeing import foresee
 from annexfleet_controller.rollouts.permitted import Hand
 from annexfleet_controller.store import annexes, rollout_events, rollout_targets, rollouts, runs
@@ -185,6 +185,7 @@ def whole(
         is_large=found.needs_approval,
         problem=problem,
         lost=lost,
+        faults=rehearsing.FAULTS,
         events="/api/v1/events",
     )
 

@@ -50,7 +50,6 @@ def upgrade() -> None:
         sa.Column("wave_since", sa.BigInteger(), nullable=True),
         sa.Column("state_reason", sa.String(length=200), nullable=False),
         sa.Column("gate", sa.Text(), nullable=False),
-        sa.Column("held", sa.Text(), nullable=False),
         sa.Column("author", sa.String(length=80), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("submitted_by", sa.String(length=80), nullable=False),

@@ -177,3 +177,4 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_place_past_at"), "place_past", ["at"], unique=False)
     op.create_index(op.f("ix_incident_resolved_at"), "incident", ["resolved_at"], unique=False)
+    op.add_column("rollout", sa.Column("held", sa.Text(), server_default="{}", nullable=False))
