@@ -394,9 +394,3 @@ class NothingToRepair(Conflict):
     """No device in sight differs from what is wanted."""
 
     code = "nothing_to_repair"
-
-
-class PersonChanged(Conflict):
-    """Somebody else changed this account since it was read."""
-
-    code = "person_changed"

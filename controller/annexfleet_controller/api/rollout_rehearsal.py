@@ -6,12 +6,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from annexfleet_controller.access.asked import Db, Now
+from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.api import problems
 from annexfleet_controller.api.rollout_shapes import GateReasonOut
 from annexfleet_controller.api.rollouts import Id, Planning
 from annexfleet_controller.errors import DeviceUnknown
-from annexfleet_controller.rollouts import rehearsing
+from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.rollouts import rehearsing, wording
 from annexfleet_controller.store import annexes, fleet, rollouts
 from annexfleet_controller.waves.rehearsal.story import Moment, Story
 
@@ -88,7 +89,9 @@ class RehearsalOut(BaseModel):
 
 
 @router.post("/rehearse", responses=_CONFLICT)
-def rehearse(rollout_id: Id, person: Planning, db: Db, now: Now, ask: Rehearsal | None = None) -> RehearsalOut:
+def rehearse(
+    rollout_id: Id, person: Planning, db: Db, now: Now, language: LanguageOf, ask: Rehearsal | None = None
+) -> RehearsalOut:
     """Play it through in compressed time: its own devices in your sight, annexes and hours, simulated.
 
     At most 1,000 devices; 409 `rehearsal_busy` while another one is played, `rehearsal_too_long` after 30 seconds.
@@ -124,13 +127,18 @@ def _out(story: Story) -> RehearsalOut:
         tally={**{str(state): count for state, count in story.tally.items()}}, touched=story.touched,
         harmed=len(story.harmed), started_at=story.started_at, ended_at=story.ended_at, stopped_at=story.stopped_at,
         touched_at_stop=story.touched_at_stop, begun_after_stop=story.begun_after_stop,
-        moments=[_moment(one) for one in story.moments if one.kind != _A_DEVICE],
+        moments=[_moment(one, language) for one in story.moments if one.kind != _A_DEVICE],
     )  # fmt: skip
 
 
-def _moment(of: Moment) -> MomentOut:
-    reasons = of.verdict.reasons if of.verdict else ()
+def _moment(of: Moment, language: Language) -> MomentOut:
+    reasons = []
+    if of.verdict:
+        lines = wording.grounds(language, of.verdict, places={}, now=of.at)
+        reasons = [
+            GateReasonOut(code=reason.code, facts=dict(reason.facts), text=wording.in_one_line(line))
+            for reason, line in zip(of.verdict.reasons, lines, strict=True)
+        ]
     return MomentOut(
-        at=of.at, kind=of.kind, facts=dict(of.facts), verdict=of.verdict.word if of.verdict else None,
-        reasons=[GateReasonOut(code=reason.code, facts=dict(reason.facts)) for reason in reasons],
-    )  # fmt: skip
+        at=of.at, kind=of.kind, facts=dict(of.facts), verdict=of.verdict.word if of.verdict else None, reasons=reasons
+    )

@@ -16,9 +16,10 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.access.refusals import AccountWrong, LastAdmin, NotOneself
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.access.users import By, Profile
-from annexfleet_controller.errors import PersonChanged, UserExists
+from annexfleet_controller.errors import UserExists
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import accounts
+from annexfleet_controller.store.accounts import PersonChanged
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.people import User
