@@ -90,7 +90,7 @@ class RehearsalOut(BaseModel):
 
 @router.post("/rehearse", responses=_CONFLICT)
 def rehearse(
-    rollout_id: Id, person: Planning, db: Db, now: Now, language: LanguageOf, ask: Rehearsal | None = None
+    *, rollout_id: Id, person: Planning, db: Db, now: Now, language: LanguageOf, ask: Rehearsal | None = None
 ) -> RehearsalOut:
     """Play it through in compressed time: its own devices in your sight, annexes and hours, simulated.
 
@@ -117,11 +117,12 @@ def rehearse(
     return _out(
         rehearsing.rehearsed_apart(
             db, found, person.scope, release, is_ordinary=how.ordinary, seed=how.seed, now=now, mishaps=tuple(mishaps)
-        )
+        ),
+        language,
     )
 
 
-def _out(story: Story) -> RehearsalOut:
+def _out(story: Story, language: Language) -> RehearsalOut:
     return RehearsalOut(
         state=story.rollout.state, devices=story.plan.device_count, waves=len(story.plan.waves),
         tally={**{str(state): count for state, count in story.tally.items()}}, touched=story.touched,
