@@ -1,10 +1,14 @@
 """Every page, as a person sees it: nothing that a screen reader stumbles over, nothing wider than the screen."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from tests.browser.conftest import DESKTOP, Opened
-from tests.browser.pages import PAGES, address_of
+from tests.browser.pages import ELSEWHERE, PAGES, address_of
 from tests.browser.town import Town
+
+from annexfleet_controller.app import policies
 
 NARROW = (320, 700)
 LANGUAGES = ("fr", "ar", "en")
@@ -20,6 +24,18 @@ def _found(page: object) -> list[str]:
         for rule in told.response["violations"]
         for node in rule["nodes"]
     ]
+
+
+def test_every_page_is_looked_at(quiet_town: Town):
+    pages = {path for method, path in policies(quiet_town.site.app) if method == "GET" and not path.startswith("/api/")}
+    looked_at = [address_of(quiet_town, name).partition("?")[0] for name in PAGES]
+
+    def is_looked_at(path: str) -> bool:
+        pattern = re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))
+        return any(pattern.fullmatch(address) for address in looked_at)
+
+    assert {path for path in pages - set(ELSEWHERE) if not is_looked_at(path)} == set()
+    assert set(ELSEWHERE) <= pages
 
 
 @pytest.mark.parametrize("name", PAGES)
