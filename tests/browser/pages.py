@@ -127,6 +127,11 @@ PAGES = {
 }
 
 
+MOST_VISITED = ("province", "annex", "board", "printer-code", "mine", "device", "alerts", "incident")
+"""Looked at both in French by day and in Arabic by night at every run; the others in turn in one of these two, and in
+both by `pytest -m trial`."""
+
+
 ELSEWHERE = {
     "/healthz": "for programs",
     "/readyz": "for programs",
