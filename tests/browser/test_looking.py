@@ -1,10 +1,14 @@
 """Every page, as a person sees it: nothing that a screen reader stumbles over, nothing wider than the screen."""
 
+import re
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from tests.browser.conftest import DESKTOP, Opened
-from tests.browser.pages import PAGES, address_of
+from tests.browser.pages import ELSEWHERE, MOST_VISITED, PAGES, address_of
 from tests.browser.town import Town
+
+from annexfleet_controller.app import policies
 
 NARROW = (320, 700)
 LANGUAGES = ("fr", "ar", "en")
@@ -22,8 +26,27 @@ def _found(page: object) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("name", PAGES)
-@pytest.mark.parametrize(("language", "dark"), [("fr", False), ("ar", True)], ids=["fr-light", "ar-dark"])
+def test_every_page_is_looked_at(quiet_town: Town):
+    pages = {path for method, path in policies(quiet_town.site.app) if method == "GET" and not path.startswith("/api/")}
+    looked_at = [address_of(quiet_town, name).partition("?")[0] for name in PAGES]
+
+    def is_looked_at(path: str) -> bool:
+        pattern = re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))
+        return any(pattern.fullmatch(address) for address in looked_at)
+
+    assert {path for path in pages - set(ELSEWHERE) if not is_looked_at(path)} == set()
+    assert set(ELSEWHERE) <= pages
+
+
+LOOKS = [
+    pytest.param(name, language, dark, id=f"{language}-{'dark' if dark else 'light'}-{name}")
+    for number, name in enumerate(PAGES)
+    for turn, (language, dark) in enumerate([("fr", False), ("ar", True)])
+    if name in MOST_VISITED or number % 2 == turn
+]
+
+
+@pytest.mark.parametrize(("name", "language", "dark"), LOOKS)
 def test_axe_objects_to_nothing_and_nothing_is_wider_than_a_small_phone(
     quiet_town: Town, opened: Opened, name: str, language: str, dark: bool
 ):
@@ -48,3 +71,5 @@ def test_axe_objects_to_nothing_anywhere(
     )
 
     assert _found(page) == []
+    page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= NARROW[0]

@@ -46,6 +46,23 @@ def test_staff_see_a_jam_come_say_that_it_is_mended_and_are_believed_when_the_pr
     expect(page.locator(".outcome.confirmed")).to_be_visible()
 
 
+def test_annex_staff_mend_a_jam_from_the_board_with_one_tap_and_without_a_password(
+    town: Town, opened: Opened, language: str
+):
+    town.jams()
+    page = opened(town, town.board("berkane-1"), language=language, size=PHONE)
+    saved: list[str] = []
+    page.on("download", lambda download: saved.append(download.suggested_filename))
+
+    page.locator("form[action$='/fixed'] button").click()  # the only tap
+    expect(page.locator("#state progress")).to_be_visible()
+    town.is_mended()
+
+    expect(page.locator(".outcome.confirmed, .news .mark.ready").first).to_be_visible()
+    assert page.locator(".task:not(.done)").count() == 0
+    assert saved == []
+
+
 def test_a_technician_takes_trouble_in_charge_and_it_is_seen_on_another_screen(
     town: Town, opened: Opened, language: str
 ):
@@ -79,6 +96,7 @@ def test_a_page_that_was_open_while_the_server_went_says_so_and_goes_on_when_it_
 
 
 def test_numbers_of_a_device_change_where_they_stand(town: Town, opened: Opened, language: str):
+    town.live(1, {"": {"cpu_used_ratio": 0.12}})
     page = opened(town, f"/devices/{town.ids[0]}", role="technician", language=language)
     expect(page.locator("#line")).to_have_class(re.compile(r"\bon\b"))
 

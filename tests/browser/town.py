@@ -17,11 +17,13 @@ from tests.controller.site import Site
 from tests.controller.web import places
 from tests.flow.broker import free_port
 
+from annexfleet_controller.access import links as making
 from annexfleet_controller.alerts.watch import Holder
 from annexfleet_controller.app import create_web
 from annexfleet_controller.clock import Clock
-from annexfleet_controller.store import annexes, people, pulses
-from annexfleet_controller.store.database import writing
+from annexfleet_controller.store import annexes, fleet, links, people, pulses
+from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
 
 PATIENCE_S = 20.0
@@ -121,6 +123,30 @@ class Town(Place):
         with writing(self.engine) as db:
             places.live(db, number, readings, at=self.clock.at)
             pulses.add(db, {number: "l"}, now=self.clock.at)
+
+    # -- what opens without a password
+
+    def board(self, annex_id: str) -> str:
+        """The path of a new board of that annex."""
+        with writing(self.engine) as db:
+            _, secret = making.new_board_at_console(db, annex_id, label="hall", by="test", now=self.clock.at)
+        return f"/board/{secret}"
+
+    def printer_page(self, annex_id: str) -> str:
+        """The path of the page of that annex's first printer."""
+        return f"/printers/{self._printer_id(annex_id)}"
+
+    def code(self, annex_id: str) -> str:
+        """The path behind the code on that annex's first printer, which has a label from now on."""
+        printer_id = self._printer_id(annex_id)
+        with writing(self.engine) as db:
+            label, _ = links.put_label(db, WHOLE, annex_id, printer_id, place="Hall", now=self.clock.at)
+        return f"/p/{label.code}"
+
+    def _printer_id(self, annex_id: str) -> str:
+        with reading(self.engine) as db:
+            rows = fleet.devices(db, WHOLE, now=self.clock.at, annex_id=annex_id)
+            return fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]))[0].id
 
     # -- the server
 

@@ -12,6 +12,9 @@
   const MOST_LIVE = 3000; // points that may come while a page is open; then every second one goes
   const drawn = new Map();
   const formats = new Map();
+  // By the server's clock: computers whose battery is empty have been in another year.
+  const behindMs = Number(document.getElementById("drawn")?.dataset.now ?? Date.now() / 1000) * 1000 - Date.now();
+  const nowMs = () => Date.now() + behindMs;
 
   const plain = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
   const compact = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3, notation: "compact" });
@@ -180,7 +183,7 @@
     const span = Number(figure.dataset.span);
     drawn.set(figure, { plot: null, data: [[], [], [], []], unit, span });
     try {
-      const since = new Date(Date.now() - span * 1000).toISOString();
+      const since = new Date(nowMs() - span * 1000).toISOString();
       const answer = await fetch(`${figure.dataset.chart}&since=${encodeURIComponent(since)}`, { headers: { "X-By-Itself": "1" } });
       if (!answer.ok) throw new Error(String(answer.status));
       const series = await answer.json();
@@ -197,7 +200,7 @@
 
   // The whole span, whatever of it is known, so that all charts and marks share one axis.
   function reach(known) {
-    const max = Math.max(Date.now() / 1000, known.data[0].at(-1) ?? 0);
+    const max = Math.max(nowMs() / 1000, known.data[0].at(-1) ?? 0);
     return { min: max - known.span, max };
   }
 
@@ -265,7 +268,7 @@
   function untilTheEnd() {
     const live = document.querySelector(".watching[data-until]");
     clearTimeout(ends);
-    if (live) ends = setTimeout(() => document.body.dispatchEvent(new CustomEvent("moved")), Math.max(1000, live.dataset.until * 1000 - Date.now() + 500));
+    if (live) ends = setTimeout(() => document.body.dispatchEvent(new CustomEvent("moved")), Math.max(1000, live.dataset.until * 1000 - nowMs() + 500));
   }
 
   // The form works without a script; with one, a choice is enough.

@@ -9,6 +9,7 @@
   const line = document.getElementById("line");
   const SOON_MS = 250; // after a change: several at once cost one request
   const RUN_MS = 1000; // while Ansible runs, something moves many times a second
+  const AGAIN_MS = 2000; // after a line that broke: not all pages of a province in the same moment
   const LATER_MS = 4000; // after a beat: only averages move
   const ONLY_WHERE_SHOWN = { run: "[data-runs]", rollout: "[data-rollouts]", drift: "[data-desired]" }; // they move all the time
   let timer = null;
@@ -72,7 +73,11 @@
   function follow() {
     const source = new EventSource(address);
     let stood = false;
-    source.onopen = () => { stood = true; say(true); };
+    source.onopen = () => {
+      if (stood) refresh(Math.random() * AGAIN_MS); // nothing may have been told before it broke, so nothing is resumed
+      stood = true;
+      say(true);
+    };
     source.onerror = () => {
       say(false);
       if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
