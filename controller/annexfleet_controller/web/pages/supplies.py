@@ -11,11 +11,11 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import SupplyUnknown
 from annexfleet_controller.i18n import guidance
-from annexfleet_controller.store import annexes, supplies
+from annexfleet_controller.store import supplies
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.supplies import forecast, levels, plan
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/supplies", include_in_schema=False)
@@ -58,7 +58,6 @@ def count_stock(
 
 
 def _plan(person: Person, db: Db, *, now: Now, home: HomeOf, language: LanguageOf, annex: str) -> dict[str, object]:
-    places = annexes.listing(db, person.scope)
     settings = home.settings
     since = (now - timedelta(days=forecast.LOOK_BACK_DAYS)).date()
     told = supplies.told(db, person.scope, since=since, kinds=plan.VISITED_KINDS, annex_id=annex)
@@ -76,7 +75,7 @@ def _plan(person: Person, db: Db, *, now: Now, home: HomeOf, language: LanguageO
             if guidance.has_guidance(trouble.cause)
         },
         "counts": [(state, sum(of.state == state for of in made.supplies)) for state in forecast.STATES],
-        "names": {place.id: name_of(place, language.code) for place in places},
+        "names": names_of(db, person.scope, language.code),
         "annex": annex,
         "horizon": settings.supply_horizon_opening_days,
         "confidence": forecast.CONFIDENCE,
