@@ -1,7 +1,6 @@
 """The list of all devices: what is asked of it, a page of it, and how many there are.  No beat is read for it."""
 
 from datetime import datetime
-from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
@@ -55,10 +54,18 @@ def count(db: Session, scope: Scope, wanted: Wanted, *, now: datetime) -> int:
     return db.scalar(_matching(scope, wanted, select(func.count()).select_from(Device), now)) or 0
 
 
-def page(db: Session, scope: Scope, wanted: Wanted, *, now: datetime, offset: int = 0, limit: int = 50) -> list[Listed]:
-    """Some of them, by name and id."""
-    query = _matching(scope, wanted, select(Device.number).select_from(Device), now)
-    numbers = db.scalars(query.order_by(Device.name, Device.id).offset(offset).limit(limit)).all()
+def page(
+    db: Session, scope: Scope, wanted: Wanted, *, now: datetime, page: int = 1, size: int = 50
+) -> tuple[list[Listed], int]:
+    """A page of them by name and id, from 1, and how many there are in all.  They are looked through once for both."""
+    query = _matching(scope, wanted, select(Device.number, func.count().over()).select_from(Device), now)
+    found = db.execute(query.order_by(Device.name, Device.id).offset((page - 1) * size).limit(size)).all()
+    if not found:
+        return [], 0 if page == 1 else count(db, scope, wanted, now=now)
+    return _listed(db, [number for number, _ in found], now), found[0][1]
+
+
+def _listed(db: Session, numbers: list[int], now: datetime) -> list[Listed]:
     rows = db.execute(
         select(
             Device.id, Device.name, Device.annex_id, Annex.name_fr, Annex.name_ar, Device.role, Device.model,
@@ -101,7 +108,7 @@ def tags(db: Session, scope: Scope) -> list[str]:
     return list(db.scalars(query))
 
 
-def _matching(scope: Scope, wanted: Wanted, query: "Select[Any]", now: datetime) -> "Select[Any]":
+def _matching[*Ts](scope: Scope, wanted: Wanted, query: "Select[*Ts]", now: datetime) -> "Select[*Ts]":
     in_service = and_(Device.revoked_at.is_(None), Device.retired_at.is_(None))
     query = query.where(scope.limit(Device.annex_id), ~in_service if wanted.presence == "revoked" else in_service)
     if wanted.presence in _PRESENCES or wanted.version:
