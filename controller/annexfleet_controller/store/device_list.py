@@ -58,7 +58,8 @@ def page(
     db: Session, scope: Scope, wanted: Wanted, *, now: datetime, page: int = 1, size: int = 50
 ) -> tuple[list[Listed], int]:
     """A page of them by name and id, from 1, and how many there are in all.  They are looked through once for both."""
-    query = _matching(scope, wanted, select(Device.number, func.count().over()).select_from(Device), now)
+    both: Any = select(Device.number, func.count().over()).select_from(Device)
+    query = _matching(scope, wanted, both, now)
     found = db.execute(query.order_by(Device.name, Device.id).offset((page - 1) * size).limit(size)).all()
     if not found:
         return [], 0 if page == 1 else count(db, scope, wanted, now=now)
@@ -108,7 +109,7 @@ def tags(db: Session, scope: Scope) -> list[str]:
     return list(db.scalars(query))
 
 
-def _matching[*Ts](scope: Scope, wanted: Wanted, query: "Select[*Ts]", now: datetime) -> "Select[*Ts]":
+def _matching(scope: Scope, wanted: Wanted, query: "Select[Any]", now: datetime) -> "Select[Any]":
     in_service = and_(Device.revoked_at.is_(None), Device.retired_at.is_(None))
     query = query.where(scope.limit(Device.annex_id), ~in_service if wanted.presence == "revoked" else in_service)
     if wanted.presence in _PRESENCES or wanted.version:
