@@ -40,8 +40,8 @@ PEERS = ("/healthz", "/bench/plain")
 
 PAGES = (
     "/", "/?state=blocked", "/?q=17", "/?page=20", "/?district=d3", "/wall", "/annexes/annex-41", "/devices",
-    "/devices?q=guichet", "/devices?state=offline", "/devices/{device}", "/devices/{device}/figures",
-    "/devices/{device}/settings", "/alerts", "/alerts?show=closed", "/incidents/{incident}", "/mine",
+    "/devices?q=guichet", "/devices?presence=silent", "/devices/{device}", "/devices/{device}/figures",
+    "/devices/{device}/settings", "/alerts", "/alerts?state=closed", "/incidents/{incident}", "/mine",
     "/mine?show=visits", "/supplies", "/supplies/print", "/runs", "/runs/new", "/rollouts", "/rollouts/new",
     "/desired", "/desired/layer?kind=annex&of=annex-41", "/desired/devices/{device}", "/maintenance",
     f"/reports/{MONTH}", f"/reports/{MONTH}?page=20", f"/reports/{MONTH}?district=d3",
@@ -51,7 +51,7 @@ PAGES = (
     "/admin/contacts", "/admin/contacts/new", "/admin/people", "/admin/people/new", "/admin/keys", "/admin/audit",
     "/admin/set-aside", "/account", "/api/v1/devices", "/api/v1/devices?q=guichet", "/api/v1/annexes",
     "/api/v1/readiness", "/api/v1/alerts", "/api/v1/incidents", "/api/v1/printers", "/api/v1/queues",
-    "/api/v1/supplies", "/api/v1/inventory", "/api/v1/desired/drift", f"/api/v1/reports/{MONTH}",
+    "/api/v1/supplies", "/api/v1/desired/drift", f"/api/v1/reports/{MONTH}",
 )  # fmt: skip
 
 _PLAIN = Environment(autoescape=True).from_string(
