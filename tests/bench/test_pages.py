@@ -41,7 +41,7 @@ PEERS = ("/healthz", "/bench/plain")
 PAGES = (
     "/", "/?state=blocked", "/?q=17", "/?page=20", "/?district=d3", "/wall", "/annexes/annex-41", "/devices",
     "/devices?q=guichet", "/devices?presence=silent", "/devices/{device}", "/devices/{device}/figures",
-    "/devices/{device}/settings", "/alerts", "/alerts?state=closed", "/incidents/{incident}", "/mine",
+    "/devices/{device}/settings", "/alerts", "/alerts?state=over", "/incidents/{incident}", "/mine",
     "/mine?show=visits", "/supplies", "/supplies/print", "/runs", "/runs/new", "/rollouts", "/rollouts/new",
     "/desired", "/desired/layer?kind=annex&of=annex-41", "/desired/devices/{device}", "/maintenance",
     f"/reports/{MONTH}", f"/reports/{MONTH}?page=20", f"/reports/{MONTH}?district=d3",
