@@ -7,11 +7,11 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
 from annexfleet_controller import state
-from annexfleet_controller.access.asked import Db, Now
+from annexfleet_controller.access.asked import Db
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import paging, problems
-from annexfleet_controller.store import fleet
+from annexfleet_controller.store import annexes, fleet
 
 router = APIRouter(prefix="/api/v1/printers", tags=["printers"], responses=problems.RESPONSES)
 
@@ -68,33 +68,46 @@ class PrinterPage(BaseModel):
     next: str | None = None
 
 
+_ANNEXES_AT_ONCE = 20
+
+
 @router.get("")
 def list_printers(
     *,
     person: Annotated[Person, Depends(Needs("look"))],
     db: Db,
-    now: Now,
     annex: Annotated[str, Query(max_length=63)] = "",
     in_trouble: Annotated[bool | None, Query(description="Only those in trouble, or only the others")] = None,
     search: paging.Search = "",
     cursor: paging.Cursor = "",
     limit: paging.Limit = 100,
 ) -> PrinterPage:
-    """The printers in your sight, by id."""
-    after = paging.keys(cursor, 1)
-    rows = fleet.devices(db, person.scope, now=now, annex_id=annex)
-    found = fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]))
-    wanted = [
-        printer
-        for printer in sorted(found, key=lambda p: p.id)
-        if (in_trouble is None or printer.printer.in_trouble == in_trouble)
-        and (after is None or printer.id > after[0])
-        and search.casefold() in f"{printer.id} {printer.printer.name} {printer.printer.model}".casefold()
-    ]
+    """The printers in your sight, by annex and id."""
+    after = paging.keys(cursor, 2)
+    places = [annex] if annex else sorted(annexes.names(db, person.scope))
+    if after:
+        places = [place for place in places if place >= after[0]]
+    wanted: list[fleet.SeenPrinter] = []
+    for start in range(0, len(places), _ANNEXES_AT_ONCE):
+        rows = fleet.telling(db, person.scope, "printers", annex_ids=places[start : start + _ANNEXES_AT_ONCE])
+        wanted += [
+            printer
+            for printer in sorted(fleet.printers(rows, fleet.known(db, rows, collectors=["printers"])), key=_place)
+            if (in_trouble is None or printer.printer.in_trouble == in_trouble)
+            and (after is None or [*_place(printer)] > after)
+            and search.casefold() in f"{printer.id} {printer.printer.name} {printer.printer.model}".casefold()
+        ]
+        if len(wanted) > limit:
+            break
     return PrinterPage(
         items=[_out(printer) for printer in wanted[:limit]],
-        next=paging.cursor(wanted[limit - 1].id) if len(wanted) > limit else None,
+        next=paging.cursor(*_place(wanted[limit - 1])) if len(wanted) > limit else None,
     )
+
+
+def _place(printer: fleet.SeenPrinter) -> tuple[str, str]:
+    """In the list."""
+    return printer.annex_id, printer.id
 
 
 def _out(seen: fleet.SeenPrinter) -> PrinterOut:

@@ -1,7 +1,7 @@
 """/api/v1/supplies: when toner is empty, what to order, whom to visit with which parts; and what is on the shelf."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query
@@ -17,7 +17,7 @@ from annexfleet_controller.errors import SupplyUnknown
 from annexfleet_controller.i18n import guidance
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.settings import Settings
-from annexfleet_controller.store import annexes, supplies
+from annexfleet_controller.store import annexes, supplies, supply_plan
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.supplies import forecast, levels, plan
@@ -265,12 +265,10 @@ def put_stock(
 
 
 def _plan(person: Person, db: Session, now: datetime, settings: Settings, annex_id: str) -> Plan:
-    since = (now - timedelta(days=forecast.LOOK_BACK_DAYS)).date()
-    told = supplies.told(db, person.scope, since=since, kinds=plan.VISITED_KINDS, annex_id=annex_id)
-    return plan.made(
-        told.rows, told.calendars, now=now, stock=told.stock, incidents=told.incidents,
-        goes=lambda incident: guidance.is_for_technician(incident.cause),
+    return supply_plan.made(
+        db, person.scope, now=now, goes=lambda incident: guidance.is_for_technician(incident.cause),
         lead_days=settings.supply_lead_opening_days, horizon_days=settings.supply_horizon_opening_days,
+        annex_id=annex_id,
     )  # fmt: skip
 
 

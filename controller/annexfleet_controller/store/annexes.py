@@ -87,9 +87,11 @@ def _found(search: str) -> ColumnElement[bool]:
     return or_(*(column.ilike(pattern, escape="\\") for column in (Annex.id, Annex.name_fr, Annex.name_ar)))
 
 
-def names(db: Session, scope: Scope = WHOLE) -> dict[str, tuple[str, str]]:
+def names(db: Session, scope: Scope = WHOLE, *, with_retired: bool = True) -> dict[str, tuple[str, str]]:
     """Every annex in sight: its French and its Arabic name, by id.  A country's fit into milliseconds."""
     query = select(Annex.id, Annex.name_fr, Annex.name_ar).where(scope.limit(Annex.id)).order_by(Annex.id)
+    if not with_retired:
+        query = query.where(Annex.retired_at.is_(None))
     return {id_: (fr, ar) for id_, fr, ar in db.execute(query)}
 
 

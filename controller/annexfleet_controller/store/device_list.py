@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import state
@@ -55,10 +55,19 @@ def count(db: Session, scope: Scope, wanted: Wanted, *, now: datetime) -> int:
     return db.scalar(_matching(scope, wanted, select(func.count()).select_from(Device), now)) or 0
 
 
-def page(db: Session, scope: Scope, wanted: Wanted, *, now: datetime, offset: int = 0, limit: int = 50) -> list[Listed]:
-    """Some of them, by name and id."""
-    query = _matching(scope, wanted, select(Device.number).select_from(Device), now)
-    numbers = db.scalars(query.order_by(Device.name, Device.id).offset(offset).limit(limit)).all()
+def page(
+    db: Session, scope: Scope, wanted: Wanted, *, now: datetime, page: int = 1, size: int = 50
+) -> tuple[list[Listed], int]:
+    """A page of them by name and id, from 1, and how many there are in all."""
+    # A search looks through every device: once for both.  Else an index gives the page, and another the number.
+    both: Any = select(Device.number, func.count().over() if wanted.search else literal(0)).select_from(Device)
+    query = _matching(scope, wanted, both, now).order_by(Device.name, Device.id)
+    found = db.execute(query.offset((page - 1) * size).limit(size)).all()
+    known = found[0][1] if found else 0
+    return _listed(db, [number for number, _ in found], now), known or count(db, scope, wanted, now=now)
+
+
+def _listed(db: Session, numbers: list[int], now: datetime) -> list[Listed]:
     rows = db.execute(
         select(
             Device.id, Device.name, Device.annex_id, Annex.name_fr, Annex.name_ar, Device.role, Device.model,

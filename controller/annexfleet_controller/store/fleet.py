@@ -147,6 +147,26 @@ def devices(
     return [_row(device, known) for device, known in db.execute(query.limit(limit))]
 
 
+def telling(
+    db: Session, scope: Scope, collector: str, *, annex_ids: Collection[str] = (), from_id: str = "",
+    limit: int | None = None,
+) -> list[DeviceRow]:  # fmt: skip
+    """Devices in sight and in service that ever told of a collector, by id, from that id on.
+
+    With `annex_ids` only of these.  Few devices have a printer or a queue, and the others' beats need not be read.
+    """
+    query = (
+        _rows(scope)
+        .join(DevicePart, and_(DevicePart.device_number == Device.number, DevicePart.collector == collector))
+        .where(Device.revoked_at.is_(None), Device.id >= from_id)
+        .order_by(Device.id)
+        .limit(limit)
+    )
+    if annex_ids:
+        query = query.where(Device.annex_id.in_(annex_ids))
+    return [_row(device, known) for device, known in db.execute(query)]
+
+
 def device(db: Session, scope: Scope, device_id: str) -> DeviceRow:
     """Raises DeviceUnknown where there is none, or none in sight."""
     found = db.execute(_rows(scope).where(Device.id == device_id)).first()

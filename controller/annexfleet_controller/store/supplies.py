@@ -9,9 +9,8 @@ from msgspec import Struct
 from sqlalchemy import Select, delete, func, select, tuple_
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.errors import Invalid
-from annexfleet_controller.store import bulk, calendars
+from annexfleet_controller.store import bulk
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import IncidentAnnex, IncidentRow
 from annexfleet_controller.store.tables.supplies import SupplyDayRow, SupplyStock
@@ -26,17 +25,6 @@ class Stock(Struct, frozen=True):
     quantity: int
     updated_at: datetime
     by: str
-
-
-class Told(Struct, frozen=True, kw_only=True):
-    """All that a plan is made from."""
-
-    rows: list[SupplyDay]
-    calendars: dict[str, Calendar]
-    """By annex id."""
-    stock: dict[str, int]
-    """By order key; empty for who sees only some annexes: nobody can say what of the province's shelf is theirs."""
-    incidents: list[Incident]
 
 
 _KEY = ("printer_id", "supply", "day")
@@ -95,17 +83,6 @@ def of_printer(db: Session, scope: Scope, printer_id: str, *, since: date) -> li
         .order_by(SupplyDayRow.supply, SupplyDayRow.day)
     )  # fmt: skip
     return _days(db, query)
-
-
-def told(db: Session, scope: Scope, *, since: date, kinds: Collection[str], annex_id: str = "") -> Told:
-    """What is known to plan from: days from `since` on, and open incidents of these kinds."""
-    on_shelf = stock(db) if scope.annexes is None else {}
-    return Told(
-        rows=series(db, scope, since=since, annex_id=annex_id),
-        calendars=calendars.of_all(db),
-        stock={key: of.quantity for key, of in on_shelf.items()},
-        incidents=open_incidents(db, scope, kinds=kinds, annex_id=annex_id),
-    )
 
 
 def latest(db: Session, scope: Scope, *, since: date) -> list[SupplyDay]:

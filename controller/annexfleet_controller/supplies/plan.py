@@ -6,10 +6,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from annexfleet_controller.calendars import Calendar
-from annexfleet_controller.supplies.forecast import STATES, SupplyForecast, forecasts
+from annexfleet_controller.supplies.forecast import STATES, SupplyForecast
 from annexfleet_controller.supplies.levels import Part
-from annexfleet_controller.things import SEVERITIES, Incident, Severity, SupplyDay
+from annexfleet_controller.things import SEVERITIES, Incident, Severity
 
 HORIZON_OPENING_DAYS = 30.0
 VISITED_KINDS: frozenset[str] = frozenset({"printer", "device"})
@@ -82,21 +81,17 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def made(
-    rows: Sequence[SupplyDay],
-    calendars: Mapping[str, Calendar],
+    found: list[SupplyForecast],
     *,
-    now: datetime,
     stock: Mapping[str, int],
     incidents: Iterable[Incident],
     goes: Callable[[Incident], bool],
-    lead_days: float,
     horizon_days: float,
 ) -> Plan:
-    """The plan, from the supplies' days, the annexes' calendars, the shelf by order key and the open incidents.
+    """The plan, from the forecasts, the shelf by order key and the open incidents.
 
     `goes` says to which of them a technician goes.
     """
-    found = forecasts(rows, calendars, now, lead_days=lead_days)
     return Plan(
         supplies=found,
         orders=orders(found, stock, horizon_days=horizon_days),

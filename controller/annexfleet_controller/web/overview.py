@@ -161,7 +161,7 @@ def picture(
         total=len(found), sums=_sums(spots), groups=_groups(shown, districts), spots=sorted(shown, key=urgency),
         names={of.id: _name(of, language) for of in found},
         districts=sorted(
-            ((id_, name) for id_, name in districts.items() if any(of.district_id == id_ for of in found)),
+            ((id_, districts[id_]) for id_ in {of.district_id for of in found} if id_ in districts),
             key=lambda pair: pair[1],
         ),
         services=sorted(services, key=lambda pair: pair[1]), watched_until=watched_until, is_old=old,

@@ -138,7 +138,7 @@ def test_the_whole_plan_takes_only_the_incidents_that_one_goes_to():
         return Incident(**(fields | other))  # type: ignore[arg-type]
 
     plan = made(
-        [*printer("a", 10)], {}, now=NOW, stock={"cf259a": 1}, lead_days=15, horizon_days=30,
+        forecasts([*printer("a", 10)], {}, NOW, lead_days=15), stock={"cf259a": 1}, horizon_days=30,
         incidents=[
             incident("fuser_fault"), incident("paper_empty"), incident("drum_end", facts={}),
             incident("portal_down", annex_id=""),

@@ -14,7 +14,7 @@ from annexfleet_controller.identity import authority
 from annexfleet_controller.identity import tokens as making
 from annexfleet_controller.store import annexes, audit, fleet, tokens
 from annexfleet_controller.web.enrol_sheet import sheet
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
@@ -98,8 +98,7 @@ def list_set_aside(
 
 
 def _tokens(person: Person, db: Db, now: Now, language: LanguageOf, annex: str) -> dict[str, object]:
-    places = annexes.listing(db, person.scope)
-    names = {place.id: name_of(place, language.code) for place in places}
+    names = names_of(db, person.scope, language.code)
     confined = None if person.scope.annexes is None else sorted(person.scope.annexes)
     listed = [
         (token, "revoked" if token.revoked_at else "expired" if token.expires_at <= now

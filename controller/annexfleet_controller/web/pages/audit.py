@@ -14,8 +14,8 @@ from annexfleet_controller.access.asked import Db, LanguageOf
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.store import annexes, audit, fleet
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.store import audit, fleet
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin/audit", include_in_schema=False)
@@ -65,7 +65,7 @@ def show(
     shown = found[:_SHOWN]
     narrowed = {name: value for name, value in asked.items() if value}
     older = urlencode(narrowed | {"before": str(shown[-1].id)}) if len(found) > _SHOWN else ""
-    places = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope, with_retired=True)}
+    places = names_of(db, person.scope, language.code, with_retired=True)
     return page(
         "audit.html",
         lines=_lines(db, person, shown, places, language),

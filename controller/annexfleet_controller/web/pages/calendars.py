@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from msgspec import Struct
 from sqlalchemy.orm import Session
@@ -28,6 +28,9 @@ from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(include_in_schema=False)
+
+
+_PAGE = 100
 
 
 class AnnexLine(Struct, frozen=True):
@@ -60,9 +63,10 @@ async def _form(request: Request) -> FormData:
 
 @router.get("/admin/calendars")
 def show(
-    *, person: Annotated[Person, Depends(Needs("look"))], db: Db, now: Now, language: LanguageOf, page: Page
-) -> HTMLResponse:
-    return page("calendars.html", **_shown(db, person, now, language, {}), refusal=None)
+    *, person: Annotated[Person, Depends(Needs("look"))], db: Db, now: Now, language: LanguageOf, page: Page,
+    number: Annotated[int, Query(alias="page", ge=1, le=10_000)] = 1,
+) -> HTMLResponse:  # fmt: skip
+    return page("calendars.html", **_shown(db, person, now, language, {}, number=number), refusal=None)
 
 
 @router.post("/admin/calendars")
@@ -143,7 +147,9 @@ _CHANGES: dict[str, Callable[[Session, Mapping[str, str], str, datetime], None]]
 }
 
 
-def _shown(db: Session, person: Person, now: datetime, language: Language, typed: Mapping[str, str]) -> dict[str, Any]:
+def _shown(
+    db: Session, person: Person, now: datetime, language: Language, typed: Mapping[str, str], *, number: int = 1
+) -> dict[str, Any]:
     calendar = calendars.of_province(db)
     kept = calendars.get(db, PROVINCE)
     today = now.astimezone(calendar.zone).date()
@@ -155,7 +161,7 @@ def _shown(db: Session, person: Person, now: datetime, language: Language, typed
         "ramadan": hours.ramadan_ahead(calendar, now),
         "forms": hours.forms(kept, calendar, typed, language),
         "missing": calendars.missing(db, now),
-        "lines": _annexes(db, person, now, language),
+        **_annexes(db, person, now, language, number=number),
         "years": [(year, _holidays(db, year)) for year in (today.year, today.year + 1)],
         "ramadans": [one for one in _ramadans(db) if one.last_day.year >= today.year],
         "feasts": [feast.name for feast in FEASTS],
@@ -163,14 +169,20 @@ def _shown(db: Session, person: Person, now: datetime, language: Language, typed
     }
 
 
-def _annexes(db: Session, person: Person, now: datetime, language: Language) -> list[AnnexLine]:
-    places = annexes.listing(db, person.scope)
+def _annexes(db: Session, person: Person, now: datetime, language: Language, *, number: int) -> dict[str, Any]:
+    """A page of them, and how many there are."""
+    places, count = annexes.page(db, person.scope, skip=(number - 1) * _PAGE, limit=_PAGE)
     resolved = calendars.of_all(db)
     kept = calendars.documents(db, [place.id for place in places])
-    return [
-        AnnexLine(place.id, name_of(place, language.code), resolved[place.id].is_open(now), kept[place.id].is_own)
-        for place in places
-    ]
+    return {
+        "lines": [
+            AnnexLine(place.id, name_of(place, language.code), resolved[place.id].is_open(now), kept[place.id].is_own)
+            for place in places
+        ],
+        "count": count,
+        "newer": f"/admin/calendars?page={number - 1}#annexes" if number > 1 else "",
+        "older": f"/admin/calendars?page={number + 1}#annexes" if number * _PAGE < count else "",
+    }
 
 
 def _holidays(db: Session, year: int) -> list[Listed]:

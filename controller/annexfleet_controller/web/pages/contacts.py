@@ -20,12 +20,12 @@ from annexfleet_controller.notify.channels import shown, ways_of
 from annexfleet_controller.notify.contacts import MOST_ROUTES, RouteWish, Wish, checked
 from annexfleet_controller.notify.model import CONTACT_KINDS, HOURS
 from annexfleet_controller.refusals import SettingChanged
-from annexfleet_controller.store import annexes, audit, contacts, notices
+from annexfleet_controller.store import audit, contacts, notices
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
 from annexfleet_controller.web import settings_acts as acts
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin", include_in_schema=False)
@@ -180,7 +180,7 @@ def _shown(
         "problem": "" if wrong is None else wrong.code,
         "wrong_field": _field(wrong),
         "routes": [*fields.routes, RouteFields(audiences=())][:MOST_ROUTES],
-        "places": {place.id: name_of(place, language.code) for place in annexes.listing(db, WHOLE)},
+        "places": names_of(db, WHOLE, language.code),
         "weekdays": [days[number] for number in range(7)],
         "kinds": CONTACT_KINDS,
         "audiences": AUDIENCES,

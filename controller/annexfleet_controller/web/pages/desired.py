@@ -32,7 +32,7 @@ from annexfleet_controller.store import annexes, desired, desired_drift, devices
 from annexfleet_controller.store.desired_drift import Kept
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.web.pages import desired_form
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import name_of, names_of
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(prefix="/desired", include_in_schema=False)
@@ -300,7 +300,7 @@ def _path(layer: Layer, page: str = "layer", **more: object) -> str:
 
 
 def _places(db: Session, person: Person, language: Language) -> dict[str, str]:
-    return {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
+    return names_of(db, person.scope, language.code)
 
 
 def _device_names(db: Session, person: Person, layers: Sequence[desired.Version]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from annexfleet_controller.tending import devices as tending
 from annexfleet_controller.tending.reach import Reach
 from annexfleet_controller.tending.typed import DeviceWish
 from annexfleet_controller.web import settings_acts as acts
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import name_of, names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/devices/{device_id}", include_in_schema=False)
@@ -144,9 +144,7 @@ def _shown(db: Db, person: Person, device_id: str, now: Now, language: LanguageO
         "wrong": None,
         "problem": "",
         "others": [(row.id, row.name) for row in siblings if row.number != device.number],
-        "places": {
-            one.id: name_of(one, language.code) for one in annexes.listing(db, person.scope) if one.id != place.id
-        },
+        "places": {id_: name for id_, name in names_of(db, person.scope, language.code).items() if id_ != place.id},
         "after": after if after is not None and person.scope.covers(after.annex_id) else None,
         "before": [one for one in devices.predecessors(db, device.number) if person.scope.covers(one.annex_id)],
         "done": acts.newest(db, person, now),

@@ -47,14 +47,16 @@ def show(
         search=q.strip(), annex=annex, district=district, role=role, presence=presence, troubled=bool(trouble), tag=tag,
         version=version,
     )  # fmt: skip
-    count = device_list.count(db, person.scope, wanted, now=now)
+    devices, count = device_list.page(db, person.scope, wanted, now=now, page=number, size=PAGE)
     pages = max(1, -(-count // PAGE))
     at = min(number, pages)
+    if at < number:  # the list has become shorter
+        devices, _ = device_list.page(db, person.scope, wanted, now=now, page=at, size=PAGE)
     places = annexes.listing(db, person.scope, limit=_MOST_PLACES + 1) if block != "list" else []
     return page(
         "devices.html",
         block=block if block == "list" else "",
-        devices=device_list.page(db, person.scope, wanted, now=now, offset=(at - 1) * PAGE, limit=PAGE),
+        devices=devices,
         count=count,
         first=(at - 1) * PAGE + 1,
         at=at,

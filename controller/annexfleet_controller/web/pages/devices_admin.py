@@ -17,7 +17,7 @@ from annexfleet_controller.refusals import SettingWrong, Unconfirmed
 from annexfleet_controller.store import annexes, devices, fleet, reaching
 from annexfleet_controller.tending import devices as tending
 from annexfleet_controller.web import settings_acts as acts
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import name_of, names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin/devices", include_in_schema=False)
@@ -115,7 +115,7 @@ def _listed(
         "rows": [(row, row.presence(now)) for row in shown],
         "tags": reaching.tags(db, [row.number for row in shown]),
         "names": _names(db, person, language, shown),
-        "places": {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)},
+        "places": names_of(db, person.scope, language.code),
         "known_tags": devices.known_tags(db, person.scope),
         "roles": ROLES,
         "asked": asked,
@@ -140,5 +140,5 @@ def _place(db: Db, person: Person, after: str) -> tuple[str, str] | None:
 def _names(db: Db, person: Person, language: LanguageOf, rows: Sequence[fleet.DeviceRow]) -> dict[str, str]:
     """Also of annexes that are closed."""
     wanted = {row.annex_id for row in rows}
-    places = annexes.listing(db, person.scope, with_retired=True)
-    return {place.id: name_of(place, language.code) for place in places if place.id in wanted}
+    names = names_of(db, person.scope, language.code, with_retired=True)
+    return {annex_id: names[annex_id] for annex_id in wanted if annex_id in names}

@@ -23,10 +23,10 @@ from annexfleet_controller.maintenance import (
     next_span,
     span_at,
 )
-from annexfleet_controller.store import annexes, fleet, maintenance
+from annexfleet_controller.store import fleet, maintenance
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.things import Thing
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ def lines(
     db: Session, person: Person, found: Sequence[Maintenance], *, now: datetime, language: Language
 ) -> list[Line]:
     """These maintenances in words, in their order."""
-    places = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
+    places = names_of(db, person.scope, language.code)
     found = planning.in_sight(db, person.scope, found, now=now)
     printers = _printer_names(db, person.scope, found, now=now)
     return [_line(db, person, m, now=now, language=language, places=places, printers=printers) for m in found]

@@ -19,7 +19,7 @@ from annexfleet_controller.maintenance import Draft
 from annexfleet_controller.store import annexes, fleet, maintenance
 from annexfleet_controller.things import Thing
 from annexfleet_controller.web.pages.maintained import lines
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/maintenance", include_in_schema=False)
@@ -187,9 +187,9 @@ def _shown(
     wrong_id: int = 0,
 ) -> dict[str, object]:
     """Everything the page shows."""
-    places = annexes.listing(db, person.scope)
+    places = names_of(db, person.scope, language.code)
     if not asked.annex and len(places) == 1:
-        asked.annex = places[0].id
+        (asked.annex,) = places
     to_come = lines(db, person, maintenance.to_come(db, person.scope, now=now), now=now, language=language)
     over = lines(db, person, maintenance.past(db, person.scope, now=now, limit=_PAST_SHOWN), now=now, language=language)
     rows = fleet.devices(db, person.scope, now=now, annex_id=asked.annex) if asked.annex else []
@@ -199,7 +199,7 @@ def _shown(
         "active": [line for line in to_come if line.condition == "active"],
         "planned": [line for line in to_come if line.condition == "planned"],
         "past": over,
-        "annexes": [(place.id, name_of(place, language.code)) for place in places],
+        "annexes": list(places.items()),
         "devices": rows,
         "printers": fleet.printers(rows, known),
         "asked": asked,

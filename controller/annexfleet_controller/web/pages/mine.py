@@ -1,7 +1,6 @@
 """/mine: what a technician does today, on a telephone: incidents, visits with their parts, what is planned."""
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -17,8 +16,8 @@ from annexfleet_controller.errors import AlreadyAcknowledged, AlreadyOver
 from annexfleet_controller.i18n import guidance
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import incidents, maintenance, places, rollouts, supplies
-from annexfleet_controller.supplies import forecast, plan
+from annexfleet_controller.store import incidents, maintenance, places, rollouts, supply_plan
+from annexfleet_controller.supplies import plan
 from annexfleet_controller.web.pages import maintained
 from annexfleet_controller.web.render import Page, WantedBlock
 
@@ -118,11 +117,8 @@ def _holder(db: Session, person: Person, incident_id: int) -> str:
 
 def _visits(db: Session, person: Person, language: Language, home: Home, *, now: Now) -> dict[str, object]:
     settings = home.settings
-    since = (now - timedelta(days=forecast.LOOK_BACK_DAYS)).date()
-    told = supplies.told(db, person.scope, since=since, kinds=plan.VISITED_KINDS)
-    made = plan.made(
-        told.rows, told.calendars, now=now, stock=told.stock, incidents=told.incidents,
-        goes=lambda incident: guidance.is_for_technician(incident.cause),
+    made = supply_plan.made(
+        db, person.scope, now=now, goes=lambda incident: guidance.is_for_technician(incident.cause),
         lead_days=settings.supply_lead_opening_days, horizon_days=settings.supply_horizon_opening_days,
     )  # fmt: skip
     visits = made.visits[:MOST_VISITS]

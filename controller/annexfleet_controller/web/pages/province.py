@@ -230,3 +230,9 @@ _URGENCY = {"silent": 0, "never": 1, "online": 2, "revoked": 3}
 def name_of(place: Annex, language_code: str) -> str:
     """An annex's name as its reader writes it; French stands in for English."""
     return place.name_ar if language_code == "ar" else place.name_fr
+
+
+def names_of(db: Session, scope: Scope, language_code: str, *, with_retired: bool = False) -> dict[str, str]:
+    """The names of all annexes in sight, by id and in its order: of a whole country a few milliseconds."""
+    which = 1 if language_code == "ar" else 0
+    return {id_: of[which] for id_, of in annexes.names(db, scope, with_retired=with_retired).items()}

@@ -23,11 +23,11 @@ from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.rollouts.proposing import Preview, Wish
 from annexfleet_controller.rollouts.variables import Variable
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import annexes, readiness, rollout_targets, rollouts
+from annexfleet_controller.store import readiness, rollout_targets, rollouts
 from annexfleet_controller.waves import documents, forecast
 from annexfleet_controller.waves.model import BAD, Candidate, Rollout, Selector, Target
 from annexfleet_controller.web import variables, waves, wishes
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.pages.rollouts import Planning, hand
 from annexfleet_controller.web.pages.run_form import playbooks_of
 from annexfleet_controller.web.pages.runs import shown
@@ -269,7 +269,7 @@ def _meant(desk: _Desk, asked: Asked) -> int | None:
 
 
 def _names(desk: _Desk) -> dict[str, str]:
-    return {place.id: name_of(place, desk.language.code) for place in annexes.listing(desk.db, desk.person.scope)}
+    return names_of(desk.db, desk.person.scope, desk.language.code)
 
 
 def _review(desk: _Desk, playbook: Playbook, asked: Asked, *, refused: AnnexfleetError | None = None) -> HTMLResponse:

@@ -18,14 +18,14 @@ from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import permitted, rehearsing, surroundings, wording
 from annexfleet_controller.rollouts.foreseeing import foresee
 from annexfleet_controller.rollouts.permitted import Hand
-from annexfleet_controller.store import annexes, rollout_events, rollout_targets, rollouts, runs
+from annexfleet_controller.store import rollout_events, rollout_targets, rollouts, runs
 from annexfleet_controller.store.rollout_events import Event
 from annexfleet_controller.store.rollout_targets import TargetRow
 from annexfleet_controller.store.rollouts import UNDER_WAY, Detail
 from annexfleet_controller.waves import windows
 from annexfleet_controller.waves.model import OVER, ROLLOUT_STATES, TARGET_STATES, TOUCHED, Target
 from annexfleet_controller.web import waves
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.pages.runs import Variable, shown
 from annexfleet_controller.web.render import Page, WantedBlock
 
@@ -151,7 +151,7 @@ def whole(
     found = rollouts.find(db, person.scope, rollout_id)
     events = rollout_events.of(db, rollout_id, limit=_EVENTS_SHOWN)
     targets = rollout_targets.of_rollout(db, rollout_id)
-    names = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope, with_retired=True)}
+    names = names_of(db, person.scope, language.code, with_retired=True)
     rows, more, is_cut = _rows(db, person, found, asked)
     tallies = rollout_targets.waves(db, person.scope, rollout_id)
     return page(

@@ -18,12 +18,12 @@ from annexfleet_controller.refusals import Unconfirmed
 from annexfleet_controller.rules.check import Use, uses
 from annexfleet_controller.rules.model import SUBJECT_KINDS, Rule
 from annexfleet_controller.rules.ruleset import PROVINCE
-from annexfleet_controller.store import annexes, rules
+from annexfleet_controller.store import rules
 from annexfleet_controller.tending import effects
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages import rule_form
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/admin/rules", include_in_schema=False)
@@ -116,7 +116,7 @@ def _back(scope: str, rule_id: str) -> Response:
 
 
 def _places(person: Person, db: Session, language: Language) -> dict[str, str]:
-    return {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
+    return names_of(db, person.scope, language.code)
 
 
 def _scope(person: Person, places: dict[str, str], annex: str | None) -> str:

@@ -21,7 +21,7 @@ from annexfleet_controller.rollouts.variables import Variable, checked
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import annexes, fleet, run_hosts, runs
 from annexfleet_controller.web import variables
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.pages.runs import Id, Running, shown, whole
 from annexfleet_controller.web.render import Page
 
@@ -226,7 +226,7 @@ def _secret(playbook: Playbook) -> list[Variable]:
 
 def _targets(db: Session, person: Person, asked: Asked) -> list[runs.Target]:
     """The devices that the form means.  Raises DeviceUnknown or AnnexUnknown for what is not in sight."""
-    places = [place.id for place in annexes.listing(db, person.scope)] if asked.every else asked.annexes
+    places = [*annexes.names(db, person.scope, with_retired=False)] if asked.every else asked.annexes
     roles = [role for role in asked.roles if role in ROLES]
     if not places and not asked.devices:
         return []
@@ -246,7 +246,7 @@ def _form(
     problem: str = "",
 ) -> HTMLResponse:
     found = variables.fields(_open(playbook), asked.typed, language, wrong=wrong)
-    places = annexes.listing(db, person.scope)
+    places = names_of(db, person.scope, language.code)
     rows = fleet.devices(db, person.scope, now=now, limit=_CHOSEN_SINGLY_AT_MOST + 1)
     few = len(rows) <= _CHOSEN_SINGLY_AT_MOST
     return page(
@@ -259,9 +259,9 @@ def _form(
         wrong_field=str(wrong.facts.get("field", "")) if wrong else "",
         wrong_reason=str(wrong.facts.get("reason", "")) if wrong else "",
         problem=problem,
-        places=[(place.id, name_of(place, language.code)) for place in places],
+        places=list(places.items()),
         roles=ROLES,
-        devices={place.id: [row for row in rows if row.annex_id == place.id] for place in places} if few else {},
+        devices={id_: [row for row in rows if row.annex_id == id_] for id_ in places} if few else {},
         has_secrets=bool(_secret(playbook)),
     )
 
@@ -280,7 +280,7 @@ def _review(
 ) -> HTMLResponse:
     targets = _targets(db, person, asked)
     rows = fleet.by_number(db, person.scope, [target.number for target in targets])
-    names = {place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope)}
+    names = names_of(db, person.scope, language.code)
     listed: dict[str, list[Listed]] = {}
     for row in sorted(rows, key=lambda row: (names.get(row.annex_id, ""), row.name, row.id))[:_LISTED_AT_MOST]:
         listed.setdefault(row.annex_id, []).append(Listed(row.id, row.name, row.annex_id, row.presence(now)))

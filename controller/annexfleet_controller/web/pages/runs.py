@@ -17,9 +17,9 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import ordering
 from annexfleet_controller.rollouts.ordering import Asker
-from annexfleet_controller.store import annexes, fleet, run_hosts, run_results, runs
+from annexfleet_controller.store import fleet, run_hosts, run_results, runs
 from annexfleet_controller.web import diffs
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(prefix="/runs", include_in_schema=False)
@@ -150,9 +150,7 @@ def whole(
         groups_left_out=max(0, len(alike) - _GROUPS_SHOWN),
         unpredictable=run_results.unpredictable(db, run_id) if run.check else [],
         hosts=hosts,
-        places={
-            place.id: name_of(place, language.code) for place in annexes.listing(db, person.scope, with_retired=True)
-        },
+        places=names_of(db, person.scope, language.code, with_retired=True),
         standing=standing,
         more=urlencode({"standing": standing, "after": more}) if more else "",
         is_cut=not standing and len(hosts) < run.hosts.all,

@@ -1,7 +1,7 @@
 """/supplies: what runs out when, what to order, whom to visit; and the same on paper."""
 
-from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -11,24 +11,33 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import SupplyUnknown
 from annexfleet_controller.i18n import guidance
-from annexfleet_controller.store import annexes, supplies
+from annexfleet_controller.store import supplies, supply_plan
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
-from annexfleet_controller.supplies import forecast, levels, plan
-from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.supplies import forecast, levels
+from annexfleet_controller.supplies.plan import Plan
+from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/supplies", include_in_schema=False)
 
 Looking = Annotated[Person, Depends(Needs("look"))]
+_PAGE = 100
+_MOST_VISITS = 60
+_MOST_PLACES = 20
+"""Of one line of the order; the spreadsheet has all."""
+
 OfAnnex = Annotated[str, Query(alias="annex", max_length=63)]
 
 
 @router.get("")
 def show(
-    *, person: Looking, db: Db, now: Now, home: HomeOf, language: LanguageOf, page: Page, annex: OfAnnex = ""
-) -> HTMLResponse:
-    return page("supplies.html", **_plan(person, db, now=now, home=home, language=language, annex=annex))
+    *, person: Looking, db: Db, now: Now, home: HomeOf, language: LanguageOf, page: Page, annex: OfAnnex = "",
+    number: Annotated[int, Query(alias="page", ge=1, le=10_000)] = 1,
+) -> HTMLResponse:  # fmt: skip
+    """Of a country, the visits that press most, and a page of what runs out when."""
+    shown = _plan(person, db, now=now, home=home, language=language, annex=annex)
+    return page("supplies.html", **shown, **_cut(shown["plan"], annex, number))
 
 
 @router.get("/print")
@@ -57,15 +66,31 @@ def count_stock(
     return RedirectResponse("/supplies#orders", 303)
 
 
-def _plan(person: Person, db: Db, *, now: Now, home: HomeOf, language: LanguageOf, annex: str) -> dict[str, object]:
-    places = annexes.listing(db, person.scope)
+def _cut(made: Plan, annex: str, number: int) -> dict[str, object]:
+    """What of a plan is shown at once."""
+    pages = max(1, -(-len(made.supplies) // _PAGE))
+    at = min(number, pages)
+
+    def address(page: int) -> str:
+        return f"/supplies?{urlencode({'annex': annex, 'page': page} if annex else {'page': page})}#forecast"
+
+    return {
+        "shown": made.supplies[(at - 1) * _PAGE : at * _PAGE],
+        "visits": made.visits[:_MOST_VISITS],
+        "more_visits": max(0, len(made.visits) - _MOST_VISITS),
+        "most_places": _MOST_PLACES,
+        "at": at,
+        "pages": pages,
+        "newer": address(at - 1) if at > 1 else "",
+        "older": address(at + 1) if at < pages else "",
+    }
+
+
+def _plan(person: Person, db: Db, *, now: Now, home: HomeOf, language: LanguageOf, annex: str) -> dict[str, Any]:
     settings = home.settings
-    since = (now - timedelta(days=forecast.LOOK_BACK_DAYS)).date()
-    told = supplies.told(db, person.scope, since=since, kinds=plan.VISITED_KINDS, annex_id=annex)
-    made = plan.made(
-        told.rows, told.calendars, now=now, stock=told.stock, incidents=told.incidents,
-        goes=lambda incident: guidance.is_for_technician(incident.cause),
-        lead_days=settings.supply_lead_opening_days, horizon_days=settings.supply_horizon_opening_days,
+    made = supply_plan.made(
+        db, person.scope, now=now, goes=lambda incident: guidance.is_for_technician(incident.cause),
+        lead_days=settings.supply_lead_opening_days, horizon_days=settings.supply_horizon_opening_days, annex_id=annex,
     )  # fmt: skip
     return {
         "plan": made,
@@ -76,7 +101,7 @@ def _plan(person: Person, db: Db, *, now: Now, home: HomeOf, language: LanguageO
             if guidance.has_guidance(trouble.cause)
         },
         "counts": [(state, sum(of.state == state for of in made.supplies)) for state in forecast.STATES],
-        "names": {place.id: name_of(place, language.code) for place in places},
+        "names": names_of(db, person.scope, language.code),
         "annex": annex,
         "horizon": settings.supply_horizon_opening_days,
         "confidence": forecast.CONFIDENCE,

@@ -9,8 +9,10 @@
   const locale = { ar: "ar-MA-u-nu-latn", fr: "fr-MA", en: "en-GB" }[language] || language;
   const zone = "Africa/Casablanca";
   const DAYS = [1, 2, 7, 14, 28].map((days) => days * 86400);
-  const MOST_LIVE = 3000; // points that may come while a page is open; then every second one goes
+  const CALM_MS = 500; // a chart is drawn anew no more often than this
   const drawn = new Map();
+  const due = new Set(); // figures that were told something since they were drawn
+  let drawing = false;
   const formats = new Map();
   // By the server's clock: computers whose battery is empty have been in another year.
   const behindMs = Number(document.getElementById("drawn")?.dataset.now ?? Date.now() / 1000) * 1000 - Date.now();
@@ -61,16 +63,20 @@
 
   // -- what happened meanwhile
 
-  let listed = null; // read once: to ask for what a list says makes the browser lay out the page
-  function marks() {
-    listed ??= [...document.querySelectorAll("[data-mark]")].map((of) => ({
+  let listed = []; // read only when the page changes: to ask for what a list says makes the browser lay out the page
+  let listedAs = "";
+  function readMarks() {
+    const now = [...document.querySelectorAll("[data-mark]")].map((of) => ({
       kind: of.dataset.mark,
       from: Number(of.dataset.from),
       until: of.dataset.until ? Number(of.dataset.until) : Infinity,
       severity: of.dataset.severity,
       text: of.textContent.replace(/\s+/g, " ").trim(),
     }));
-    return listed;
+    const as = JSON.stringify(now);
+    if (as === listedAs) return false;
+    [listed, listedAs] = [now, as];
+    return true;
   }
 
   const LASTING = new Set(["alert", "maintenance", "away"]);
@@ -103,7 +109,7 @@
     pen.beginPath();
     pen.rect(left, top - SIGN * ratio * 1.4, width, height + SIGN * ratio * 1.4);
     pen.clip();
-    for (const mark of marks()) {
+    for (const mark of listed) {
       if (mark.until < u.scales.x.min || mark.from > u.scales.x.max) continue;
       const start = Math.max(left, u.valToPos(Math.max(mark.from, u.scales.x.min), "x", true));
       const end = Math.min(left + width, u.valToPos(Math.min(mark.until, u.scales.x.max), "x", true));
@@ -128,7 +134,7 @@
     const place = u.cursor.idx;
     const at = place === null || place === undefined ? null : u.data[0][place];
     const reach = known.span / 150;
-    const line = at === null ? "" : marks().filter((mark) => mark.from - reach <= at && at <= (mark.until === Infinity ? at : Math.max(mark.until, mark.from + reach))).map((mark) => mark.text).join(" · ");
+    const line = at === null ? "" : listed.filter((mark) => mark.from - reach <= at && at <= (mark.until === Infinity ? at : Math.max(mark.until, mark.from + reach))).map((mark) => mark.text).join(" · ");
     const told = figure.querySelector(".at-cursor");
     if (told.textContent !== line) told.textContent = line;
     if (at === null || document.activeElement !== figure.querySelector(".plot")) return;
@@ -181,21 +187,31 @@
     if (drawn.has(figure)) return;
     const unit = figure.dataset.unit;
     const span = Number(figure.dataset.span);
-    drawn.set(figure, { plot: null, data: [[], [], [], []], unit, span });
+    const known = { plot: null, data: [[], [], [], []], unit, span, inView: false, resized: null };
+    drawn.set(figure, known);
+    looked.observe(figure);
     try {
       const since = new Date(nowMs() - span * 1000).toISOString();
       const answer = await fetch(`${figure.dataset.chart}&since=${encodeURIComponent(since)}`, { headers: { "X-By-Itself": "1" } });
       if (!answer.ok) throw new Error(String(answer.status));
       const series = await answer.json();
-      const data = [series.at, series.mins, series.values, series.maxs];
-      drawn.set(figure, { plot: null, data, unit, span });
+      known.data = [series.at, series.mins, series.values, series.maxs];
       await new Promise((done) => setTimeout(done)); // each chart is a task of its own, so that no key waits for all
+      if (!drawn.has(figure)) return;
       if (series.at.length) show(figure);
       else note(figure, figure.dataset.empty);
     } catch {
-      drawn.delete(figure);
+      forget(figure, known);
       note(figure, figure.dataset.failed);
     }
+  }
+
+  function forget(figure, known) {
+    known.resized?.disconnect();
+    looked.unobserve(figure);
+    known.plot?.destroy();
+    due.delete(figure);
+    drawn.delete(figure);
   }
 
   // The whole span, whatever of it is known, so that all charts and marks share one axis.
@@ -219,11 +235,11 @@
     box.setAttribute("aria-valuemax", String(known.data[0].length - 1));
     box.setAttribute("aria-valuenow", String(known.data[0].length - 1));
     box.setAttribute("aria-valuetext", spoken(figure, known.plot, known.data[0].length - 1));
-    if (!known.watched) {
-      known.watched = new ResizeObserver(() => {
+    if (!known.resized) {
+      known.resized = new ResizeObserver(() => {
         if (box.clientWidth && box.clientWidth !== known.plot.width) known.plot.setSize({ width: box.clientWidth, height: known.plot.height });
       });
-      known.watched.observe(figure);
+      known.resized.observe(figure);
     }
   }
 
@@ -242,22 +258,68 @@
     known.plot.setCursor({ left: known.plot.valToPos(known.data[0][next], "x"), top: value === null ? 10 : known.plot.valToPos(value, "y") });
   });
 
-  // A new number becomes the newest point; what is older than the span falls off.
+  // -- new numbers
+
+  // A new number becomes the newest point, and takes that one's place as long as both fall into one pixel: however long a
+  // page stands open, a chart has no more live points than it is wide.  What is older than the span falls off.
+  function take(known, at, value) {
+    const [ats, mins, values, maxs] = known.data;
+    const pixel_s = known.span / (known.plot?.width || 600);
+    if (at - (ats.at(-2) ?? -Infinity) < pixel_s) {
+      const last = ats.length - 1;
+      [ats[last], values[last]] = [at, value];
+      mins[last] = Math.min(mins[last] ?? value, value);
+      maxs[last] = Math.max(maxs[last] ?? value, value);
+    } else {
+      ats.push(at);
+      for (const column of [mins, values, maxs]) column.push(value);
+    }
+    const old = ats.findIndex((each) => each >= at - known.span);
+    if (old > 0) known.data.forEach((column) => column.splice(0, old));
+  }
+
   document.addEventListener("numbers", (event) => {
     const newest = new Map(event.detail.values.map(([subject, metric, value]) => [`${subject} ${metric}`, value]));
     for (const [figure, known] of drawn) {
       const value = newest.get(figure.dataset.key);
       if (typeof value !== "number" || known.span > 90000) continue;
-      const at = Math.max(event.detail.at, (known.data[0].at(-1) ?? 0) + 0.001);
-      known.data[0].push(at);
-      for (const column of known.data.slice(1)) column.push(value);
-      while (known.data[0][0] < at - known.span) known.data.forEach((column) => column.shift());
-      if (known.data[0].length > MOST_LIVE) known.data = known.data.map((column) => column.filter((_, place) => place % 2));
-      if (!known.plot) { if (known.data[0].length > 1) show(figure); continue; }
-      known.plot.setData(known.data, false);
-      known.plot.setScale("x", reach(known));
-      figure.querySelector(".plot").setAttribute("aria-valuemax", String(known.data[0].length - 1));
+      take(known, Math.max(event.detail.at, (known.data[0].at(-1) ?? 0) + 0.001), value);
+      due.add(figure);
     }
+    redrawSoon();
+  });
+
+  // Charts in view, one a frame.  A page in the background has no frames.
+  function redrawSoon() {
+    const inView = (figure) => drawn.get(figure)?.inView;
+    if (drawing || ![...due].some(inView)) return;
+    drawing = true;
+    setTimeout(() => redraw([...due].filter(inView)), CALM_MS);
+  }
+
+  function redraw([figure, ...others]) {
+    if (!figure) {
+      drawing = false;
+      return redrawSoon();
+    }
+    requestAnimationFrame(() => {
+      due.delete(figure);
+      const known = drawn.get(figure);
+      if (known?.plot) renew(figure, known);
+      else if (known?.data[0].length > 1) show(figure);
+      redraw(others);
+    });
+  }
+
+  function renew(figure, known) {
+    known.plot.setData(known.data, false);
+    known.plot.setScale("x", reach(known));
+    figure.querySelector(".plot").setAttribute("aria-valuemax", String(known.data[0].length - 1));
+  }
+
+  const looked = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) if (drawn.has(target)) drawn.get(target).inView = isIntersecting;
+    redrawSoon();
   });
 
   function drawAll() {
@@ -276,14 +338,19 @@
     if (event.target.closest(".chart-choice")) event.target.form.requestSubmit();
   });
   document.addEventListener("htmx:after:swap", () => {
-    listed = null;
-    for (const [figure, known] of drawn) figure.isConnected ? known.plot?.redraw(false) : (known.watched?.disconnect(), known.plot?.destroy(), drawn.delete(figure));
+    const moved = readMarks();
+    for (const [figure, known] of drawn) {
+      if (!figure.isConnected) forget(figure, known);
+      else if (moved) due.add(figure);
+    }
+    redrawSoon();
     drawAll();
     untilTheEnd();
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const [figure, known] of drawn) if (known.plot) show(figure);
   });
+  readMarks();
   drawAll();
   untilTheEnd();
 })();

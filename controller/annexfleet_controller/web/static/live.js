@@ -8,12 +8,15 @@
   const address = document.body.dataset.events;
   const line = document.getElementById("line");
   const SOON_MS = 250; // after a change: several at once cost one request
+  const AGAIN_MS = 1000; // between two requests, however much changes
   const RUN_MS = 1000; // while Ansible runs, something moves many times a second
   const AGAIN_MS = 2000; // after a line that broke: not all pages of a province in the same moment
   const LATER_MS = 4000; // after a beat: only averages move
   const ONLY_WHERE_SHOWN = { run: "[data-runs]", rollout: "[data-rollouts]", drift: "[data-desired]" }; // they move all the time
   let timer = null;
   let dueAt = Infinity;
+  let askedAt = -Infinity;
+  let missed = false; // something moved while nobody looked
 
   function say(on) {
     line.className = `line ${on ? "on" : "off"}`;
@@ -21,15 +24,24 @@
   }
 
   function refresh(afterMs) {
-    const at = performance.now() + afterMs;
+    if (document.hidden) { missed = true; return; }
+    const now = performance.now();
+    const at = Math.max(now + afterMs, askedAt + AGAIN_MS);
     if (at >= dueAt) return; // it will happen sooner
     clearTimeout(timer);
     dueAt = at;
     timer = setTimeout(() => {
       dueAt = Infinity;
+      askedAt = performance.now();
       document.body.dispatchEvent(new CustomEvent("moved"));
-    }, afterMs);
+    }, at - now);
   }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden || !missed) return;
+    missed = false;
+    refresh(0);
+  });
 
   function judge(place, value) {
     if (!place.dataset.usual) return;
