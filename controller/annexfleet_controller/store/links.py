@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Invalid, LinkUnknown, TooManyLinks
-from annexfleet_controller.store import annexes
+from annexfleet_controller.store import annexes, closing
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import BoardLink, PrinterLabel
 
@@ -110,10 +110,11 @@ def still_good(db: Session, ids: Collection[int]) -> set[int]:
 
 
 def revoke_board(db: Session, scope: Scope, board_id: int, *, now: datetime) -> tuple[Board, bool]:
-    """It opens nothing from now on: the link, and whether it still did.  Raises LinkUnknown."""
+    """It opens nothing from now on: the link, and whether nobody had revoked it.  Raises LinkUnknown."""
     found = board(db, scope, board_id)
-    mine = (BoardLink.id == board_id, BoardLink.revoked_at.is_(None))
-    done = db.execute(update(BoardLink).where(*mine).values(revoked_at=now))
+    mine = (BoardLink.id == board_id, closing.may_be_revoked(BoardLink))
+    wanted = update(BoardLink).where(*mine).values(revoked_at=now).execution_options(synchronize_session="fetch")
+    done = db.execute(wanted)
     return found, bool(done.rowcount)  # type: ignore[attr-defined]
 
 

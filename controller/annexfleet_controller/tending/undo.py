@@ -116,6 +116,8 @@ def _of_closing(db: Session, hand: Hand, step: Step, now: datetime) -> None:
 
 
 def _of_district(db: Session, hand: Hand, step: Step, now: datetime) -> None:
+    if hand.scope != WHOLE:  # a district is the province's
+        raise UndoRefused(reason="out_of_sight")
     district = next((one for one in districts.listing(db) if f"district:{one.id}" == step.subject), None)
     names = None if district is None else [district.name_fr, district.name_ar]
     _refuse(putting_back.why_not(step.at, [Touched(step.before["left"], names)], undone=False, now=now))
