@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.refusals import UndoRefused, UndoUnknown
-from annexfleet_controller.store import annexes, closing, devices, districts, reaching, undoing
+from annexfleet_controller.store import annexes, closing, devices, districts, fleet, links, reaching, undoing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.undoing import Step
@@ -60,6 +60,9 @@ def _write_back(
     places = {device.annex_id for device in rows}
     for device in rows:
         was = old[device.number]
+        if was["annex_id"] != device.annex_id:
+            labelled = {*fleet.local_printers(db, device), *was.get("labels", ())}
+            links.carry_labels(db, labelled, was["annex_id"], places=was.get("labels"))
         back: dict[str, None] = {}
         if was["in_service"] and device.revoked_at is not None:
             devices.let_in_again(db, device.number, revoked_at=device.revoked_at, now=now)
