@@ -239,13 +239,18 @@ def printer_identity(annex_id: str, device_id: str, printer: Printer) -> str:
 
     24 hexadecimal characters, to stand in an address.
     """
-    if printer.uuid:  # only within the annex: a device elsewhere must not speak for a printer that it cannot see
-        what = f"uuid {annex_id} {printer.uuid}"
-    elif ":" in printer.address:
-        what = f"address {annex_id} {printer.address}"
-    else:
+    if is_local(printer):
         what = f"local {device_id} {printer.name}"
+    elif printer.uuid:  # only within the annex: a device elsewhere must not speak for a printer that it cannot see
+        what = f"uuid {annex_id} {printer.uuid}"
+    else:
+        what = f"address {annex_id} {printer.address}"
     return _digest(what)
+
+
+def is_local(printer: Printer) -> bool:
+    """Whether it hangs on one device and goes where that goes: it is known neither by itself nor by an address."""
+    return not printer.uuid and ":" not in printer.address
 
 
 @lru_cache(maxsize=200_000)

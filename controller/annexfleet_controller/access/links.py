@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access import guessing, sessions
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import LinkUnknown, TooManyAttempts
-from annexfleet_controller.store import audit, links, people
+from annexfleet_controller.store import annexes, audit, links, people
 from annexfleet_controller.store.database import reading, writing
-from annexfleet_controller.store.scope import Scope
+from annexfleet_controller.store.scope import WHOLE, Scope
 
 SECRET_BYTES = 32
 _GUESSED = "link guessed"
@@ -87,9 +87,12 @@ def label_visitor(engine: Engine, code: str, *, address: str, now: datetime) -> 
     with reading(engine) as db:
         _demand_patience(db, address, now)
         found = links.label_of(db, code)
+        is_closed = found is not None and annexes.get(db, WHOLE, found.annex_id).retired_at is not None
     if found is None:
         _count_guess(engine, address, now)
         raise LinkUnknown("no such code")
+    if is_closed:
+        raise LinkUnknown(f"annex {found.annex_id} is closed")
     return Visitor("label", found.annex_id, f"label:{found.place}"[:80], printer_id=found.printer_id), found
 
 

@@ -81,34 +81,59 @@ def revoke(
 def shut_out(home: Home, device_ids: Sequence[str], *, engine: Engine, clock: Clock = SYSTEM) -> None:
     """Make the list of what the database says is revoked, hand it over, and end the connections of these devices.
 
-    Raises what `revoke` does but DeviceUnknown.
+    One connection that cannot be ended holds no other up.  Raises what `revoke` does but DeviceUnknown.
     """
+    _shut_out(home, device_ids, set(device_ids), engine, clock)
+
+
+def _shut_out(home: Home, device_ids: Sequence[str], owed: set[str], engine: Engine, clock: Clock) -> None:
+    """`shut_out`; leaves in `owed` the devices whose connections may still stand."""
     revoked.publish(home, engine, clock.now())
     if not _hand_over(home, clock):
+        owed.clear()
         return
     heeded = is_heeded(home)
-    for device_id in device_ids:
-        kick(home, device_id)
+    failures = _kick_all(home, device_ids)
     if device_ids:
         time.sleep(_HANDSHAKE_S)
-    for device_id in device_ids:
-        kick(home, device_id)
+        failures = _kick_all(home, device_ids)
+    owed.intersection_update(failures)
+    if failures:
+        log.error("connections could not be ended devices=%s", ",".join(sorted(failures)[:20]))
     if not heeded:
         log.error("broker does not heed the list of revoked certificates devices=%s", ",".join(device_ids[:20]))
         raise NotHeeded("the broker does not heed the list of revoked certificates; restart it")
+    for error in failures.values():
+        raise error
 
 
-def catch_up(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> list[str]:
+def _kick_all(home: Home, device_ids: Sequence[str]) -> dict[str, NotKicked]:
+    """End the connections of all of these; those that may still stand, and why."""
+    failures: dict[str, NotKicked] = {}
+    for device_id in device_ids:
+        try:
+            kick(home, device_id)
+        except NotKicked as error:
+            failures[device_id] = error
+    return failures
+
+
+def catch_up(home: Home, engine: Engine, owed: set[str], *, clock: Clock = SYSTEM) -> list[str]:
     """Bring the list to what the database says, where people retired devices or took that back; who was shut out.
+
+    `owed` are devices whose connections an earlier turn could not end: they are tried again, and those that stand still
+    are left in it, for the list names them now and does not tell of them again.
 
     Raises what `shut_out` does; the list is then newer all the same, and every start of the broker tries again.
     """
     behind = revoked.behind(home, engine, clock.now())
-    if behind is None:
+    if behind is None and not owed:
         return []
-    shut_out(home, behind, engine=engine, clock=clock)
-    log.info("list of revoked certificates caught up devices_shut_out=%s", len(behind))
-    return behind
+    owed.update(behind or ())
+    wanted = sorted(owed)
+    _shut_out(home, wanted, owed, engine, clock)
+    log.info("list of revoked certificates caught up devices_shut_out=%s", len(wanted))
+    return wanted
 
 
 def refresh(home: Home, engine: Engine, *, clock: Clock = SYSTEM) -> bool:

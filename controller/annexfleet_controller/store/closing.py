@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store.tables.devices import Token
-from annexfleet_controller.store.tables.places import BoardLink
+from annexfleet_controller.store.tables.places import Annex, BoardLink
 
 
 def open_tokens(db: Session, annex_id: str, *, now: datetime) -> list[str]:
@@ -20,6 +20,13 @@ def open_links(db: Session, annex_id: str) -> list[int]:
     """Links that open the annex's board."""
     query = select(BoardLink.id).where(BoardLink.annex_id == annex_id, BoardLink.revoked_at.is_(None))
     return list(db.scalars(query.order_by(BoardLink.id)))
+
+
+def may_be_revoked(table: type[Token] | type[BoardLink]) -> ColumnElement[bool]:
+    """Those that are good, and those that only the closing of their annex ended: it may be taken back, and what
+    somebody revoked meanwhile shall not begin again with it."""
+    closed_at = select(Annex.retired_at).where(Annex.id == table.annex_id).scalar_subquery()
+    return or_(table.revoked_at.is_(None), table.revoked_at == closed_at)
 
 
 def end(db: Session, tokens: Collection[str], links: Collection[int], now: datetime) -> None:

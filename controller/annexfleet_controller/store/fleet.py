@@ -260,6 +260,14 @@ def printers(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> lis
     return sorted(found, key=lambda p: (not p.printer.blocked, not p.printer.in_trouble, p.printer.name, p.id))
 
 
+def local_printers(db: Session, device: Device) -> list[str]:
+    """Ids of the printers that hang on this device alone, and that keep them wherever it goes."""
+    query = select(DevicePart).where(DevicePart.device_number == device.number, DevicePart.collector == "printers")
+    parts = [state.Part(part.collector, part.at, part.payload) for part in db.scalars(query)]
+    found = state.printers(state.merge(parts))
+    return [state.printer_identity("", device.id, printer) for printer in found if state.is_local(printer)]
+
+
 def queues(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[SeenQueue]:
     """Each service queue of each device, by annex and service."""
     found = [

@@ -5,7 +5,7 @@ be printed again; it opens that printer's state and nothing else.
 """
 
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Invalid, LinkUnknown, TooManyLinks
-from annexfleet_controller.store import annexes
+from annexfleet_controller.store import annexes, closing
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import BoardLink, PrinterLabel
 
@@ -110,10 +110,11 @@ def still_good(db: Session, ids: Collection[int]) -> set[int]:
 
 
 def revoke_board(db: Session, scope: Scope, board_id: int, *, now: datetime) -> tuple[Board, bool]:
-    """It opens nothing from now on: the link, and whether it still did.  Raises LinkUnknown."""
+    """It opens nothing from now on: the link, and whether nobody had revoked it.  Raises LinkUnknown."""
     found = board(db, scope, board_id)
-    mine = (BoardLink.id == board_id, BoardLink.revoked_at.is_(None))
-    done = db.execute(update(BoardLink).where(*mine).values(revoked_at=now))
+    mine = (BoardLink.id == board_id, closing.may_be_revoked(BoardLink))
+    wanted = update(BoardLink).where(*mine).values(revoked_at=now).execution_options(synchronize_session="fetch")
+    done = db.execute(wanted)
     return found, bool(done.rowcount)  # type: ignore[attr-defined]
 
 
@@ -148,21 +149,40 @@ def put_label(
     """The label of a printer, made where there is none; and whether its code is new.
 
     `place` says where the printer stands; None leaves that as it was.  With `renew` the code that was opens nothing any
-    more.  That the printer is one of this annex is the caller's matter.  Raises AnnexUnknown or Invalid.
+    more; so, too, where it was of another annex.  That the printer is one of this annex is the caller's matter.  Raises
+    AnnexUnknown or Invalid.
     """
     annexes.get(db, scope, annex_id)
     row = db.get(PrinterLabel, printer_id)
-    is_new = row is None or renew
+    is_elsewhere = row is not None and row.annex_id != annex_id
+    is_new = row is None or renew or is_elsewhere
     if row is None:
         row = PrinterLabel(printer_id=printer_id, annex_id=annex_id, code=_new_code(db), place="", created_at=now)
         db.add(row)
-    elif renew:
+    elif is_new:
         row.code, row.created_at = _new_code(db), now
-    row.annex_id = annex_id
+    if is_elsewhere:
+        row.annex_id, row.place = annex_id, ""
     if place is not None:
         row.place = _written(place, LONGEST_PLACE, field="place")
     db.flush()
     return _label(row), is_new
+
+
+def carry_labels(
+    db: Session, printer_ids: Collection[str], annex_id: str, *, places: Mapping[str, str] | None = None
+) -> dict[str, str]:  # fmt: skip
+    """Codes that go to this annex with their printers; where each of those stood, by printer id.
+
+    Where they stand now is what `places` says; else nobody said yet.
+    """
+    query = select(PrinterLabel).where(PrinterLabel.printer_id.in_(printer_ids), PrinterLabel.annex_id != annex_id)
+    stood = {}
+    for row in db.scalars(query).all():
+        stood[row.printer_id] = row.place
+        row.annex_id, row.place = annex_id, (places or {}).get(row.printer_id, "")
+    db.flush()
+    return stood
 
 
 def counts(db: Session, scope: Scope, annex_ids: Sequence[str]) -> dict[str, Counts]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from annexfleet_controller.store import closing
 from annexfleet_controller.store.tables.devices import Token
 
 MAX_FAILED_PROOFS = 20
@@ -60,10 +61,10 @@ def count_failed_proof(db: Session, token_id: str) -> None:
 
 
 def revoke(db: Session, token_id: str, now: datetime) -> bool:
-    """Whether the token was there and still good.  Devices that came in by it stay."""
+    """Whether the token was there and nobody had revoked it.  Devices that came in by it stay."""
     revoked = (
         update(Token)
-        .where(Token.id == token_id, Token.revoked_at.is_(None))
+        .where(Token.id == token_id, closing.may_be_revoked(Token))
         .values(revoked_at=now)
         .execution_options(synchronize_session=False)
     )

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.refusals import OutOfService, SettingChanged, SettingWrong
-from annexfleet_controller.store import annexes, certificates, devices, pulses, reaching
+from annexfleet_controller.store import annexes, certificates, devices, fleet, links, pulses, reaching
 from annexfleet_controller.store.audit import Fact
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.places import Annex
@@ -80,14 +80,17 @@ def moving(db: Session, hand: Hand, device_ids: Collection[str], to: str) -> tup
 def move(db: Session, hand: Hand, device_ids: Collection[str], to: str, *, confirmed: str, now: datetime) -> int:
     """The step by which it can be taken back.  A place such as a counter is the old annex's, and is emptied.
 
+    The codes on printers that hang on these devices alone go with them.
+
     Raises what `moving` does, and Unconfirmed unless `confirmed` is the digest of what it touches now.
     """
     annexes.hold(db, [to])
     chosen, place, reach = moving(db, hand, device_ids, to)
     effects.demand(reach, confirmed, always=True)
     before = [kept(db, device) for device in chosen]
-    for device in chosen:
+    for device, old in zip(chosen, before, strict=True):
         devices.change(db, device, version=device.version, annex_id=place.id, place="")
+        old["labels"] = links.carry_labels(db, fleet.local_printers(db, device), place.id)
     froms = sorted({str(old["annex_id"]) for old in before})
     return _done(db, hand, "device.move", chosen, before, now=now, facts={"from": froms, "to": to})
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.refusals import UndoRefused, UndoUnknown
-from annexfleet_controller.store import annexes, closing, devices, districts, reaching, undoing
+from annexfleet_controller.store import annexes, closing, devices, districts, fleet, links, reaching, undoing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.undoing import Step
@@ -60,6 +60,9 @@ def _write_back(
     places = {device.annex_id for device in rows}
     for device in rows:
         was = old[device.number]
+        if was["annex_id"] != device.annex_id:
+            labelled = {*fleet.local_printers(db, device), *was.get("labels", ())}
+            links.carry_labels(db, labelled, was["annex_id"], places=was.get("labels"))
         back: dict[str, None] = {}
         if was["in_service"] and device.revoked_at is not None:
             devices.let_in_again(db, device.number, revoked_at=device.revoked_at, now=now)
@@ -116,6 +119,8 @@ def _of_closing(db: Session, hand: Hand, step: Step, now: datetime) -> None:
 
 
 def _of_district(db: Session, hand: Hand, step: Step, now: datetime) -> None:
+    if hand.scope != WHOLE:  # a district is the province's
+        raise UndoRefused(reason="out_of_sight")
     district = next((one for one in districts.listing(db) if f"district:{one.id}" == step.subject), None)
     names = None if district is None else [district.name_fr, district.name_ar]
     _refuse(putting_back.why_not(step.at, [Touched(step.before["left"], names)], undone=False, now=now))

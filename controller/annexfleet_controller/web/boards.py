@@ -35,6 +35,9 @@ _MOST_INCIDENTS = 40
 SHOWN_AFTERWARDS = timedelta(minutes=10)
 """How long it is shown that something was fixed."""
 
+CLAIM_AGAIN_AFTER = timedelta(minutes=2)
+"""Only so long after an answer is the same said to be fixed by a link again: each claim has devices watched."""
+
 Mood = Literal["tasks", "others", "well", "weak", "unknown"]
 """What the board says first: there is something to do; others are at it; all works; less works than should, and
 nothing is known to be wrong; nobody can tell."""
@@ -163,12 +166,19 @@ def tasks_of(
                 incident=incident, words=line.words, steps=steps(language, incident.cause, facts),
                 picture=picture(incident.cause), place=places.get(incident.thing.id, ""), claim=claim,
                 still=_still(language, claim, facts),
-                may_claim=line.whole and incident.state == "open" and not _is_over(claim),
+                may_claim=line.whole and may_claim(incident, claim, now=now) and not _is_over(claim),
                 helped=helped, may_ask=helped is None or answers.may_ask_again(helped, now=now),
                 called=_called(db, line.incident, helped, say) if line.whole else "",
             )
         )  # fmt: skip
     return made
+
+
+def may_claim(incident: Incident, newest: Claim | None, *, now: datetime) -> bool:
+    """Whether who came by a link may say that this is fixed: it is staff's to end, and was not just answered."""
+    settled_at = newest.settled_at if newest is not None else None
+    is_answered = settled_at is not None and now - settled_at < CLAIM_AGAIN_AFTER
+    return incident.state == "open" and not incident.muted and who(incident.cause) == "staff" and not is_answered
 
 
 def words_of(db: Session, place: Annex, language: Language) -> "BoardWords":

@@ -29,9 +29,9 @@ def shut_out_retired(worker: Worker) -> None:
     if not (worker.home.authority_dir / "device-ca.key").exists():
         return
     try:
-        revocation.catch_up(worker.home, worker.engine, clock=worker.clock)
+        revocation.catch_up(worker.home, worker.engine, worker.unkicked, clock=worker.clock)
     except revocation.NotKicked as error:
-        # The list is out, so it cannot come back; its messages are refused in any case.
+        # The list is out, so it cannot come back, and its messages are refused in any case; the next turn tries again.
         log.warning("connection of a retired device could not be ended reason=%s", error)
 
 

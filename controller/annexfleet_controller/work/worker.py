@@ -50,6 +50,8 @@ class Worker:
         self.jobs = jobs
         self.clock = clock
         self.name = f"worker-{secrets.token_hex(6)}"
+        self.unkicked: set[str] = set()
+        """Ids of devices that are shut out and whose connections could not be ended yet."""
         self._stop = stop or threading.Event()
         self._doing = ""
         self._complained: set[tuple[str, int]] = set()

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from sqlalchemy import Engine
 from tests.controller.tending.hands import NOW, fleet, hand, row
@@ -16,10 +17,10 @@ from annexfleet_controller.refusals import (
     UndoRefused,
     UndoUnknown,
 )
-from annexfleet_controller.store import annexes, districts, readiness, tokens
+from annexfleet_controller.store import annexes, districts, links, readiness, tokens
 from annexfleet_controller.store import fleet as looking
 from annexfleet_controller.store.database import reading, writing
-from annexfleet_controller.store.scope import WHOLE
+from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.devices import Token
 from annexfleet_controller.store.tables.places import BoardLink
 from annexfleet_controller.tending import annexes as tending
@@ -34,6 +35,18 @@ def close(engine: Engine, by, annex_id: str = "berkane-1", *, now=NOW) -> int:
     with writing(engine) as db:
         _, reach = tending.retiring(db, by, annex_id, now=now)
         return tending.retire(db, by, annex_id, confirmed=reach.digest, now=now)
+
+
+def open_up(engine: Engine) -> None:
+    """A token and a link to the board of the first annex."""
+    with writing(engine) as db:
+        db.add(
+            Token(
+                id="t1", annex_id="berkane-1", role="", public_key=b"k" * 32, max_devices=3, created_at=NOW,
+                created_by="amina", expires_at=NOW + timedelta(days=1),
+            )
+        )  # fmt: skip
+        db.add(BoardLink(annex_id="berkane-1", digest="d", label="hall", created_at=NOW, created_by="amina"))
 
 
 def open_ids(engine: Engine) -> list[str]:
@@ -114,14 +127,7 @@ def test_of_two_who_edit_an_annex_the_second_is_told(engine: Engine):
 def test_closing_an_annex_says_what_it_touches_and_takes_it_all_along(engine: Engine):
     ids = fleet(engine)
     amina = hand(engine)
-    with writing(engine) as db:
-        db.add(
-            Token(
-                id="t1", annex_id="berkane-1", role="", public_key=b"k" * 32, max_devices=3, created_at=NOW,
-                created_by="amina", expires_at=NOW + timedelta(days=1),
-            )
-        )  # fmt: skip
-        db.add(BoardLink(annex_id="berkane-1", digest="d", label="hall", created_at=NOW, created_by="amina"))
+    open_up(engine)
     with writing(engine) as db, pytest.raises(Unconfirmed):
         tending.retire(db, amina, "berkane-1", confirmed="", now=NOW)
     with reading(engine) as db:
@@ -152,6 +158,28 @@ def test_closing_an_annex_says_what_it_touches_and_takes_it_all_along(engine: En
         assert token is not None
         assert token.revoked_at is None
         assert db.query(BoardLink).one().revoked_at is None
+
+
+def test_what_somebody_revoked_while_the_annex_was_closed_stays_revoked(engine: Engine):
+    fleet(engine)
+    open_up(engine)
+    amina = hand(engine)
+    step = close(engine, amina)
+    later = NOW + timedelta(minutes=1)
+
+    with writing(engine) as db:
+        (board,) = links.boards(db, WHOLE)
+        assert tokens.revoke(db, "t1", later)
+        assert links.revoke_board(db, WHOLE, board.id, now=later)[1]
+    with writing(engine) as db:
+        assert not tokens.revoke(db, "t1", later + timedelta(seconds=1))  # a second time changes nothing
+        assert not links.revoke_board(db, WHOLE, board.id, now=later + timedelta(seconds=1))[1]
+        undo.undo(db, amina, step, now=NOW + timedelta(minutes=2))
+
+    with reading(engine) as db:
+        token = tokens.find(db, "t1")
+        assert token is not None
+        assert (token.revoked_at, links.boards(db, WHOLE)[0].revoked_at) == (later, later)
 
 
 def test_a_closing_is_refused_when_a_device_came_meanwhile(engine: Engine):
@@ -233,6 +261,22 @@ def test_districts_are_renamed_and_removed_when_they_are_empty(engine: Engine):
         tending.remove_district(db, amina, "ahfir", now=NOW)
     with reading(engine) as db, pytest.raises(DistrictUnknown):
         districts.get(db, "ahfir")
+
+
+def test_a_district_is_the_province_s_also_when_its_name_is_taken_back(engine: Engine):
+    fleet(engine)
+    amina = hand(engine)
+    with writing(engine) as db:
+        tending.create_district(db, amina, "ahfir", name_fr="Ahfir", name_ar="أحفير", now=NOW)
+        step = tending.rename_district(db, amina, "ahfir", name_fr="Ahfir-Est", name_ar="أحفير", now=NOW)
+    confined = msgspec.structs.replace(amina, scope=Scope(frozenset({"berkane-1"})))
+
+    with writing(engine) as db, pytest.raises(UndoRefused) as refused:
+        undo.undo(db, confined, step, now=NOW)
+
+    assert refused.value.facts["reason"] == "out_of_sight"
+    with reading(engine) as db:
+        assert districts.get(db, "ahfir").name_fr == "Ahfir-Est"
 
 
 def test_a_step_remembers_only_what_it_replaced(engine: Engine):

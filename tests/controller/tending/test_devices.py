@@ -5,10 +5,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, select
 from tests.controller.tending.hands import NOW, fleet, hand, row
+from tests.controller.web import places
 
 from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.refusals import OutOfService, SettingChanged, SettingWrong, Unconfirmed, UndoRefused
-from annexfleet_controller.store import audit, certificates, devices, reaching
+from annexfleet_controller.store import audit, certificates, devices, links, reaching
 from annexfleet_controller.store import fleet as looking
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
@@ -305,3 +306,27 @@ def test_tags_are_put_on_many_devices_and_taken_off(engine: Engine):
         undo.undo(db, amina, step, now=NOW)
 
     assert [tags(engine, id_) for id_ in ids[:2]] == [["old", "ring-0"], []]
+
+
+def test_the_code_on_a_device_s_own_printer_goes_with_it_and_comes_back(engine: Engine):
+    ids = fleet(engine)
+    amina = hand(engine)
+    with writing(engine) as db:
+        both = [places.Printed("usb"), places.Printed("net", address="10.0.0.9:631")]
+        places.printers(db, row(db, ids[0]).number, both, at=NOW)
+        rows = looking.devices(db, WHOLE, now=NOW)
+        of = {one.printer.name: one.id for one in looking.printers(rows, looking.known(db, rows))}
+        usb, _ = links.put_label(db, WHOLE, "berkane-1", of["usb"], place="Guichet 2", now=NOW)
+        net, _ = links.put_label(db, WHOLE, "berkane-1", of["net"], place="Accueil", now=NOW)
+
+    step = move(engine, amina, ids[:1], "berkane-2")
+    with reading(engine) as db:  # the same code, for it is stuck on the printer; where it stands nobody said yet
+        assert links.labels(db, WHOLE, "berkane-2") == {
+            usb.printer_id: links.Label(of["usb"], "berkane-2", usb.code, "")
+        }
+        assert links.labels(db, WHOLE, "berkane-1") == {net.printer_id: net}
+
+    with writing(engine) as db:
+        undo.undo(db, amina, step, now=NOW)
+    with reading(engine) as db:
+        assert links.labels(db, WHOLE, "berkane-1") == {usb.printer_id: usb, net.printer_id: net}

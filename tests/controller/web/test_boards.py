@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from fastapi.testclient import TestClient
 from tests.controller.jammed import Annex
@@ -12,7 +13,7 @@ from annexfleet_controller.access import guessing
 from annexfleet_controller.access import links as making
 from annexfleet_controller.maintenance import Area, Maintenance
 from annexfleet_controller.readiness.model import AnnexReadiness, ServiceReadiness
-from annexfleet_controller.store import audit, links, maintenance, readiness
+from annexfleet_controller.store import audit, incidents, links, maintenance, readiness
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 
@@ -80,10 +81,44 @@ def test_what_is_not_confirmed_is_said_and_can_be_tried_again(site: Site, jam: A
     later = site.clock.now()
     jam.step(later, evidence_at=later)
 
-    html = visitor.get(path).text
-    assert "still reports" in html
-    assert "It is fixed now" in html
+    at_once = visitor.get(path).text
+    assert "still reports" in at_once
+    assert "It is fixed now" not in at_once
+    visitor.post(f"{path}/incidents/{jam.incident.id}/fixed")  # so soon after an answer it would only fill the story
     assert len(acts(site)) == 1
+
+    site.clock.turn(minutes=2)
+    assert "It is fixed now" in visitor.get(path).text
+    visitor.post(f"{path}/incidents/{jam.incident.id}/fixed")
+    assert len(acts(site)) == 2
+
+
+def test_what_is_left_in_peace_is_neither_fixed_nor_called_for(site: Site, jam: Annex):
+    path, code, visitor = board(site), sticker(site, jam), site.visitor()
+    with writing(site.engine) as db:
+        incidents.save(db, [msgspec.structs.replace(jam.incident, muted=True)])
+
+    assert 'name="incident"' not in visitor.get(code).text
+    for act in ("fixed", "help"):
+        assert visitor.post(f"{path}/incidents/{jam.incident.id}/{act}").headers["location"] == path
+        assert pressed(visitor, code, act, jam.incident.id) == 303
+
+    assert acts(site) == []
+    assert {kind for kind, _, _ in jam.story()} & {"fix_claimed", "help_asked"} == set()
+
+
+def test_what_staff_cannot_end_is_not_said_to_be_fixed_by_a_link(site: Site, jam: Annex):
+    path, code, visitor = board(site), sticker(site, jam), site.visitor()
+    with writing(site.engine) as db:
+        incidents.save(db, [msgspec.structs.replace(jam.incident, cause="jam_repeat")])
+
+    assert f'{code}/fixed"' not in visitor.get(code).text
+    assert visitor.post(f"{path}/incidents/{jam.incident.id}/fixed").headers["location"] == path
+    assert pressed(visitor, code, "fixed", jam.incident.id) == 303
+    assert acts(site) == []
+
+    assert pressed(visitor, code, "help", jam.incident.id) == 303
+    assert [act for _, _, act in acts(site)] == ["board.help"]
 
 
 def test_help_is_asked_for_once_however_often_the_button_is_pressed(site: Site, jam: Annex):

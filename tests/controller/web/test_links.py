@@ -10,7 +10,7 @@ from tests.controller.site import Site
 from tests.controller.web import places
 
 from annexfleet_controller.access.address import address
-from annexfleet_controller.store import audit, links, people
+from annexfleet_controller.store import annexes, audit, links, people
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.places import BoardLink
@@ -155,3 +155,28 @@ def test_links_are_kept_on_both_databases(engine: Engine, tmp_path: Path):
         assert links.still_good(db, [board.id]) == {board.id}
         assert links.revoke_board(db, WHOLE, board.id, now=now)[1]
         assert links.still_good(db, [board.id]) == set()
+
+
+def test_another_annex_that_labels_a_printer_gets_a_code_of_its_own(site: Site, jam: Annex):
+    now = site.clock.now()
+    with writing(site.engine) as db:
+        places.annex(db, 2, now)
+        old, _ = links.put_label(db, WHOLE, "berkane-1", "a" * 24, place="hall", now=now)
+        new, is_new = links.put_label(db, WHOLE, "berkane-2", "a" * 24, now=now)
+
+    assert is_new
+    assert (new.annex_id, new.place) == ("berkane-2", "")
+    assert site.visitor().get(f"/p/{old.code}").status_code == 404
+    assert site.visitor().get(f"/p/{new.code}").status_code == 200
+
+
+def test_codes_of_a_closed_annex_open_nothing(site: Site, jam: Annex):
+    with writing(site.engine) as db:
+        label, _ = links.put_label(db, WHOLE, "berkane-1", jam.printer.id, now=site.clock.now())
+        place = annexes.get(db, WHOLE, "berkane-1")
+        annexes.change(db, place, version=place.version, retired_at=site.clock.now())
+
+    answer = site.visitor().get(f"/p/{label.code}")
+
+    assert answer.status_code == 404
+    assert "This link opens nothing" in answer.text

@@ -125,6 +125,8 @@ def printer_help(
 def _claim(db: Session, visitor: Visitor, incident_id: int, *, now: datetime) -> None:
     incident = answers.whole(db, visitor.scope, incident_id)
     before = fixes.of_incident(db, incident_id)
+    if not boards.may_claim(incident, before, now=now):
+        return  # nor does the board that is shown next have a button for it
     try:
         claim = claims.claim_fix(db, incident, alerts.of_incident(db, incident_id), by=visitor.name, now=now)
     except NothingToFix:
@@ -135,9 +137,10 @@ def _claim(db: Session, visitor: Visitor, incident_id: int, *, now: datetime) ->
 
 
 def _ask_help(db: Session, visitor: Visitor, incident_id: int, *, now: datetime) -> None:
+    if incidents.get(db, visitor.scope, incident_id).muted:
+        return  # it is being worked on, and the board does not show it
     before = incidents.help_asked(db, [incident_id]).get(incident_id)
     if before is not None and not answers.may_ask_again(before, now=now):
-        incidents.get(db, visitor.scope, incident_id)
         return  # it was asked a moment ago, from whichever screen: a second press tells nobody anything new
     try:
         answers.ask_help(db, visitor.scope, incident_id, by=visitor.name, now=now)
@@ -223,6 +226,8 @@ def _task(db: Session, visitor: Visitor, language: Language, *, now: datetime) -
         db, visitor.scope, Thing("printer", visitor.printer_id), ended_after=now - boards.SHOWN_AFTERWARDS
     )
     for incident in found:
+        if incident.muted:
+            continue  # it is being worked on: there is nothing to press
         lines = dossier.lines(db, visitor.scope, [incident], say)
         (task,) = boards.tasks_of(db, visitor, lines, language, say, now=now)
         if incident.state == "open" or task.is_done:
