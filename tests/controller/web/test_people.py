@@ -12,7 +12,7 @@ from tests.controller.site import QUICK_HASH, Site
 from annexfleet_controller.access import users
 from annexfleet_controller.access.refusals import LastAdmin
 from annexfleet_controller.access.users import By, Profile
-from annexfleet_controller.store import audit, people
+from annexfleet_controller.store import annexes, audit, people
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.people import ApiKey, User
@@ -120,6 +120,27 @@ def test_a_name_is_saved_at_once_and_stays_out_of_the_record(province: Site):
 
     assert user(province, "amina").email == "amina@example.ma"
     assert entries(province)[0] == ("user.edit", "admin-province", {"fields": ["email"]})
+
+
+def test_an_annex_that_was_closed_stays_with_who_has_it(province: Site):
+    admin = province.signed_in()
+    province.signed_in("staff", annex="berkane-1", name="amina")
+    number = user(province, "amina").id
+    with writing(province.engine) as db:
+        annexes.get(db, WHOLE, "berkane-1").retired_at = province.clock.now()
+        annexes.get(db, WHOLE, "berkane-2").retired_at = province.clock.now()
+
+    shown = admin.get(f"/admin/people/{number}").text
+    form = {"role": "staff", "reach": "annexes", "annexes": "berkane-1", "version": "1", "email": "amina@example.ma"}
+    saved = admin.post(f"/admin/people/{number}", data=form)
+
+    assert re.search(r'value="berkane-1" checked>.*Closed for good', shown)
+    assert 'value="berkane-2"' not in shown
+    assert saved.status_code == 303
+    assert entries(province)[0] == ("user.edit", "admin-province", {"fields": ["email"]})
+    assert "no such annex" in admin.post("/admin/people", data=FORM).text
+    another = form | {"annexes": "berkane-2", "version": "2"}
+    assert admin.post(f"/admin/people/{number}", data=another).status_code == 422
 
 
 def test_of_two_who_change_at_once_the_second_is_told(province: Site):

@@ -143,7 +143,8 @@ def change_person(
     user, fields = accounts.by_id(db, user_id), _typed(typed)
     try:
         with db.begin_nested():
-            wish, before = users.checked(_profile(db, fields, typed)), users.profile_of(db, user)
+            before = users.profile_of(db, user)
+            wish = users.checked(_profile(db, fields, typed, held=before.annexes))
             weighs = (wish.role, wish.annexes) != (before.role, before.annexes)
             if weighs and user.id != person.user_id and not _text(typed, "confirmed"):
                 effects = _effects(db, user, before, wish)
@@ -222,11 +223,12 @@ def _form_of(
     db: Session, language: LanguageOf, fields: Fields, user: User | None, *, refused: _Refused | None = None
 ) -> dict[str, Any]:
     facts = {} if refused is None else refused.facts
+    held = () if user is None else users.profile_of(db, user).annexes
     return {
         "fields": fields,
         "user": user,
         "holdings": None if user is None else accounts.holdings(db, user.id),
-        "choices": annex_choice.choices(db, WHOLE, language),
+        "choices": annex_choice.choices(db, WHOLE, language, held=held),
         "roles": ROLES,
         "problem": "" if refused is None else refused.code,
         "wrong_field": str(facts.get("field", "")),
@@ -267,10 +269,10 @@ def _typed(form: FormData) -> Fields:
     )  # fmt: skip
 
 
-def _profile(db: Session, fields: Fields, form: FormData) -> Profile:
+def _profile(db: Session, fields: Fields, form: FormData, *, held: tuple[str, ...] = ()) -> Profile:
     """Raises AccountWrong where annexes are meant and none, or one that is not there, is named."""
     return Profile(
-        role=fields.role, annexes=annex_choice.reach(db, WHOLE, form), full_name=fields.full_name,
+        role=fields.role, annexes=annex_choice.reach(db, WHOLE, form, held=held), full_name=fields.full_name,
         email=fields.email, language=fields.language,
     )  # fmt: skip
 
