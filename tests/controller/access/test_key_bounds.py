@@ -65,6 +65,34 @@ def test_a_bounded_key_is_who_its_bounds_say(place: Site, role: str):
     assert unexpected == {}
 
 
+def test_what_is_for_people_in_a_browser_is_refused_to_the_key_of_an_administrator(place: Site):
+    client = program(place, someone(place))
+
+    reached = {route: ask(place, client, route) for route in BY_SESSION_ONLY}
+
+    assert reached == dict.fromkeys(BY_SESSION_ONLY, 403)
+
+
+def test_a_key_makes_people_but_no_administrator_at_once_or_in_two_steps(site: Site):
+    add_annex(site.engine, "berkane-1")
+    client = program(site, someone(site))
+    new = {"name": "amina", "role": "operator", "annexes": None}
+
+    refused = [
+        client.post("/api/v1/users", json=new | {"role": "admin"}),
+        client.post("/api/v1/users", json=new | {"role": "admin", "annexes": ["berkane-1"]}),
+    ]
+    assert client.post("/api/v1/users", json=new).status_code == 201
+    refused.append(client.patch("/api/v1/users/amina", json={"role": "admin", "version": 1}))
+    someone(site, annexes=("berkane-1",), name="confined")
+    refused.append(client.patch("/api/v1/users/confined", json={"annexes": None, "version": 1}))
+    form = {"name": "brahim", "role": "admin", "reach": "province"}
+    assert client.post("/admin/people", data=form).status_code == 403
+
+    assert [(one.status_code, one.json()["code"]) for one in refused] == [(403, "by_session_only")] * 4
+    assert client.patch("/api/v1/users/confined", json={"full_name": "C", "version": 1}).status_code == 200
+
+
 def test_an_annex_that_its_person_loses_is_lost_to_the_key_and_what_is_left_of_none_is_nothing(place: Site):
     client = program(place, someone(place, "operator", annexes=("berkane-1", "berkane-2")), annexes=("berkane-1",))
     assert [one["id"] for one in client.get("/api/v1/annexes").json()["items"]] == ["berkane-1"]

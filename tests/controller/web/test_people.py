@@ -172,6 +172,20 @@ def test_nobody_lowers_or_confines_themselves(province: Site, change: dict[str, 
     assert admin.get("/admin/people").status_code == 200
 
 
+def test_nobody_resets_themselves(province: Site):
+    admin = province.signed_in()
+    number = user(province, "admin-province").id
+
+    for act in ("reset", "reset-factor", "enable"):
+        assert admin.post(f"/admin/people/{number}/{act}").status_code == 409
+        refused = admin.post(f"/api/v1/users/admin-province/{act}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "not_oneself")
+
+    assert not user(province, "admin-province").must_change_password
+    assert f"/admin/people/{number}/reset" not in admin.get(f"/admin/people/{number}").text
+    assert entries(province) == []
+
+
 def test_two_administrators_who_shut_each_other_out_leave_one(province: Site):
     province.signed_in(name="first")
     province.signed_in(name="second")

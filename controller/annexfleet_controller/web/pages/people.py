@@ -29,6 +29,7 @@ from annexfleet_controller.web.render import Page, Renders
 router = APIRouter(prefix="/admin/people", include_in_schema=False)
 
 Managing = Annotated[Person, Depends(Needs("manage_people"))]
+InPerson = Annotated[Person, Depends(Needs("manage_people", in_person=True))]
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _SHOWN = 50
 _Refused = AccountWrong | UserExists | PersonChanged | NotOneself | LastAdmin
@@ -183,7 +184,7 @@ def disable_person(
 
 
 @router.post("/{user_id}/enable")
-def enable_person(*, user_id: Id, person: Managing, engine: EngineOf, now: Now, page: Page, site: Site) -> HTMLResponse:
+def enable_person(*, user_id: Id, person: InPerson, engine: EngineOf, now: Now, page: Page, site: Site) -> HTMLResponse:
     """With a one-time password, in this answer and nowhere else."""
     new = users.prepared()
     with writing(engine) as db:
@@ -194,7 +195,7 @@ def enable_person(*, user_id: Id, person: Managing, engine: EngineOf, now: Now, 
 
 @router.post("/{user_id}/reset")
 def reset_password(
-    *, user_id: Id, person: Managing, engine: EngineOf, now: Now, page: Page, site: Site
+    *, user_id: Id, person: InPerson, engine: EngineOf, now: Now, page: Page, site: Site
 ) -> HTMLResponse:
     """A one-time password, in this answer and nowhere else."""
     new = users.prepared()
@@ -205,7 +206,7 @@ def reset_password(
 
 
 @router.post("/{user_id}/reset-factor")
-def reset_factor(user_id: Id, person: Managing, db: WritingDb, now: Now) -> Response:
+def reset_factor(user_id: Id, person: InPerson, db: WritingDb, now: Now) -> Response:
     users.reset_factor(db, accounts.by_id(db, user_id), now=now, by=_by(person))
     return RedirectResponse(f"/admin/people/{user_id}", 303)
 

@@ -8,7 +8,15 @@ OPEN = {
     ("POST", "/language"),
 }
 
-BY_SESSION_ONLY = {
+IN_PERSON = {
+    ("POST", "/admin/people/{user_id}/enable"): "admin",
+    ("POST", "/admin/people/{user_id}/reset"): "admin",
+    ("POST", "/admin/people/{user_id}/reset-factor"): "admin",
+    ("POST", "/api/v1/users/{user_name}/enable"): "admin",
+    ("POST", "/api/v1/users/{user_name}/reset"): "admin",
+    ("POST", "/api/v1/users/{user_name}/reset-factor"): "admin",
+}
+BY_SESSION_ONLY = IN_PERSON | {
     ("GET", "/account"): "staff",
     ("GET", "/account/factor"): "staff",
     ("POST", "/account/factor"): "staff",
@@ -39,9 +47,6 @@ PEOPLE = {
     ("POST", "/admin/people/{user_id}"): "admin",
     ("GET", "/admin/people/{user_id}/disable"): "admin",
     ("POST", "/admin/people/{user_id}/disable"): "admin",
-    ("POST", "/admin/people/{user_id}/enable"): "admin",
-    ("POST", "/admin/people/{user_id}/reset"): "admin",
-    ("POST", "/admin/people/{user_id}/reset-factor"): "admin",
     ("POST", "/admin/people/{user_id}/end-sessions"): "admin",
     ("GET", "/admin/keys"): "admin",
     ("POST", "/admin/keys/{key_id}/revoke"): "admin",
@@ -50,11 +55,8 @@ PEOPLE = {
     ("GET", "/api/v1/users/{user_name}"): "admin",
     ("PATCH", "/api/v1/users/{user_name}"): "admin",
     ("POST", "/api/v1/users/{user_name}/disable"): "admin",
-    ("POST", "/api/v1/users/{user_name}/enable"): "admin",
-    ("POST", "/api/v1/users/{user_name}/reset"): "admin",
-    ("POST", "/api/v1/users/{user_name}/reset-factor"): "admin",
     ("POST", "/api/v1/users/{user_name}/end-sessions"): "admin",
-}
+} | IN_PERSON
 LOWEST |= PEOPLE
 WHOLE_PROVINCE_ONLY = set(PEOPLE)
 
