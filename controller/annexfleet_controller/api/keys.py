@@ -92,9 +92,11 @@ def create_key(new: NewKey, person: Owning, once: OnceOf, now: Now) -> KeyOut:
 
 @router.delete("/{key_id}", status_code=204)
 def revoke_key(key_id: str, person: Owning, db: WritingDb, now: Now) -> None:
-    """It opens nothing from the next request on.  One of yours, or anybody's for who manages people."""
-    whose = None if person.may("manage_people") else person.user_id
-    keys.revoke(db, key_id, user_id=whose, now=now, by=person.name, via=person.via)
+    """It opens nothing from the next request on.  One of yours, or anybody's for who manages people.
+
+    A key that may not manage people revokes itself and no other.
+    """
+    keys.revoke(db, key_id, person, everybody=True, now=now)
 
 
 def _out(one: keys.Shown) -> KeyOut:

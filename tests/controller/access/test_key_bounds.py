@@ -2,12 +2,12 @@
 
 import pytest
 from fastapi.testclient import TestClient
-from tests.controller.access.routes.accounts import BY_SESSION_ONLY
+from tests.controller.access.routes.accounts import BY_SESSION_ONLY, OF_ITSELF_ALONE
 from tests.controller.access.test_every_route import STREAM, TABLES, ask, expected, place
 from tests.controller.fleet import add_annex
 from tests.controller.site import QUICK_HASH, Site
 
-from annexfleet_controller.access import keys, users
+from annexfleet_controller.access import keys, sessions, users
 from annexfleet_controller.access.door import SAFE_METHODS
 from annexfleet_controller.access.refusals import AccountWrong
 from annexfleet_controller.access.users import By
@@ -57,10 +57,11 @@ def test_a_bounded_key_is_who_its_bounds_say(place: Site, role: str):
 
     reached = {route: ask(place, client, route) for route in TABLES.LOWEST if route != STREAM}
 
+    refused = BY_SESSION_ONLY.keys() | OF_ITSELF_ALONE
     unexpected = {
         route: status
         for route, status in reached.items()
-        if status not in ({403} if route in BY_SESSION_ONLY else expected(route, role, "berkane-1"))
+        if status not in ({403} if route in refused else expected(route, role, "berkane-1"))
     }
     assert unexpected == {}
 
@@ -185,6 +186,24 @@ def test_keys_are_revoked_by_their_owner_or_by_who_manages_people(site: Site):
     assert site.visitor().get("/api/v1/annexes", headers=bearer).status_code == 401
 
 
+def test_a_key_revokes_itself_and_no_other_unless_it_manages_people(site: Site):
+    owner = someone(site)
+    bounded, other, managing = program(site, owner, role="operator"), program(site, owner), program(site, owner)
+    own, others = (
+        sessions.public_id(sessions.digest(one.headers["Authorization"].removeprefix("Bearer ")))
+        for one in (bounded, other)
+    )
+
+    refused = bounded.delete(f"/api/v1/keys/{others}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "by_session_only")
+    assert bounded.post(f"/account/keys/{others}/revoke").status_code == 403
+    assert other.get("/api/v1/annexes").status_code == 200
+    assert managing.delete(f"/api/v1/keys/{others}").status_code == 204
+    assert other.get("/api/v1/annexes").status_code == 401
+    assert bounded.delete(f"/api/v1/keys/{own}").status_code == 204
+    assert bounded.get("/api/v1/annexes").status_code == 401
+
+
 def test_nothing_ticked_is_not_everything(site: Site):
     add_annex(site.engine, "berkane-1")
     client = site.signed_in("operator")
@@ -198,8 +217,6 @@ def test_nothing_ticked_is_not_everything(site: Site):
 
 
 def test_the_key_of_a_stream_is_bounded_like_any_other(site: Site):
-    from annexfleet_controller.access import sessions
-
     add_annex(site.engine, "berkane-1")
     client = program(site, someone(site), role="staff", annexes=("berkane-1",))
     key = client.headers["Authorization"].removeprefix("Bearer ")

@@ -161,7 +161,7 @@ def make_key(
 
 @router.post("/account/keys/{key_id}/revoke")
 def revoke_key(key_id: str, person: KeyMaker, db: WritingDb, now: Now) -> Response:
-    keys.revoke(db, key_id, user_id=person.user_id, now=now, by=person.name, via=person.via)
+    keys.revoke(db, key_id, person, now=now)
     return RedirectResponse("/account#keys", 303)
 
 

@@ -32,6 +32,8 @@ BY_SESSION_ONLY = IN_PERSON | {
     ("POST", "/api/v1/keys"): "staff",
 }
 """Refused to keys of programs, whatever they may."""
+OF_ITSELF_ALONE = {("POST", "/account/keys/{key_id}/revoke"), ("DELETE", "/api/v1/keys/{key_id}")}
+"""Refused to keys that may not manage people, unless they name themselves."""
 
 LOWEST = BY_SESSION_ONLY | {
     ("GET", "/account/keys/new"): "staff",
