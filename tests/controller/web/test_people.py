@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 from tests.controller.access.routes import gathered
 from tests.controller.access.test_every_route import ask
 from tests.controller.fleet import add_annex
-from tests.controller.site import QUICK_HASH, Site
+from tests.controller.site import PASSWORD, QUICK_HASH, Site
 
 from annexfleet_controller.access import users
 from annexfleet_controller.access.refusals import LastAdmin
@@ -204,7 +204,7 @@ def test_two_administrators_who_shut_each_other_out_leave_one(province: Site):
 def test_shutting_out_shows_what_it_ends_and_ends_it(province: Site):
     admin = province.signed_in()
     amina = province.signed_in("operator", name="amina")
-    key = amina.post("/api/v1/keys", json={"name": "Grafana"}).json()["key"]
+    key = amina.post("/api/v1/keys", json={"name": "Grafana", "password": PASSWORD}).json()["key"]
     number = user(province, "amina").id
 
     shown = admin.get(f"/admin/people/{number}/disable").text

@@ -1,5 +1,7 @@
 """Signing in, one's own account, people and keys."""
 
+from tests.controller.site import PASSWORD
+
 OPEN = {
     ("GET", "/sign-in"),
     ("POST", "/sign-in"),
@@ -68,8 +70,10 @@ BODIES = {
     ("POST", "/account/factor/confirm"): {"data": {"code": "x"}},
     ("POST", "/account/factor/codes"): {"data": {"password": "x", "code": "x"}},
     ("POST", "/account/factor/off"): {"data": {"password": "x", "code": "x"}},
-    ("POST", "/account/keys"): {"data": {"name": "x", "role": "staff", "days": "9", "reach": "province"}},
-    ("POST", "/api/v1/keys"): {"json": {"name": "x"}},
+    ("POST", "/account/keys"): {
+        "data": {"name": "x", "role": "staff", "days": "9", "reach": "province", "password": PASSWORD}
+    },
+    ("POST", "/api/v1/keys"): {"json": {"name": "x", "password": PASSWORD}},
     ("POST", "/admin/people"): {"data": {"name": "newcomer", "role": "staff", "reach": "province"}},
     ("POST", "/api/v1/users"): {"json": {"name": "another", "role": "staff", "annexes": None}},
     ("POST", "/admin/people/{user_id}"): {"data": {"role": "staff", "reach": "province", "version": "1"}},
