@@ -77,7 +77,10 @@ def list_keys(
 
 @router.post("", status_code=201)
 def create_key(*, new: NewKey, person: Owning, request: Request, engine: EngineOf, once: OnceOf, now: Now) -> KeyOut:
-    """Make a key of your own.  It is shown in this answer and never again.  A key makes no keys, and a session only with the password."""
+    """Make a key of your own.  It is shown in this answer and never again.
+
+    A key makes no keys, and a session only with the password.
+    """
     if person.via != "session":
         raise BySessionOnly
     if new.annexes is not None and not new.annexes:
