@@ -20,8 +20,9 @@ from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.people import SessionRow
 
 ORIGIN = "http://testserver"
-QUICK_HASH = "$argon2id$v=19$m=65536,t=3,p=4$bm90IGEgcmVhbCBvbmU$bm90IGEgcmVhbCBvbmUgZWl0aGVy"
-"""A hash that no password fits, for people who are signed in by the test."""
+PASSWORD = "quatre chevaux bleus"
+QUICK_HASH = "$argon2id$v=19$m=8,t=1,p=1$MBvac4M5OsXuA4y1nOzAhw$xiOenSU56ph+J1NhNhRLewhWsXfW+8jNQH2CwrmIeFg"
+"""Of PASSWORD, quickly checked, for people who are signed in by the test."""
 
 
 @cache

@@ -55,23 +55,21 @@ class Anybody:
 
 
 class Needs:
-    """A route for those who have a right."""
+    """A route for those who have a right; `in_person`: not by a key, whatever it may."""
 
-    def __init__(self, right: Right) -> None:
+    def __init__(self, right: Right, *, in_person: bool = False) -> None:
         self.right: Right = right
+        self.in_person = in_person or right == "own_account"
 
     def __call__(self, request: Request, csrf_given: Annotated[str, Depends(_csrf_given)]) -> Person:
         person = _who(request)
         if person is None:
             raise SignedOut
         _refuse_reader(request, person)
-        if self.right == "own_account":
-            if person.via == "key":
-                raise BySessionOnly
-        elif person.owes == "password":
-            raise PasswordMustChange
-        elif person.owes == "factor":
-            raise SecondFactorMissing
+        if self.in_person and person.via == "key":
+            raise BySessionOnly
+        if person.owes and self.right != "own_account":  # there it is paid
+            raise PasswordMustChange if person.owes == "password" else SecondFactorMissing
         if not person.may(self.right):
             raise Forbidden
         if person.via == "session" and request.method not in SAFE_METHODS:

@@ -13,7 +13,8 @@ from msgspec import Struct
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import sessions
-from annexfleet_controller.access.refusals import AccountWrong, KeyUnknown
+from annexfleet_controller.access.person import Person
+from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly, KeyUnknown
 from annexfleet_controller.access.roles import ROLES, lower
 from annexfleet_controller.store import audit, program_keys
 from annexfleet_controller.store.scope import Scope
@@ -107,13 +108,20 @@ def shown(db: Session, rows: Sequence[tuple[ApiKey, User]], *, now: datetime) ->
     ]  # fmt: skip
 
 
-def revoke(db: Session, key_id: str, *, user_id: int | None, now: datetime, by: str, via: str) -> None:
-    """A key opens nothing from the next request on; only one of this person's, or of anybody's.  Raises KeyUnknown."""
-    for key, user in program_keys.listing(db, user_id=user_id):
+def revoke(db: Session, key_id: str, person: Person, *, everybody: bool = False, now: datetime) -> None:
+    """A key opens nothing from the next request on: one of this person's, or of `everybody` for who manages people.
+
+    Raises KeyUnknown, or BySessionOnly for a key that would revoke another than itself and may not manage people.
+    """
+    manages = person.may("manage_people")
+    itself = secrets.compare_digest(sessions.public_id(person.digest).encode(), key_id.encode())
+    if person.via == "key" and not (itself or manages):
+        raise BySessionOnly
+    for key, user in program_keys.listing(db, user_id=None if everybody and manages else person.user_id):
         if secrets.compare_digest(sessions.public_id(key.digest).encode(), key_id.encode()):
             program_keys.remove(db, key.digest)
             audit.add(
-                db, now=now, actor=by, via=via, act="key.revoke", subject=f"user:{user.name}",
+                db, now=now, actor=person.name, via=person.via, act="key.revoke", subject=f"user:{user.name}",
                 facts={"purpose": key.name},
             )  # fmt: skip
             return

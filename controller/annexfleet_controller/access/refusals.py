@@ -34,7 +34,8 @@ class KeyReadsOnly(Forbidden):
 
 
 class BySessionOnly(Forbidden):
-    """What a person does in a browser and no key may do: one's own account, and making keys."""
+    """What a person does in a browser and no key may do: one's own account, making keys, and making administrators or
+    one-time passwords of people who are there."""
 
     code = "by_session_only"
 
@@ -46,7 +47,7 @@ class AccountWrong(Invalid):
 
 
 class NotOneself(Conflict):
-    """Nobody lowers, confines or shuts out themselves."""
+    """Nobody lowers, confines, shuts out or resets themselves: for that they show their password."""
 
     code = "not_oneself"
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import keys, passwords
-from annexfleet_controller.access.refusals import AccountWrong, LastAdmin, NotOneself
+from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly, LastAdmin, NotOneself
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.errors import AnnexUnknown
 from annexfleet_controller.i18n.catalogues import CODES
@@ -86,7 +86,8 @@ def create(
 
 
 def add(db: Session, name: str, profile: Profile, new: Prepared, *, now: datetime, by: By) -> User:
-    """Raises UserExists or AnnexUnknown."""
+    """Raises UserExists, AnnexUnknown, or BySessionOnly for an administrator by a key."""
+    _refuse_raising_by_key(profile, None, by)
     user = people.create(
         db, name=name, password_hash=new.password_hash, role=profile.role, annex_ids=profile.annexes, now=now,
         language=profile.language, full_name=profile.full_name, email=profile.email,
@@ -131,7 +132,7 @@ def profile_of(db: Session, user: User) -> Profile:
 def edit(db: Session, user: User, wish: Profile, *, version: int, now: datetime, by: By) -> None:
     """Change what differs; nothing is written where nothing does.
 
-    Raises AccountWrong, PersonChanged, NotOneself, LastAdmin.
+    Raises AccountWrong, PersonChanged, NotOneself, LastAdmin, BySessionOnly.
     """
     new = checked(wish)
     accounts.one_change_at_a_time(db)
@@ -140,6 +141,7 @@ def edit(db: Session, user: User, wish: Profile, *, version: int, now: datetime,
     if new == old and version == user.version:
         return
     _refuse_losing_the_last(db, user, new, old, by)
+    _refuse_raising_by_key(new, old, by)
     try:
         accounts.change(
             db, user.id, version=version, role=new.role, annex_ids=new.annexes, full_name=new.full_name,
@@ -167,6 +169,8 @@ def reset(engine: Engine, name: str, *, now: datetime, by: str = CONSOLE.name) -
 
 
 def give_password(db: Session, user: User, new: Prepared, *, now: datetime, by: By) -> None:
+    """Raises NotOneself: one's own password is changed by who knows the old one."""
+    _refuse_oneself(user, by)
     people.set_password(db, user.id, new.password_hash, must_change=True)
     people.close_sessions(db, user.id)
     people.forget_failures(db, user.name)
@@ -184,8 +188,7 @@ def shut_out(db: Session, user: User, *, now: datetime, by: By) -> None:
     accounts.one_change_at_a_time(db)
     if user.disabled_at is not None:
         return
-    if user.id == by.user_id:
-        raise NotOneself
+    _refuse_oneself(user, by)
     if by.user_id and _manages(user.role, profile_of(db, user).annexes) and not accounts.other_admins(db, user.id):
         raise LastAdmin
     accounts.disable(db, user, now)
@@ -201,7 +204,11 @@ def enable(engine: Engine, name: str, *, now: datetime, by: str = CONSOLE.name) 
 
 
 def let_in(db: Session, user: User, new: Prepared, *, now: datetime, by: By) -> None:
-    """With a new password: nobody knows who learnt the old one meanwhile.  Keys of before are gone."""
+    """With a new password: nobody knows who learnt the old one meanwhile.  Keys of before are gone.
+
+    Raises NotOneself.
+    """
+    _refuse_oneself(user, by)
     accounts.enable(db, user)
     people.close_sessions(db, user.id)
     people.set_password(db, user.id, new.password_hash, must_change=True)
@@ -210,7 +217,8 @@ def let_in(db: Session, user: User, new: Prepared, *, now: datetime, by: By) -> 
 
 
 def reset_factor(db: Session, user: User, *, now: datetime, by: By) -> bool:
-    """Take the second factor away from who lost it; sessions end.  Whether there was one."""
+    """Take the second factor away from who lost it; sessions end.  Whether there was one.  Raises NotOneself."""
+    _refuse_oneself(user, by)
     was_on = factors.remove(db, user.id)
     people.close_sessions(db, user.id)
     _note(db, "user.reset_factor", user.name, by=by, now=now)
@@ -256,11 +264,23 @@ def effect_on_keys(db: Session, user: User, new: Profile) -> int:
 def _refuse_losing_the_last(db: Session, user: User, new: Profile, old: Profile, by: By) -> None:
     if (new.role, new.annexes) == (old.role, old.annexes):
         return
-    if user.id == by.user_id:
-        raise NotOneself
+    _refuse_oneself(user, by)
     lost = _manages(old.role, old.annexes) and not _manages(new.role, new.annexes)
     if by.user_id and lost and user.disabled_at is None and not accounts.other_admins(db, user.id):
         raise LastAdmin
+
+
+def _refuse_oneself(user: User, by: By) -> None:
+    if user.id == by.user_id:
+        raise NotOneself
+
+
+def _refuse_raising_by_key(new: Profile, old: Profile | None, by: By) -> None:
+    """Else whoever finds a key makes an administrator with it, at once or in two steps."""
+    if by.via != "key" or new.role != "admin":
+        return
+    if old is None or (new.role, new.annexes) != (old.role, old.annexes):
+        raise BySessionOnly
 
 
 def _manages(role: str, annexes: Collection[str]) -> bool:

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.access import keys, sessions
-from annexfleet_controller.access.asked import Db, Now, WritingDb
-from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access import keys, sessions, signing_in
+from annexfleet_controller.access.asked import Db, EngineOf, Now, WritingDb
+from annexfleet_controller.access.door import Needs, client_address
 from annexfleet_controller.access.once import OnceOf
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly
@@ -31,8 +31,12 @@ class NewKey(BaseModel):
     annexes: Annotated[list[str] | None, Field(max_length=2000)] = None
     """null: all of yours."""
     days: Annotated[int, Field(ge=1, le=keys.LONGEST_DAYS)] = 90
+    password: Annotated[str, Field(max_length=1000)]
+    """Yours of now: a key outlives the session that makes it, which may be one that somebody left open."""
 
-    model_config = {"json_schema_extra": {"examples": [{"name": "Grafana", "role": "staff", "reads_only": True}]}}
+    model_config = {
+        "json_schema_extra": {"examples": [{"name": "Grafana", "role": "staff", "reads_only": True, "password": "…"}]}
+    }
 
 
 class KeyOut(BaseModel):
@@ -72,12 +76,16 @@ def list_keys(
 
 
 @router.post("", status_code=201)
-def create_key(new: NewKey, person: Owning, once: OnceOf, now: Now) -> KeyOut:
-    """Make a key of your own.  It is shown in this answer and never again.  A key makes no keys."""
+def create_key(*, new: NewKey, person: Owning, request: Request, engine: EngineOf, once: OnceOf, now: Now) -> KeyOut:
+    """Make a key of your own.  It is shown in this answer and never again.
+
+    A key makes no keys, and a session only with the password.
+    """
     if person.via != "session":
         raise BySessionOnly
     if new.annexes is not None and not new.annexes:
         raise AccountWrong("no annex is named; null is all of yours", field="annexes", reason="annexes_missing")
+    signing_in.check_password(engine, person.name, new.password, address=client_address(request), now=now)
     bounds = keys.Bounds(role=new.role, reads_only=new.reads_only, annexes=tuple(new.annexes or ()))
     owner = keys.Owner(person.user_id, person.name, person.role, person.scope)
 
@@ -87,14 +95,16 @@ def create_key(new: NewKey, person: Owning, once: OnceOf, now: Now) -> KeyOut:
         assert row is not None, "made in this very transaction"
         return _out(keys.shown(db, [row], now=now)[0]).model_copy(update={"key": key}).model_dump(mode="json")
 
-    return KeyOut.model_validate(once.do(person, new.model_dump(), work, now=now))
+    return KeyOut.model_validate(once.do(person, new.model_dump(exclude={"password"}), work, now=now))
 
 
 @router.delete("/{key_id}", status_code=204)
 def revoke_key(key_id: str, person: Owning, db: WritingDb, now: Now) -> None:
-    """It opens nothing from the next request on.  One of yours, or anybody's for who manages people."""
-    whose = None if person.may("manage_people") else person.user_id
-    keys.revoke(db, key_id, user_id=whose, now=now, by=person.name, via=person.via)
+    """It opens nothing from the next request on.  One of yours, or anybody's for who manages people.
+
+    A key that may not manage people revokes itself and no other.
+    """
+    keys.revoke(db, key_id, person, everybody=True, now=now)
 
 
 def _out(one: keys.Shown) -> KeyOut:

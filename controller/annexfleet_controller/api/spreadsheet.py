@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 from fastapi.responses import Response
@@ -16,6 +17,8 @@ _BYTE_ORDER_MARK = "\ufeff"
 """Without it Excel takes UTF-8 for the machine's own code page."""
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "|", "%")
 """What a spreadsheet takes for the begin of a formula (OWASP, CSV injection), and what some take for a command."""
+_FORMULA_INSIDE = re.compile(r"([;,\t\r\n][\s\"]*)(?=[=+\-@＝＋－＠|%])")
+"""The same where a spreadsheet of another language, which separates otherwise, would begin a cell."""
 
 
 class Habits(Struct, frozen=True):
@@ -67,6 +70,6 @@ def _cell(value: Cell, habits: Habits) -> str | int | float:
         return str(value).replace(".", habits.decimal)
     if not isinstance(value, str):
         return value
-    text = plain(value)
+    text = _FORMULA_INSIDE.sub(r"\1'", plain(value))
     # The apostrophe says "this is text"; quotes of CSV alone do not stop a spreadsheet from calculating.
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -25,6 +25,7 @@ from annexfleet_controller.store.tables.people import User
 router = APIRouter(prefix="/api/v1/users", tags=["users"], responses=problems.RESPONSES)
 
 Managing = Annotated[Person, Depends(Needs("manage_people"))]
+InPerson = Annotated[Person, Depends(Needs("manage_people", in_person=True))]
 Name = Annotated[str, Path(max_length=80)]
 AnnexIds = Annotated[list[str] | None, Field(max_length=users.MOST_ANNEXES)]
 
@@ -109,7 +110,7 @@ def list_users(
 
 @router.post("", status_code=201)
 def create_user(new: NewUser, person: Managing, once: OnceOf, now: Now) -> UserOut:
-    """Add a person.  The one-time password is shown in this answer and never again.
+    """Add a person.  The one-time password is shown in this answer and never again.  A key makes no administrators.
 
     With an `Idempotency-Key` a repeat within a day makes none and answers the same.
     """
@@ -170,8 +171,8 @@ def disable_user(user_name: Name, person: Managing, db: WritingDb, now: Now, res
 
 
 @router.post("/{user_name}/enable")
-def enable_user(user_name: Name, person: Managing, once: OnceOf, now: Now) -> UserOut:
-    """Let a person in again, with a one-time password that is in this answer and nowhere else."""
+def enable_user(user_name: Name, person: InPerson, once: OnceOf, now: Now) -> UserOut:
+    """Let a person in again, with a one-time password that is in this answer and nowhere else.  Not by a key."""
     made = users.prepared()
 
     def work(db: Session) -> dict[str, Any]:
@@ -183,8 +184,8 @@ def enable_user(user_name: Name, person: Managing, once: OnceOf, now: Now) -> Us
 
 
 @router.post("/{user_name}/reset")
-def reset_password(user_name: Name, person: Managing, once: OnceOf, now: Now) -> UserOut:
-    """A new one-time password, in this answer and nowhere else; sessions end."""
+def reset_password(user_name: Name, person: InPerson, once: OnceOf, now: Now) -> UserOut:
+    """A new one-time password, in this answer and nowhere else; sessions end.  Not by a key, and not of oneself."""
     made = users.prepared()
 
     def work(db: Session) -> dict[str, Any]:
@@ -196,8 +197,8 @@ def reset_password(user_name: Name, person: Managing, once: OnceOf, now: Now) ->
 
 
 @router.post("/{user_name}/reset-factor")
-def reset_factor(user_name: Name, person: Managing, db: WritingDb, now: Now, response: Response) -> UserOut:
-    """Take the second factor from who lost it; sessions end."""
+def reset_factor(user_name: Name, person: InPerson, db: WritingDb, now: Now, response: Response) -> UserOut:
+    """Take the second factor from who lost it; sessions end.  Not by a key, and not of oneself."""
     user = people.get(db, user_name)
     users.reset_factor(db, user, now=now, by=_by(person))
     db.refresh(user)

@@ -2,12 +2,12 @@
 
 import pytest
 from fastapi.testclient import TestClient
-from tests.controller.access.routes.accounts import BY_SESSION_ONLY
+from tests.controller.access.routes.accounts import BY_SESSION_ONLY, OF_ITSELF_ALONE
 from tests.controller.access.test_every_route import STREAM, TABLES, ask, expected, place
 from tests.controller.fleet import add_annex
-from tests.controller.site import QUICK_HASH, Site
+from tests.controller.site import PASSWORD, QUICK_HASH, Site
 
-from annexfleet_controller.access import keys, users
+from annexfleet_controller.access import keys, sessions, users
 from annexfleet_controller.access.door import SAFE_METHODS
 from annexfleet_controller.access.refusals import AccountWrong
 from annexfleet_controller.access.users import By
@@ -57,12 +57,41 @@ def test_a_bounded_key_is_who_its_bounds_say(place: Site, role: str):
 
     reached = {route: ask(place, client, route) for route in TABLES.LOWEST if route != STREAM}
 
+    refused = BY_SESSION_ONLY.keys() | OF_ITSELF_ALONE
     unexpected = {
         route: status
         for route, status in reached.items()
-        if status not in ({403} if route in BY_SESSION_ONLY else expected(route, role, "berkane-1"))
+        if status not in ({403} if route in refused else expected(route, role, "berkane-1"))
     }
     assert unexpected == {}
+
+
+def test_what_is_for_people_in_a_browser_is_refused_to_the_key_of_an_administrator(place: Site):
+    client = program(place, someone(place))
+
+    reached = {route: ask(place, client, route) for route in BY_SESSION_ONLY}
+
+    assert reached == dict.fromkeys(BY_SESSION_ONLY, 403)
+
+
+def test_a_key_makes_people_but_no_administrator_at_once_or_in_two_steps(site: Site):
+    add_annex(site.engine, "berkane-1")
+    client = program(site, someone(site))
+    new = {"name": "amina", "role": "operator", "annexes": None}
+
+    refused = [
+        client.post("/api/v1/users", json=new | {"role": "admin"}),
+        client.post("/api/v1/users", json=new | {"role": "admin", "annexes": ["berkane-1"]}),
+    ]
+    assert client.post("/api/v1/users", json=new).status_code == 201
+    refused.append(client.patch("/api/v1/users/amina", json={"role": "admin", "version": 1}))
+    someone(site, annexes=("berkane-1",), name="confined")
+    refused.append(client.patch("/api/v1/users/confined", json={"annexes": None, "version": 1}))
+    form = {"name": "brahim", "role": "admin", "reach": "province"}
+    assert client.post("/admin/people", data=form).status_code == 403
+
+    assert [(one.status_code, one.json()["code"]) for one in refused] == [(403, "by_session_only")] * 4
+    assert client.patch("/api/v1/users/confined", json={"full_name": "C", "version": 1}).status_code == 200
 
 
 def test_an_annex_that_its_person_loses_is_lost_to_the_key_and_what_is_left_of_none_is_nothing(place: Site):
@@ -114,7 +143,8 @@ def test_a_key_never_reaches_beyond_its_person(site: Site, bounds: dict[str, obj
 def test_a_key_is_made_in_a_browser_shown_once_and_makes_no_others(site: Site):
     client = site.signed_in("operator")
 
-    made = client.post("/api/v1/keys", json={"name": "Grafana", "role": "staff", "reads_only": True, "days": 30})
+    wish = {"name": "Grafana", "role": "staff", "reads_only": True, "days": 30, "password": PASSWORD}
+    made = client.post("/api/v1/keys", json=wish)
 
     assert made.status_code == 201
     key = made.json()["key"]
@@ -130,13 +160,29 @@ def test_a_key_is_made_in_a_browser_shown_once_and_makes_no_others(site: Site):
         assert key not in str(entries)
         assert program_keys.listing(db)[0][0].digest not in client.get("/account").text
     another = program(site, someone(site, "operator"))
-    refused = another.post("/api/v1/keys", json={"name": "offspring"})
+    refused = another.post("/api/v1/keys", json={"name": "offspring", "password": PASSWORD})
     assert (refused.status_code, refused.json()["code"]) == (403, "by_session_only")
+
+
+def test_a_session_that_somebody_left_open_makes_no_key_without_the_password(site: Site):
+    client = site.signed_in("staff")
+    form = {"name": "The wall", "role": "staff", "days": "9", "reach": "province"}
+
+    missing = client.post("/account/keys", data=form)
+    wrong = client.post("/account/keys", data=form | {"password": "guessed"})
+    assert (missing.status_code, wrong.status_code) == (422, 422)
+    assert "The present password is not right" in wrong.text
+    assert 'value="The wall"' in wrong.text
+    assert client.post("/api/v1/keys", json={"name": "x"}).status_code == 422
+    assert client.post("/api/v1/keys", json={"name": "x", "password": "guessed"}).json()["code"] == "sign_in_refused"
+
+    assert client.get("/api/v1/keys").json()["items"] == []
+    assert client.post("/account/keys", data=form | {"password": PASSWORD}).status_code == 201
 
 
 def test_a_repeated_wish_for_a_key_makes_one(site: Site):
     client = site.signed_in("operator")
-    wish = {"json": {"name": "Grafana"}, "headers": {"Idempotency-Key": "once"}}
+    wish = {"json": {"name": "Grafana", "password": PASSWORD}, "headers": {"Idempotency-Key": "once"}}
 
     first, second = client.post("/api/v1/keys", **wish), client.post("/api/v1/keys", **wish)
 
@@ -146,7 +192,7 @@ def test_a_repeated_wish_for_a_key_makes_one(site: Site):
 
 def test_keys_are_revoked_by_their_owner_or_by_who_manages_people(site: Site):
     owner, colleague, admin = site.signed_in("operator"), site.signed_in("operator", name="other"), site.signed_in()
-    key = owner.post("/api/v1/keys", json={"name": "Grafana"}).json()
+    key = owner.post("/api/v1/keys", json={"name": "Grafana", "password": PASSWORD}).json()
     bearer = {"Authorization": f"Bearer {key['key']}"}
 
     assert colleague.delete(f"/api/v1/keys/{key['id']}").status_code == 404
@@ -157,21 +203,37 @@ def test_keys_are_revoked_by_their_owner_or_by_who_manages_people(site: Site):
     assert site.visitor().get("/api/v1/annexes", headers=bearer).status_code == 401
 
 
+def test_a_key_revokes_itself_and_no_other_unless_it_manages_people(site: Site):
+    owner = someone(site)
+    bounded, other, managing = program(site, owner, role="operator"), program(site, owner), program(site, owner)
+    own, others = (
+        sessions.public_id(sessions.digest(one.headers["Authorization"].removeprefix("Bearer ")))
+        for one in (bounded, other)
+    )
+
+    refused = bounded.delete(f"/api/v1/keys/{others}")
+    assert (refused.status_code, refused.json()["code"]) == (403, "by_session_only")
+    assert bounded.post(f"/account/keys/{others}/revoke").status_code == 403
+    assert other.get("/api/v1/annexes").status_code == 200
+    assert managing.delete(f"/api/v1/keys/{others}").status_code == 204
+    assert other.get("/api/v1/annexes").status_code == 401
+    assert bounded.delete(f"/api/v1/keys/{own}").status_code == 204
+    assert bounded.get("/api/v1/annexes").status_code == 401
+
+
 def test_nothing_ticked_is_not_everything(site: Site):
     add_annex(site.engine, "berkane-1")
     client = site.signed_in("operator")
-    form = {"name": "x", "role": "staff", "days": "9"}
+    form = {"name": "x", "role": "staff", "days": "9", "password": PASSWORD}
 
     assert client.post("/account/keys", data=form | {"reach": "annexes"}).status_code == 422
-    assert client.post("/api/v1/keys", json={"name": "x", "annexes": []}).status_code == 422
+    assert client.post("/api/v1/keys", json={"name": "x", "annexes": [], "password": PASSWORD}).status_code == 422
     made = client.post("/account/keys", data=form | {"reach": "annexes", "annexes": "berkane-1"})
     assert made.status_code == 201
     assert "afk1." in made.text
 
 
 def test_the_key_of_a_stream_is_bounded_like_any_other(site: Site):
-    from annexfleet_controller.access import sessions
-
     add_annex(site.engine, "berkane-1")
     client = program(site, someone(site), role="staff", annexes=("berkane-1",))
     key = client.headers["Authorization"].removeprefix("Bearer ")

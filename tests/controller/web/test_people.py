@@ -7,12 +7,12 @@ from sqlalchemy import func, select
 from tests.controller.access.routes import gathered
 from tests.controller.access.test_every_route import ask
 from tests.controller.fleet import add_annex
-from tests.controller.site import QUICK_HASH, Site
+from tests.controller.site import PASSWORD, QUICK_HASH, Site
 
 from annexfleet_controller.access import users
 from annexfleet_controller.access.refusals import LastAdmin
 from annexfleet_controller.access.users import By, Profile
-from annexfleet_controller.store import audit, people
+from annexfleet_controller.store import annexes, audit, people
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.people import ApiKey, User
@@ -122,6 +122,27 @@ def test_a_name_is_saved_at_once_and_stays_out_of_the_record(province: Site):
     assert entries(province)[0] == ("user.edit", "admin-province", {"fields": ["email"]})
 
 
+def test_an_annex_that_was_closed_stays_with_who_has_it(province: Site):
+    admin = province.signed_in()
+    province.signed_in("staff", annex="berkane-1", name="amina")
+    number = user(province, "amina").id
+    with writing(province.engine) as db:
+        annexes.get(db, WHOLE, "berkane-1").retired_at = province.clock.now()
+        annexes.get(db, WHOLE, "berkane-2").retired_at = province.clock.now()
+
+    shown = admin.get(f"/admin/people/{number}").text
+    form = {"role": "staff", "reach": "annexes", "annexes": "berkane-1", "version": "1", "email": "amina@example.ma"}
+    saved = admin.post(f"/admin/people/{number}", data=form)
+
+    assert re.search(r'value="berkane-1" checked>.*Closed for good', shown)
+    assert 'value="berkane-2"' not in shown
+    assert saved.status_code == 303
+    assert entries(province)[0] == ("user.edit", "admin-province", {"fields": ["email"]})
+    assert "no such annex" in admin.post("/admin/people", data=FORM).text
+    another = form | {"annexes": "berkane-2", "version": "2"}
+    assert admin.post(f"/admin/people/{number}", data=another).status_code == 422
+
+
 def test_of_two_who_change_at_once_the_second_is_told(province: Site):
     admin = province.signed_in()
     province.signed_in("staff", annex="berkane-1", name="amina")
@@ -151,6 +172,20 @@ def test_nobody_lowers_or_confines_themselves(province: Site, change: dict[str, 
     assert admin.get("/admin/people").status_code == 200
 
 
+def test_nobody_resets_themselves(province: Site):
+    admin = province.signed_in()
+    number = user(province, "admin-province").id
+
+    for act in ("reset", "reset-factor", "enable"):
+        assert admin.post(f"/admin/people/{number}/{act}").status_code == 409
+        refused = admin.post(f"/api/v1/users/admin-province/{act}")
+        assert (refused.status_code, refused.json()["code"]) == (409, "not_oneself")
+
+    assert not user(province, "admin-province").must_change_password
+    assert f"/admin/people/{number}/reset" not in admin.get(f"/admin/people/{number}").text
+    assert entries(province) == []
+
+
 def test_two_administrators_who_shut_each_other_out_leave_one(province: Site):
     province.signed_in(name="first")
     province.signed_in(name="second")
@@ -169,7 +204,7 @@ def test_two_administrators_who_shut_each_other_out_leave_one(province: Site):
 def test_shutting_out_shows_what_it_ends_and_ends_it(province: Site):
     admin = province.signed_in()
     amina = province.signed_in("operator", name="amina")
-    key = amina.post("/api/v1/keys", json={"name": "Grafana"}).json()["key"]
+    key = amina.post("/api/v1/keys", json={"name": "Grafana", "password": PASSWORD}).json()["key"]
     number = user(province, "amina").id
 
     shown = admin.get(f"/admin/people/{number}/disable").text

@@ -18,6 +18,7 @@ from annexfleet_controller.access.roles import ROLES, lower
 from annexfleet_controller.errors import PasswordWeak, SignInRefused, TooManyAttempts
 from annexfleet_controller.settings import Settings
 from annexfleet_controller.store import accounts, people, program_keys
+from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.people import SessionRow
 from annexfleet_controller.web import annex_choice
 from annexfleet_controller.web.pages.sign_in import set_cookie
@@ -135,9 +136,12 @@ def ask_key(person: KeyMaker, db: Db, language: LanguageOf, page: Page) -> HTMLR
 
 @router.post("/account/keys")
 def make_key(
-    *, person: KeyMaker, typed: Typed, db: WritingDb, now: Now, language: LanguageOf, page: Page
+    *, person: KeyMaker, request: Request, typed: Typed, engine: EngineOf, now: Now, language: LanguageOf, page: Page
 ) -> HTMLResponse:
-    """The key is in this answer and nowhere else, so there is no redirect."""
+    """The key is in this answer and nowhere else, so there is no redirect.
+
+    It outlives the session, which may be one that somebody left open: so the password is asked for again.
+    """
     if person.via != "session":
         raise BySessionOnly
     fields = KeyFields(
@@ -146,37 +150,47 @@ def make_key(
     )  # fmt: skip
     owner = keys.Owner(person.user_id, person.name, person.role, person.scope)
     try:
-        bounds = keys.Bounds(
-            role=fields.role, reads_only=fields.reads_only,
-            annexes=annex_choice.reach(db, person.scope, typed),
-        )  # fmt: skip
-        key = keys.make(
-            db, owner, fields.name, bounds, days=_days(fields.days), now=now, by=person.name, via=person.via
+        signing_in.check_password(
+            engine, person.name, _text(typed, "password"), address=client_address(request), now=now
         )
-    except AccountWrong as wrong:
-        shown = _key_form(db, person, language, fields, reach=_text(typed, "reach"), wrong=wrong)
+        with writing(engine) as db:
+            bounds = keys.Bounds(
+                role=fields.role, reads_only=fields.reads_only,
+                annexes=annex_choice.reach(db, person.scope, typed),
+            )  # fmt: skip
+            days = _days(fields.days)
+            key = keys.make(db, owner, fields.name, bounds, days=days, now=now, by=person.name, via=person.via)
+    except (AccountWrong, SignInRefused, TooManyAttempts) as refused:
+        with reading(engine) as db:
+            shown = _key_form(db, person, language, fields, reach=_text(typed, "reach"), refused=refused)
         return page("account_key.html", status=422, **shown)
-    return page("account_key.html", status=201, **(_key_form(db, person, language, fields) | {"made": key}))
+    with reading(engine) as db:
+        shown = _key_form(db, person, language, fields)
+    return page("account_key.html", status=201, **(shown | {"made": key}))
 
 
 @router.post("/account/keys/{key_id}/revoke")
 def revoke_key(key_id: str, person: KeyMaker, db: WritingDb, now: Now) -> Response:
-    keys.revoke(db, key_id, user_id=person.user_id, now=now, by=person.name, via=person.via)
+    keys.revoke(db, key_id, person, now=now)
     return RedirectResponse("/account#keys", 303)
 
 
 def _key_form(
     db: Session, person: Person, language: LanguageOf, fields: KeyFields, *, reach: str = "province",
-    wrong: AccountWrong | None = None,
+    refused: AccountWrong | SignInRefused | TooManyAttempts | None = None,
 ) -> dict[str, object]:  # fmt: skip
+    facts = {} if refused is None else refused.facts
+    problem = "" if refused is None or isinstance(refused, AccountWrong) else refused.code
     return {
         "made": "",
+        "problem": "old_password_wrong" if isinstance(refused, SignInRefused) else problem,
+        "wait_s": facts.get("wait_s", 0),
         "fields": fields,
         "reach": reach,
         "roles": [role for role in ROLES if lower(role, person.role) == role],
         "choices": annex_choice.choices(db, person.scope, language),
-        "wrong_field": "" if wrong is None else wrong.facts.get("field", ""),
-        "wrong_reason": "" if wrong is None else wrong.facts.get("reason", ""),
+        "wrong_field": facts.get("field", ""),
+        "wrong_reason": facts.get("reason", ""),
         "longest_days": keys.LONGEST_DAYS,
     }
 

@@ -29,6 +29,7 @@ from annexfleet_controller.web.render import Page, Renders
 router = APIRouter(prefix="/admin/people", include_in_schema=False)
 
 Managing = Annotated[Person, Depends(Needs("manage_people"))]
+InPerson = Annotated[Person, Depends(Needs("manage_people", in_person=True))]
 Id = Annotated[int, Path(ge=1, le=2**31 - 1)]
 _SHOWN = 50
 _Refused = AccountWrong | UserExists | PersonChanged | NotOneself | LastAdmin
@@ -143,7 +144,8 @@ def change_person(
     user, fields = accounts.by_id(db, user_id), _typed(typed)
     try:
         with db.begin_nested():
-            wish, before = users.checked(_profile(db, fields, typed)), users.profile_of(db, user)
+            before = users.profile_of(db, user)
+            wish = users.checked(_profile(db, fields, typed, held=before.annexes))
             weighs = (wish.role, wish.annexes) != (before.role, before.annexes)
             if weighs and user.id != person.user_id and not _text(typed, "confirmed"):
                 effects = _effects(db, user, before, wish)
@@ -182,7 +184,7 @@ def disable_person(
 
 
 @router.post("/{user_id}/enable")
-def enable_person(*, user_id: Id, person: Managing, engine: EngineOf, now: Now, page: Page, site: Site) -> HTMLResponse:
+def enable_person(*, user_id: Id, person: InPerson, engine: EngineOf, now: Now, page: Page, site: Site) -> HTMLResponse:
     """With a one-time password, in this answer and nowhere else."""
     new = users.prepared()
     with writing(engine) as db:
@@ -193,7 +195,7 @@ def enable_person(*, user_id: Id, person: Managing, engine: EngineOf, now: Now, 
 
 @router.post("/{user_id}/reset")
 def reset_password(
-    *, user_id: Id, person: Managing, engine: EngineOf, now: Now, page: Page, site: Site
+    *, user_id: Id, person: InPerson, engine: EngineOf, now: Now, page: Page, site: Site
 ) -> HTMLResponse:
     """A one-time password, in this answer and nowhere else."""
     new = users.prepared()
@@ -204,7 +206,7 @@ def reset_password(
 
 
 @router.post("/{user_id}/reset-factor")
-def reset_factor(user_id: Id, person: Managing, db: WritingDb, now: Now) -> Response:
+def reset_factor(user_id: Id, person: InPerson, db: WritingDb, now: Now) -> Response:
     users.reset_factor(db, accounts.by_id(db, user_id), now=now, by=_by(person))
     return RedirectResponse(f"/admin/people/{user_id}", 303)
 
@@ -222,11 +224,12 @@ def _form_of(
     db: Session, language: LanguageOf, fields: Fields, user: User | None, *, refused: _Refused | None = None
 ) -> dict[str, Any]:
     facts = {} if refused is None else refused.facts
+    held = () if user is None else users.profile_of(db, user).annexes
     return {
         "fields": fields,
         "user": user,
         "holdings": None if user is None else accounts.holdings(db, user.id),
-        "choices": annex_choice.choices(db, WHOLE, language),
+        "choices": annex_choice.choices(db, WHOLE, language, held=held),
         "roles": ROLES,
         "problem": "" if refused is None else refused.code,
         "wrong_field": str(facts.get("field", "")),
@@ -267,10 +270,10 @@ def _typed(form: FormData) -> Fields:
     )  # fmt: skip
 
 
-def _profile(db: Session, fields: Fields, form: FormData) -> Profile:
+def _profile(db: Session, fields: Fields, form: FormData, *, held: tuple[str, ...] = ()) -> Profile:
     """Raises AccountWrong where annexes are meant and none, or one that is not there, is named."""
     return Profile(
-        role=fields.role, annexes=annex_choice.reach(db, WHOLE, form), full_name=fields.full_name,
+        role=fields.role, annexes=annex_choice.reach(db, WHOLE, form, held=held), full_name=fields.full_name,
         email=fields.email, language=fields.language,
     )  # fmt: skip
 

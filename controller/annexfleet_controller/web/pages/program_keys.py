@@ -41,5 +41,5 @@ def list_keys(
 
 @router.post("/{key_id}/revoke")
 def revoke_key(key_id: str, person: Managing, db: WritingDb, now: Now) -> Response:
-    keys.revoke(db, key_id, user_id=None, now=now, by=person.name, via=person.via)
+    keys.revoke(db, key_id, person, everybody=True, now=now)
     return RedirectResponse("/admin/keys", 303)

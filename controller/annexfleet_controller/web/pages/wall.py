@@ -1,8 +1,10 @@
 """/wall: the province, or a district of it, on a large screen that nobody touches.
 
 The screen asks for itself.  For an account of the role `staff` its asking keeps the session awake, up to the longest
-that any session lasts: such an account can change nothing, so whoever walks up to the screen can do no harm.  Any other
-account is signed out when nobody has used it for a while, as on every page, and the wall says so beforehand.
+that any session lasts.  Whoever walks up to the screen can then do what staff can: look, say that trouble is mended
+(which the devices confirm or not) or ask for help, end sessions and revoke keys of that account.  What would outlast
+the session, a new password, a second factor or a key, is not made without the present password.  Any other account is
+signed out when nobody has used it for a while, as on every page, and the wall says so beforehand.
 """
 
 from typing import Annotated

@@ -1,5 +1,7 @@
 """Signing in, one's own account, people and keys."""
 
+from tests.controller.site import PASSWORD
+
 OPEN = {
     ("GET", "/sign-in"),
     ("POST", "/sign-in"),
@@ -8,7 +10,15 @@ OPEN = {
     ("POST", "/language"),
 }
 
-BY_SESSION_ONLY = {
+IN_PERSON = {
+    ("POST", "/admin/people/{user_id}/enable"): "admin",
+    ("POST", "/admin/people/{user_id}/reset"): "admin",
+    ("POST", "/admin/people/{user_id}/reset-factor"): "admin",
+    ("POST", "/api/v1/users/{user_name}/enable"): "admin",
+    ("POST", "/api/v1/users/{user_name}/reset"): "admin",
+    ("POST", "/api/v1/users/{user_name}/reset-factor"): "admin",
+}
+BY_SESSION_ONLY = IN_PERSON | {
     ("GET", "/account"): "staff",
     ("GET", "/account/factor"): "staff",
     ("POST", "/account/factor"): "staff",
@@ -24,6 +34,8 @@ BY_SESSION_ONLY = {
     ("POST", "/api/v1/keys"): "staff",
 }
 """Refused to keys of programs, whatever they may."""
+OF_ITSELF_ALONE = {("POST", "/account/keys/{key_id}/revoke"), ("DELETE", "/api/v1/keys/{key_id}")}
+"""Refused to keys that may not manage people, unless they name themselves."""
 
 LOWEST = BY_SESSION_ONLY | {
     ("GET", "/account/keys/new"): "staff",
@@ -39,9 +51,6 @@ PEOPLE = {
     ("POST", "/admin/people/{user_id}"): "admin",
     ("GET", "/admin/people/{user_id}/disable"): "admin",
     ("POST", "/admin/people/{user_id}/disable"): "admin",
-    ("POST", "/admin/people/{user_id}/enable"): "admin",
-    ("POST", "/admin/people/{user_id}/reset"): "admin",
-    ("POST", "/admin/people/{user_id}/reset-factor"): "admin",
     ("POST", "/admin/people/{user_id}/end-sessions"): "admin",
     ("GET", "/admin/keys"): "admin",
     ("POST", "/admin/keys/{key_id}/revoke"): "admin",
@@ -50,11 +59,8 @@ PEOPLE = {
     ("GET", "/api/v1/users/{user_name}"): "admin",
     ("PATCH", "/api/v1/users/{user_name}"): "admin",
     ("POST", "/api/v1/users/{user_name}/disable"): "admin",
-    ("POST", "/api/v1/users/{user_name}/enable"): "admin",
-    ("POST", "/api/v1/users/{user_name}/reset"): "admin",
-    ("POST", "/api/v1/users/{user_name}/reset-factor"): "admin",
     ("POST", "/api/v1/users/{user_name}/end-sessions"): "admin",
-}
+} | IN_PERSON
 LOWEST |= PEOPLE
 WHOLE_PROVINCE_ONLY = set(PEOPLE)
 
@@ -64,8 +70,10 @@ BODIES = {
     ("POST", "/account/factor/confirm"): {"data": {"code": "x"}},
     ("POST", "/account/factor/codes"): {"data": {"password": "x", "code": "x"}},
     ("POST", "/account/factor/off"): {"data": {"password": "x", "code": "x"}},
-    ("POST", "/account/keys"): {"data": {"name": "x", "role": "staff", "days": "9", "reach": "province"}},
-    ("POST", "/api/v1/keys"): {"json": {"name": "x"}},
+    ("POST", "/account/keys"): {
+        "data": {"name": "x", "role": "staff", "days": "9", "reach": "province", "password": PASSWORD}
+    },
+    ("POST", "/api/v1/keys"): {"json": {"name": "x", "password": PASSWORD}},
     ("POST", "/admin/people"): {"data": {"name": "newcomer", "role": "staff", "reach": "province"}},
     ("POST", "/api/v1/users"): {"json": {"name": "another", "role": "staff", "annexes": None}},
     ("POST", "/admin/people/{user_id}"): {"data": {"role": "staff", "reach": "province", "version": "1"}},
