@@ -163,6 +163,11 @@ def resume(
     values: dict[str, Any] = {"state_reason": ""}
     if found.state == "stopped" and found.state_reason == "gate":
         values["accepted_at"] = now
+        # One that failed while another of its run hangs has not ended; it is known all the same.
+        run_ids = {
+            one.run_id for one in rollout_targets.of_rollout(db, found.id) if one.state == "running" and one.run_id
+        }
+        rollout_targets.accept(db, found.id, rollout_evidence.failing(db, run_ids))
     return act(db, found, "resume", asker, version=version, now=now, values=values, facts={"reason": reason.strip()})
 
 

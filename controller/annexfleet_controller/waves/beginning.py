@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import structs
 
 from annexfleet_controller.waves import budget
-from annexfleet_controller.waves.model import Begin, Rollout, Target
+from annexfleet_controller.waves.model import ACCEPTED, Begin, Rollout, Target
 from annexfleet_controller.waves.seen import Device, Seen
 from annexfleet_controller.waves.windows import Window
 
@@ -64,7 +64,9 @@ def _thought_out(
         return begun, why
     spare = _Spare(rollout, targets, seen, why)
     fresh, back = _due(rollout, targets, seen, why, now)
-    if any(target.state == "running" and target.number in seen.ailing for target in targets):
+    if any(
+        target.state == "running" and target.number in seen.ailing and target.reason != ACCEPTED for target in targets
+    ):
         # What fails now may be rescued in a moment, or be the first of many.
         why.update((target.number, "ailing") for target in (*fresh, *back))
         return begun, why

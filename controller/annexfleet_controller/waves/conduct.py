@@ -16,6 +16,7 @@ from msgspec import structs
 
 from annexfleet_controller.waves import beginning, gate, machine, natures, soaking
 from annexfleet_controller.waves.model import (
+    ACCEPTED,
     BAD,
     OVER,
     SETTLED,
@@ -34,7 +35,7 @@ from annexfleet_controller.waves.seen import Seen
 
 REASONS: tuple[str, ...] = (
     "offline", "unreachable", "not_run", "play_failed", "run_timed_out", "cancelled", "lost", "not_verified", "differs",
-    "late", "deadline", "superseded", "aborted", "gone", "moved",
+    "late", "deadline", "superseded", "aborted", "gone", "moved", ACCEPTED,
 )  # fmt: skip
 """Every code that `Settle.reason` may have; each has words in context "rollout_target"."""
 TURN_REASONS: tuple[str, ...] = ("gate", "deadline", "superseded")
@@ -118,7 +119,9 @@ def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: date
 
 
 def _is_accepted(rollout: Rollout, target: Target) -> bool:
-    """Whether how it ended was known when a person let the rollout go on; what still ran then was not."""
+    """Whether how it ended was known when a person let the rollout go on; what still ran well then was not."""
+    if target.reason == ACCEPTED:
+        return True
     return rollout.accepted_at is not None and target.ended_at is not None and target.ended_at <= rollout.accepted_at
 
 
@@ -225,7 +228,8 @@ def _of_running(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> 
         if target.attempts < _MOST_PUT_BACK and rollout.state not in OVER:
             return Settle(number, "waiting", "not_run", not_before=outcome.ended_at + _PUT_BACK_AFTER)
         return Settle(number, "skipped", "not_run")
-    return Settle(number, *_ENDS.get(outcome.outcome, ("unknown", "lost")))
+    state, reason = _ENDS.get(outcome.outcome, ("unknown", "lost"))
+    return Settle(number, state, ACCEPTED if state in BAD and target.reason == ACCEPTED else reason)
 
 
 def _of_verifying(rollout: Rollout, target: Target, seen: Seen, silent: frozenset[str], now: datetime) -> Settle | None:

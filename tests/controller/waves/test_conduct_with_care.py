@@ -7,6 +7,7 @@ from tests.controller.waves.test_conduct import NOW, OPEN, ROLLING, ago, annex, 
 
 from annexfleet_controller.waves import beginning
 from annexfleet_controller.waves.model import Begin, Health, Settle, Turn
+from annexfleet_controller.waves.seen import Outcome
 
 
 def test_what_a_person_accepted_is_not_held_against_it_again():
@@ -63,6 +64,11 @@ def test_one_that_fails_while_its_run_lasts_holds_up_others_and_counts_after_a_w
     assert beginning.held(ROLLING, targets, ailing, now=NOW) == {3: "ailing"}
     ailing = structs.replace(told, ailing={1: ago(minutes=2), 2: ago(minutes=3)})
     assert done(ROLLING, targets, ailing) == [Turn(state="stopped", phase="rolling", wave=1, reason="gate")]
+    # a person who let it go on knew of them, while they run and when they have ended
+    known = [structs.replace(one, reason="accepted") if one.state == "running" else one for one in targets]
+    assert done(ROLLING, known, ailing) == [Begin((3,))]
+    ended = structs.replace(ailing, ailing={}, outcomes={n: Outcome(outcome="failed", ended_at=NOW) for n in (1, 2)})
+    assert done(ROLLING, known, ended) == [*(Settle(n, "failed", "accepted") for n in (1, 2)), Begin((3,))]
 
 
 def test_at_first_few_are_begun_and_then_as_many_as_ended_well():
