@@ -127,6 +127,15 @@ def ids(db: Session, numbers: Collection[int]) -> dict[int, str]:
     return {row[0]: row[1] for row in rows}
 
 
+def hold_places(db: Session, numbers: Collection[int]) -> dict[int, str]:
+    """Where these devices stand; on PostgreSQL they stay there until the transaction ends."""
+    found: dict[int, str] = {}
+    for some in _some(sorted(numbers)):
+        query = select(Device.number, Device.annex_id).where(Device.number.in_(some or ())).order_by(Device.number)
+        found |= {row[0]: row[1] for row in db.execute(query.with_for_update(read=True))}
+    return found
+
+
 # -- what they report
 
 

@@ -35,6 +35,12 @@ def is_its_turn(rollout: Rollout, target: Target) -> bool:
     )  # fmt: skip
 
 
+def is_moved(target: Target, seen: Seen) -> bool:
+    """Whether it stands elsewhere than where it was approved: those who see to that annex know nothing of this."""
+    device = seen.devices.get(target.number)
+    return device is not None and device.annex_id != target.annex_id
+
+
 def due(
     rollout: Rollout, targets: Sequence[Target], devices: Mapping[int, Device], windows: Mapping[str, Window],
     *, now: datetime,
@@ -99,6 +105,9 @@ def _due(
         if target.state not in {"waiting", "deferred"} or not is_its_turn(rollout, target):
             continue
         device = seen.devices.get(target.number)
+        if is_moved(target, seen):
+            why[target.number] = "moving"
+            continue
         if device is None or not device.is_online:
             why[target.number] = "offline"
             continue

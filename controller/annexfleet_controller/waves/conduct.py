@@ -49,6 +49,8 @@ _LOST_AFTER = 2.0
 """A run that told no end after so many times its own limit, past the deadline, is lost."""
 _RESCUED_WITHIN = timedelta(minutes=2)
 """A device that failed is not waited for any longer, though its run lasts: one that hangs must not hide others."""
+MOVED_AFTER = timedelta(minutes=10)
+"""So long a move may be taken back (`tending.putting_back.FOR`): until then it is neither begun nor given up."""
 _MAY_TURN_UP = frozenset({"not_verified", "differs", "lost", "run_timed_out", "deadline"})
 
 
@@ -250,6 +252,7 @@ def _of_verifying(rollout: Rollout, target: Target, seen: Seen, silent: frozense
 def _of_unbegun(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> Settle | None:
     number = target.number
     reason = ""
+    is_moved = beginning.is_moved(target, seen)
     if rollout.state in OVER:
         reason = "superseded" if rollout.state == "superseded" else "aborted"
     elif number in seen.superseded:
@@ -258,14 +261,14 @@ def _of_unbegun(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> 
         reason = "deadline"
     elif seen.knows_devices and number not in seen.devices:
         reason = "gone"
-    elif number in seen.devices and seen.devices[number].annex_id != target.annex_id:
+    elif is_moved and now - seen.moved.get(number, now) >= MOVED_AFTER:
         # It was approved where it stood: those who see to its new annex know nothing of this.
         reason = "moved"
     if reason:
         # What was tried and not reached may have been half reached: nobody knows.
         was_tried = target.state == "deferred" and target.attempts > 0 and reason == "deadline"
         return Settle(number, "unknown" if was_tried else "skipped", reason)
-    if rollout.state != "running" or not beginning.is_its_turn(rollout, target):
+    if is_moved or rollout.state != "running" or not beginning.is_its_turn(rollout, target):
         return None
     device = seen.devices.get(number)
     if device is None:
