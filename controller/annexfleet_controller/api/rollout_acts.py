@@ -84,6 +84,7 @@ def withdraw(rollout_id: Id, person: Planning, desk: DeskOf, ask: Acting | None 
 def start(rollout_id: Id, person: Planning, desk: DeskOf, ask: Starting | None = None) -> RolloutOut:
     """Let it begin; a conductor takes it within seconds.
 
+    409 `rollout_needs_second` where nobody else approved it, and with what the same person brought of late it is much;
     409 `rollout_not_approved` where the library (`bundle_changed`), the devices (`targets_changed`) or a secret
     (`secrets_lost`) is not what was approved any more: withdraw it, and submit it again.
     """

@@ -158,6 +158,9 @@ class Carrier:
         self._demand_undisturbed(step)
         ids = rollout_evidence.ids(self._db, step.devices)
         devices = self._read.seen.devices
+        for number, annex_id in rollout_evidence.hold_places(self._db, step.devices).items():
+            if annex_id != devices[number].annex_id:
+                raise RolloutChanged(f"device {number} was moved to annex {annex_id}")
         of = sorted(
             runs.Target(ids[number], number, devices[number].annex_id) for number in step.devices
         )  # fmt: skip

@@ -214,16 +214,30 @@ def kept_facts(nature: Nature, facts: Mapping[str, str]) -> dict[str, str]:
     return {name: facts[name] for name in natures.facts_of(nature) if name in facts}
 
 
-def _why_second(devices: Set[int], lately: Set[int], in_service: int, policy: Policy) -> tuple[str, ...]:
-    def is_much(count: int) -> bool:
-        return count > APPROVAL_ABOVE_DEVICES or bool(in_service and count >= APPROVAL_FROM_RATIO * in_service)
+def is_much_by_now(db: Session, found: rollouts.Detail, *, now: datetime) -> bool:
+    """Whether a second person is needed once it begins: what was submitted day by day may be started all at once."""
+    devices = {target.number for target in rollout_targets.of_rollout(db, found.id) if target.wave > 0}
+    in_service = rollout_evidence.count_in_service(db)
+    for name in {found.author, found.submitted_by}:
+        lately = rollout_evidence.brought_to(
+            db, name, since=now - APPROVAL_COUNTS, but=found.id, is_begun=True
+        )  # fmt: skip
+        if lately - devices and _is_much(len(devices | lately), in_service):
+            return True
+    return False
 
+
+def _is_much(count: int, in_service: int) -> bool:
+    return count > APPROVAL_ABOVE_DEVICES or bool(in_service and count >= APPROVAL_FROM_RATIO * in_service)
+
+
+def _why_second(devices: Set[int], lately: Set[int], in_service: int, policy: Policy) -> tuple[str, ...]:
     why = []
     if len(devices) > APPROVAL_ABOVE_DEVICES:
         why.append("many_devices")
     if in_service and len(devices) >= APPROVAL_FROM_RATIO * in_service:
         why.append("large_share")
-    if not why and lately - devices and is_much(len(devices | lately)):
+    if not why and lately - devices and _is_much(len(devices | lately), in_service):
         why.append("many_lately")
     if policy.window == "always":
         why.append("always_window")

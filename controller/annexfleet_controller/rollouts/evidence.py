@@ -42,6 +42,7 @@ class Reader:
         self._takes_s: float | None = None
         self._measured_at: datetime | None = None
         self._ailing: dict[int, datetime] = {}
+        self._moved: dict[int, datetime] = {}
 
     def read(self, db: Session, eyes: Eyes, detail: Detail, *, now: datetime) -> Read:
         """All there is to know for its next steps."""
@@ -54,8 +55,11 @@ class Reader:
             newer = rollout_targets.newer(db, rollout.id, detail.configures, started_after=rollout.started_at)
             superseded = frozenset(newer)
         devices = _devices(db, eyes, rollout, targets, now)
+        moved = [target.number for target in targets if beginning.is_moved(target, Seen(devices=devices))]
+        self._moved = {number: self._moved.get(number, now) for number in moved}
         seen = Seen(
-            devices=devices, outcomes=outcomes, superseded=superseded, takes_s=self._measured(db, detail, now),
+            devices=devices, moved=self._moved, outcomes=outcomes, superseded=superseded,
+            takes_s=self._measured(db, detail, now),
             verdict=detail.gate, ailing=self._failing(db, targets, now),
         )  # fmt: skip
         if rollout.state in {"running", "paused"} and rollout.wave >= 1:

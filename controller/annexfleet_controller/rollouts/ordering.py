@@ -38,6 +38,8 @@ class Order(Struct, frozen=True, kw_only=True):
     """0: as many as is sensible."""
     timeout_s: float = 3600.0
     reason: str = ""
+    dry_run_of: int | None = None
+    """The rollout whose dry run it is: that is its reason."""
 
 
 class Asker(Struct, frozen=True, kw_only=True):
@@ -69,7 +71,7 @@ def order(db: Session, home: Home, wish: Order, asker: Asker, *, now: datetime) 
     new = runs.NewRun(
         playbook=playbook.name, variables=given, secret_names=sorted(secrets), check=wish.check,
         forks=wish.forks or min(MOST_FORKS, len(of)), timeout_s=wish.timeout_s, bundle_digest=digest,
-        author=asker.name, reason=wish.reason.strip(),
+        author=asker.name, reason=wish.reason.strip() if wish.dry_run_of is None else _of_rollout(wish.dry_run_of),
     )  # fmt: skip
     run_id = runs.create(db, new, of, now=now)
     if not wish.check:
@@ -115,7 +117,7 @@ def again(
         raise VariableWrong(f"variable {missing[0]}: missing", field=missing[0], reason="missing")
     wish = Order(
         playbook=run.playbook, variables=run.variables, secrets=given, devices=left, check=run.check,
-        timeout_s=run.timeout_s, reason=run.reason,
+        timeout_s=run.timeout_s, reason="" if _is_of_rollout(run.reason) else run.reason,
     )  # fmt: skip
     return order(db, home, wish, asker, now=now)
 
@@ -134,6 +136,16 @@ def _demand_bounds(wish: Order) -> None:
         raise Invalid("a run has one minute to one day", field="timeout_s", reason="out_of_range")
     if len(wish.reason) > _LONGEST_REASON or "\0" in wish.reason:
         raise Invalid("the reason is too long", field="reason", reason="too_long")
+    if _is_of_rollout(wish.reason):
+        raise Invalid("only a rollout is such a reason", field="reason", reason="reserved")
+
+
+def _of_rollout(rollout_id: int) -> str:
+    return f"rollout:{rollout_id}"
+
+
+def _is_of_rollout(reason: str) -> bool:
+    return reason.strip().casefold().startswith("rollout:")
 
 
 def _note(db: Session, run_id: int, asker: Asker, act: str, *, now: datetime, facts: dict[str, Any]) -> None:

@@ -143,7 +143,7 @@ def dry_run(
     wish = Order(
         playbook=found.playbook, variables=found.variables, secrets=keeping.secrets(home, rollout_id),
         devices=_in_service(db, asker.scope, [row.device_id for row in rows if row.wave > 0]), check=True,
-        timeout_s=found.policy.timeout_s, reason=f"rollout:{rollout_id}",
+        timeout_s=found.policy.timeout_s, dry_run_of=rollout_id,
     )  # fmt: skip
     run_id = ordering.order(db, home, wish, asker, now=now)
     rollouts.change(db, rollout_id, version=version, values={"dry_run_id": run_id}, of_state=found.state)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import (
     ApprovedByAuthor,
+    Conflict,
     Invalid,
     RolloutChanged,
     RolloutNotApproved,
@@ -21,11 +22,18 @@ from annexfleet_controller.rollouts import bundle, crash, drafting, keeping
 from annexfleet_controller.rollouts.drafting import demand_text
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.settings import Home
-from annexfleet_controller.store import audit, rollout_events, rollout_targets, rollouts, runs
+from annexfleet_controller.store import audit, rollout_events, rollout_evidence, rollout_targets, rollouts, runs
 from annexfleet_controller.store.rollout_events import Fact
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.waves import machine
 from annexfleet_controller.waves.machine import Act
+
+
+class RolloutNeedsSecond(Conflict):
+    """It needed no second person as it was submitted; with what the same person brought since then it does."""
+
+    code = "rollout_needs_second"
+
 
 EVENTS: Mapping[Act, str] = {
     "submit": "submitted", "approve": "approved", "reject": "rejected", "withdraw": "withdrawn", "start": "started",
@@ -49,6 +57,7 @@ def submit(
     every device has it already.
     """
     found = found_for(db, rollout_id, asker, "submit", version)
+    rollout_evidence.one_count_at_a_time(db)
     wish = drafting.wish_of(found, keeping.secrets(home, rollout_id))
     thought = drafting.think(db, home, wish, asker, now=now, of=found)
     shown = thought.preview
@@ -111,7 +120,9 @@ def start(
 ) -> Detail:
     """Let it begin; a conductor takes it within seconds.
 
-    Raises RolloutNotApproved where the library, or the list of devices, is not what was approved.
+    Raises RolloutNotApproved where the library, or the list of devices, is not what was approved; RolloutNeedsSecond
+    where nobody else approved it, and together with what the same person brought of late it is much: submitted anew it
+    gets a second person.
     """
     found = found_for(db, rollout_id, asker, "start", version)
     whole_s = found.deadline_s if deadline_s is None else deadline_s
@@ -120,6 +131,9 @@ def start(
     if found.needs_approval and whole_s > found.deadline_s:
         raise Invalid("a second person approved a shorter time", field="deadline_s", reason="out_of_range")
     demand_as_frozen(db, home, found)
+    rollout_evidence.one_count_at_a_time(db)
+    if not found.approved_by and drafting.is_much_by_now(db, found, now=now):
+        raise RolloutNeedsSecond(f"rollout {rollout_id} is one of many of the same person by now")
     if missing := sorted(set(found.secret_names) - set(keeping.secrets(home, rollout_id))):
         raise RolloutNotApproved(f"the secret {missing[0]} was lost", reason="secrets_lost")
     values: dict[str, Any] = {
@@ -149,6 +163,11 @@ def resume(
     values: dict[str, Any] = {"state_reason": ""}
     if found.state == "stopped" and found.state_reason == "gate":
         values["accepted_at"] = now
+        # One that failed while another of its run hangs has not ended; it is known all the same.
+        run_ids = {
+            one.run_id for one in rollout_targets.of_rollout(db, found.id) if one.state == "running" and one.run_id
+        }
+        rollout_targets.accept(db, found.id, rollout_evidence.failing(db, run_ids))
     return act(db, found, "resume", asker, version=version, now=now, values=values, facts={"reason": reason.strip()})
 
 

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import TypeVar
 
 from msgspec import Struct
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, func, or_, select
 from sqlalchemy.orm import Session
 
+from annexfleet_controller.store import rollouts
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import AlertRow
 from annexfleet_controller.store.tables.devices import Device
@@ -16,6 +17,8 @@ from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTarge
 from annexfleet_controller.store.tables.runs import RunClaimRow, RunHostRow, RunResultRow, RunRow
 
 _AT_ONCE = 500
+_COUNT_LOCK = 0x6272_6F75_6768
+"""Of PostgreSQL's advisory locks, the one for counting what one person brought: `brough`."""
 _Key = TypeVar("_Key")
 
 
@@ -122,6 +125,15 @@ def ids(db: Session, numbers: Collection[int]) -> dict[int, str]:
         for row in db.execute(select(Device.number, Device.id).where(Device.number.in_(some or ())))
     )  # fmt: skip
     return {row[0]: row[1] for row in rows}
+
+
+def hold_places(db: Session, numbers: Collection[int]) -> dict[int, str]:
+    """Where these devices stand; on PostgreSQL they stay there until the transaction ends."""
+    found: dict[int, str] = {}
+    for some in _some(sorted(numbers)):
+        query = select(Device.number, Device.annex_id).where(Device.number.in_(some or ())).order_by(Device.number)
+        found |= {row[0]: row[1] for row in db.execute(query.with_for_update(read=True))}
+    return found
 
 
 # -- what they report
@@ -241,16 +253,33 @@ def claimed(db: Session, numbers: Collection[int]) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def brought_to(db: Session, name: str, *, since: datetime, but: int | None = None) -> set[int]:
+def one_count_at_a_time(db: Session) -> None:
+    """Let others who count with `brought_to` before they submit or start wait until the transaction ends.
+
+    On SQLite a writing transaction is alone anyway.
+    """
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(select(func.pg_advisory_xact_lock(_COUNT_LOCK)))
+
+
+def brought_to(
+    db: Session, name: str, *, since: datetime, but: int | None = None, is_begun: bool = False
+) -> set[int]:  # fmt: skip
     """Devices to which this person brought, or submitted to bring, something since then without a second person.
 
-    By rollouts, of which `but` is left out, and by runs of their own that were no dry runs.
+    What is under way counts, whenever it was started; with `is_begun` what was only submitted does not.
+
+    By rollouts, of which `but` is left out, and by runs of their own that were no dry runs.  Whose run it was is told
+    by what the rollout did, never by the reason alone: anybody may write one.
     """
+    when = [RolloutRow.started_at >= since, RolloutRow.state.in_(rollouts.UNDER_WAY)]
+    if not is_begun:
+        when.append(RolloutRow.submitted_at >= since)
     of_rollouts = (
         select(RolloutTargetRow.device_number)
         .join(RolloutRow, RolloutRow.id == RolloutTargetRow.rollout_id)
         .where(
-            RolloutTargetRow.wave > 0, RolloutRow.submitted_at >= since, RolloutRow.approved_by == "",
+            RolloutTargetRow.wave > 0, or_(*when), RolloutRow.approved_by == "",
             or_(RolloutRow.author == name, RolloutRow.submitted_by == name),
             RolloutRow.state.not_in(("draft", "submitted")),
             # What was ended before it began did nothing.
@@ -264,10 +293,28 @@ def brought_to(db: Session, name: str, *, since: datetime, but: int | None = Non
         .join(RunRow, RunRow.id == RunHostRow.run_id)
         .where(
             RunRow.kind == "playbook", RunRow.check.is_(False), RunRow.author == name, RunRow.created_at >= since,
-            RunRow.reason.not_like("rollout:%"),
+            ~_is_of_rollout(),
         )
     )  # fmt: skip
     return set(db.scalars(of_rollouts)) | set(db.scalars(of_runs))
+
+
+def _is_of_rollout() -> ColumnElement[bool]:
+    """Whether a rollout made the run for that device: its target names it, or named it before it was tried again."""
+    named_before = and_(
+        RunRow.reason == "rollout:" + cast(RolloutRow.id, String), RunRow.bundle_digest == RolloutRow.bundle_digest,
+        RunRow.author == RolloutRow.started_by, RolloutRow.started_at <= RunRow.created_at,
+    )  # fmt: skip
+    return (
+        select(RolloutTargetRow.device_number)
+        .join(RolloutRow, RolloutRow.id == RolloutTargetRow.rollout_id)
+        .where(
+            RolloutTargetRow.device_number == RunHostRow.device_number, RolloutTargetRow.attempts > 0,
+            or_(RolloutTargetRow.run_id == RunRow.id, named_before),
+        )
+        .correlate(RunHostRow, RunRow)
+        .exists()
+    )  # fmt: skip
 
 
 # -- health

@@ -14,7 +14,7 @@ from annexfleet_controller.store import rollouts
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
-from annexfleet_controller.waves.model import BAD, SETTLED, Target, TargetState
+from annexfleet_controller.waves.model import ACCEPTED, BAD, SETTLED, Target, TargetState
 
 _AT_ONCE = 500
 
@@ -248,6 +248,20 @@ def settle(
         .execution_options(synchronize_session=False)
     )  # fmt: skip
     return bool(done.rowcount)  # type: ignore[attr-defined]
+
+
+def accept(db: Session, rollout_id: int, numbers: Collection[int]) -> None:
+    """A person knows that these devices, whose runs still last, are failing."""
+    for some in _some(sorted(numbers)):
+        db.execute(
+            update(RolloutTargetRow)
+            .where(
+                RolloutTargetRow.rollout_id == rollout_id, RolloutTargetRow.device_number.in_(some or ()),
+                RolloutTargetRow.state == "running",
+            )
+            .values(reason=ACCEPTED)
+            .execution_options(synchronize_session=False)
+        )  # fmt: skip
 
 
 def skip_unbegun(

@@ -12,10 +12,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store import runs
+from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
-from annexfleet_controller.store.tables.runs import RunRow
+from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
 
-NEVER_BEGUN = frozenset({"rollout_halted", "rollout_waited"})
+NEVER_BEGUN = frozenset({"rollout_halted", "rollout_waited", "rollout_moved"})
 """Problems of a run that ended before it had a process."""
 MOST_WAITED = timedelta(minutes=2)
 _SOON = timedelta(seconds=10)
@@ -35,12 +36,13 @@ def take(db: Session, *, now: datetime) -> int | None:
     """Take the run that waits longest, for its first attempt; its id, or None if none waits.
 
     One whose rollout was halted meanwhile is not begun any more, nor one of a rollout that waited for longer than
-    MOST_WAITED: its window may have closed, and people may have come.
+    MOST_WAITED: its window may have closed, and people may have come; nor one of which a device was moved: it was
+    approved where it stood.
     """
     waiting = select(RunRow.id).where(RunRow.state == "queued", RunRow.kind == "playbook").order_by(RunRow.id)
     for run_id in db.scalars(waiting.limit(10)).all():
         if (state := _rollout_state(db, run_id)) is not None:
-            problem = "rollout_halted" if state != "running" else _waited_too_long(db, run_id, now)
+            problem = "rollout_halted" if state != "running" else _not_as_begun(db, run_id, now)
             if problem:
                 _give_back(db, run_id, problem, now=now)
                 continue
@@ -71,9 +73,20 @@ def _rollout_state(db: Session, run_id: int) -> str | None:
     return db.scalar(of_run)
 
 
-def _waited_too_long(db: Session, run_id: int, now: datetime) -> str:
+def _not_as_begun(db: Session, run_id: int, now: datetime) -> str:
+    """Why a run that waited is not begun any more, or empty."""
     asked_at = db.scalar(select(RunRow.created_at).where(RunRow.id == run_id))
-    return "rollout_waited" if asked_at is not None and now - asked_at > MOST_WAITED else ""
+    if asked_at is not None and now - asked_at > MOST_WAITED:
+        return "rollout_waited"
+    # On PostgreSQL the devices stay where they are until the commit: who moves one comes before this run, or after.
+    standing = (
+        select(RunHostRow.annex_id, Device.annex_id)
+        .join(Device, Device.number == RunHostRow.device_number)
+        .where(RunHostRow.run_id == run_id)
+        .order_by(Device.number)
+        .with_for_update(read=True, of=Device)
+    )
+    return "rollout_moved" if any(then != now_at for then, now_at in db.execute(standing)) else ""
 
 
 def _give_back(db: Session, run_id: int, problem: str, *, now: datetime) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec import structs
 
 from annexfleet_controller.waves import budget
-from annexfleet_controller.waves.model import Begin, Rollout, Target
+from annexfleet_controller.waves.model import ACCEPTED, Begin, Rollout, Target
 from annexfleet_controller.waves.seen import Device, Seen
 from annexfleet_controller.waves.windows import Window
 
@@ -33,6 +33,12 @@ def is_its_turn(rollout: Rollout, target: Target) -> bool:
     return rollout.phase == "rolling" or target.wave < rollout.wave or target.state == "deferred" or (
         rollout.phase == "soaking" and target.reason == "not_run"
     )  # fmt: skip
+
+
+def is_moved(target: Target, seen: Seen) -> bool:
+    """Whether it stands elsewhere than where it was approved: those who see to that annex know nothing of this."""
+    device = seen.devices.get(target.number)
+    return device is not None and device.annex_id != target.annex_id
 
 
 def due(
@@ -64,7 +70,9 @@ def _thought_out(
         return begun, why
     spare = _Spare(rollout, targets, seen, why)
     fresh, back = _due(rollout, targets, seen, why, now)
-    if any(target.state == "running" and target.number in seen.ailing for target in targets):
+    if any(
+        target.state == "running" and target.number in seen.ailing and target.reason != ACCEPTED for target in targets
+    ):
         # What fails now may be rescued in a moment, or be the first of many.
         why.update((target.number, "ailing") for target in (*fresh, *back))
         return begun, why
@@ -97,6 +105,9 @@ def _due(
         if target.state not in {"waiting", "deferred"} or not is_its_turn(rollout, target):
             continue
         device = seen.devices.get(target.number)
+        if is_moved(target, seen):
+            why[target.number] = "moving"
+            continue
         if device is None or not device.is_online:
             why[target.number] = "offline"
             continue

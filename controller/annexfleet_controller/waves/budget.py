@@ -29,9 +29,10 @@ Reason = Literal[
     "offline",
     "most_at_once",  # so many are being changed already
     "ailing",  # a device of the same rollout is failing at this moment
+    "moving",  # it was moved to another annex a moment ago, which may be taken back
 ]
-"""Why a device is not begun now.  `window`, `offline` and `ailing` are found out by whoever knows windows, links and
-runs; the others come from here."""
+"""Why a device is not begun now.  `window`, `offline`, `ailing` and `moving` are found out by whoever knows windows,
+links, runs and places; the others come from here."""
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
 AT_A_COUNTER = frozenset({"counter", "kiosk", "tablet"})

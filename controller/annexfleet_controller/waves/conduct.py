@@ -16,6 +16,7 @@ from msgspec import structs
 
 from annexfleet_controller.waves import beginning, gate, machine, natures, soaking
 from annexfleet_controller.waves.model import (
+    ACCEPTED,
     BAD,
     OVER,
     SETTLED,
@@ -34,7 +35,7 @@ from annexfleet_controller.waves.seen import Seen
 
 REASONS: tuple[str, ...] = (
     "offline", "unreachable", "not_run", "play_failed", "run_timed_out", "cancelled", "lost", "not_verified", "differs",
-    "late", "deadline", "superseded", "aborted", "gone", "moved",
+    "late", "deadline", "superseded", "aborted", "gone", "moved", ACCEPTED,
 )  # fmt: skip
 """Every code that `Settle.reason` may have; each has words in context "rollout_target"."""
 TURN_REASONS: tuple[str, ...] = ("gate", "deadline", "superseded")
@@ -48,6 +49,8 @@ _LOST_AFTER = 2.0
 """A run that told no end after so many times its own limit, past the deadline, is lost."""
 _RESCUED_WITHIN = timedelta(minutes=2)
 """A device that failed is not waited for any longer, though its run lasts: one that hangs must not hide others."""
+MOVED_AFTER = timedelta(minutes=10)
+"""So long a move may be taken back (`tending.putting_back.FOR`): until then it is neither begun nor given up."""
 _MAY_TURN_UP = frozenset({"not_verified", "differs", "lost", "run_timed_out", "deadline"})
 
 
@@ -118,7 +121,9 @@ def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: date
 
 
 def _is_accepted(rollout: Rollout, target: Target) -> bool:
-    """Whether how it ended was known when a person let the rollout go on; what still ran then was not."""
+    """Whether how it ended was known when a person let the rollout go on; what still ran well then was not."""
+    if target.reason == ACCEPTED:
+        return True
     return rollout.accepted_at is not None and target.ended_at is not None and target.ended_at <= rollout.accepted_at
 
 
@@ -225,7 +230,8 @@ def _of_running(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> 
         if target.attempts < _MOST_PUT_BACK and rollout.state not in OVER:
             return Settle(number, "waiting", "not_run", not_before=outcome.ended_at + _PUT_BACK_AFTER)
         return Settle(number, "skipped", "not_run")
-    return Settle(number, *_ENDS.get(outcome.outcome, ("unknown", "lost")))
+    state, reason = _ENDS.get(outcome.outcome, ("unknown", "lost"))
+    return Settle(number, state, ACCEPTED if state in BAD and target.reason == ACCEPTED else reason)
 
 
 def _of_verifying(rollout: Rollout, target: Target, seen: Seen, silent: frozenset[str], now: datetime) -> Settle | None:
@@ -246,6 +252,7 @@ def _of_verifying(rollout: Rollout, target: Target, seen: Seen, silent: frozense
 def _of_unbegun(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> Settle | None:
     number = target.number
     reason = ""
+    is_moved = beginning.is_moved(target, seen)
     if rollout.state in OVER:
         reason = "superseded" if rollout.state == "superseded" else "aborted"
     elif number in seen.superseded:
@@ -254,14 +261,14 @@ def _of_unbegun(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> 
         reason = "deadline"
     elif seen.knows_devices and number not in seen.devices:
         reason = "gone"
-    elif number in seen.devices and seen.devices[number].annex_id != target.annex_id:
+    elif is_moved and now - seen.moved.get(number, now) >= MOVED_AFTER:
         # It was approved where it stood: those who see to its new annex know nothing of this.
         reason = "moved"
     if reason:
         # What was tried and not reached may have been half reached: nobody knows.
         was_tried = target.state == "deferred" and target.attempts > 0 and reason == "deadline"
         return Settle(number, "unknown" if was_tried else "skipped", reason)
-    if rollout.state != "running" or not beginning.is_its_turn(rollout, target):
+    if is_moved or rollout.state != "running" or not beginning.is_its_turn(rollout, target):
         return None
     device = seen.devices.get(number)
     if device is None:

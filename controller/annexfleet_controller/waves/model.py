@@ -45,6 +45,9 @@ SETTLED: frozenset[TargetState] = frozenset({"compliant", "succeeded", "failed",
 TOUCHED: frozenset[TargetState] = frozenset({"running", "verifying", "succeeded", "failed", "timed_out", "unknown"})
 """Begun once: something may have been done to them.  (`deferred` was reached by nothing.)"""
 BAD: frozenset[TargetState] = frozenset({"failed", "timed_out", "unknown"})
+ACCEPTED = "accepted"
+"""`Target.reason` of a device that was failing, its run not over, when a person let the rollout go on after the gate
+had stopped it; it keeps it when it ends badly."""
 
 WindowKind = Literal["closed", "always"]
 """closed: outside the annex's opening hours.  always: also in them, which takes a reason and a second person."""

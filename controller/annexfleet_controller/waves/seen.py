@@ -53,6 +53,8 @@ class Seen(Struct, frozen=True, kw_only=True):
     """By annex."""
     annexes: Mapping[str, AnnexNow] = {}
     """Of those with devices that are due (`beginning.due`)."""
+    moved: Mapping[int, datetime] = {}
+    """Devices that stand elsewhere than where they were frozen, with the moment at which that was seen first."""
     calendars: Mapping[str, Calendar] = {}
     """Of the annexes of the wave that soaks, where opening hours count."""
     health: Sequence[Health] = ()

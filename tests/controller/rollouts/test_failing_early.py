@@ -7,6 +7,7 @@ from msgspec import structs
 from sqlalchemy import Engine
 from tests.controller.rollouts.rolling import QUICK, Province
 
+from annexfleet_controller.rollouts import proposing
 from annexfleet_controller.store import rollout_evidence, run_results
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.run_progress import Batch, Progress, Result, Task
@@ -60,6 +61,33 @@ def test_what_fails_beside_one_that_hangs_stops_it(province: Province):
     assert found.gate is not None
     assert [reason.code for reason in found.gate.reasons] == ["bad_results"]
     assert begun(province, id_).keys() == first.keys()
+
+
+def test_who_lets_it_go_on_while_the_other_still_hangs_is_not_undone(province: Province):
+    province.annex("berkane-1", 12)
+    id_ = province.started(policy=structs.replace(QUICK, canary_count=8))
+    for _ in range(3):
+        province.turn()
+    first = begun(province, id_)
+    for number, run_id in first.items():
+        told(province, run_id, number, "ok", "failed")
+    for _ in range(15):
+        province.turn(10)
+    assert province.detail(id_).state == "stopped"
+
+    province.act(proposing.resume, id_, reason="Known: these two have full disks")
+    province.conductor.let_go()
+    province.conductor = province.new_conductor()  # it goes with the rollout, and not with who conducts it
+    for _ in range(20):
+        province.turn(10)
+    assert province.detail(id_).state == "running"
+    # nor is it when the run ends at last
+    province.play(lambda number: "failed" if number in first else "changed")
+    for _ in range(3):
+        province.turn(10)
+    assert province.detail(id_).state == "running"
+    assert {province.targets(id_)[number].reason for number in first} == {"accepted"}
+    assert {province.states(id_)[number] for number in first} == {"failed"}
 
 
 def test_what_is_rescued_holds_nothing_up(province: Province):

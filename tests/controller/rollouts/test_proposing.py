@@ -300,7 +300,11 @@ def test_many_small_ones_of_one_person_are_a_large_one(province: Province):
         again = province.wish(selector=wanted[0], variables={"shift_version": "3.0"})
         assert proposing.preview(db, province.home, again, AMINA, now=province.clock.at).why == ()
         assert proposing.preview(db, province.home, wish, BRAHIM, now=province.clock.at).why == ()
+        # what is under way counts, whenever it was started
         late = province.clock.at + timedelta(hours=24, seconds=1)
+        assert proposing.preview(db, province.home, wish, AMINA, now=late).why == ("many_lately",)
+    province.act(proposing.abort, first, reason="Enough")
+    with reading(province.engine) as db:
         assert proposing.preview(db, province.home, wish, AMINA, now=late).why == ()
     # what a second person said yes to does not count
     province.act(proposing.approve, second, asker=BRAHIM, home=True)

@@ -5,8 +5,10 @@ from datetime import datetime
 from msgspec import structs
 from tests.controller.waves.test_conduct import NOW, OPEN, ROLLING, ago, annex, device, done, healthy, seen, target
 
-from annexfleet_controller.waves import beginning
+from annexfleet_controller.tending import putting_back
+from annexfleet_controller.waves import beginning, conduct
 from annexfleet_controller.waves.model import Begin, Health, Settle, Turn
+from annexfleet_controller.waves.seen import Outcome
 
 
 def test_what_a_person_accepted_is_not_held_against_it_again():
@@ -42,14 +44,21 @@ def test_the_health_of_what_a_person_accepted_counts_anew_from_then_on():
     assert stopped(ago(hours=1), ago(hours=1))
 
 
-def test_a_device_that_was_moved_to_another_annex_since_it_was_approved_is_skipped():
+def test_a_device_that_was_moved_to_another_annex_is_neither_begun_nor_given_up_while_that_may_be_taken_back():
     told = seen(
         device(1, annex_id="b"), device(2), windows={"a": OPEN, "b": OPEN}, annexes={"a": annex(), "b": annex("b")}
     )
+    targets = [target(1), target(2)]
 
-    assert done(ROLLING, [target(1), target(2)], told) == [Settle(1, "skipped", "moved"), Begin((2,))]
+    for moved in ({}, {1: ago(minutes=9)}):
+        lately = structs.replace(told, moved=moved)
+        assert done(ROLLING, targets, lately) == [Begin((2,))]
+        assert beginning.held(ROLLING, targets, lately, now=NOW) == {1: "moving"}
+    assert conduct.MOVED_AFTER == putting_back.FOR
+    for_good = structs.replace(told, moved={1: ago(minutes=10)})
+    assert done(ROLLING, targets, for_good) == [Settle(1, "skipped", "moved"), Begin((2,))]
     away = target(1, state="deferred", reason="offline")
-    assert done(ROLLING, [away], told)[0] == Settle(1, "skipped", "moved")
+    assert done(ROLLING, [away], for_good)[0] == Settle(1, "skipped", "moved")
 
 
 def test_one_that_fails_while_its_run_lasts_holds_up_others_and_counts_after_a_while():
@@ -63,6 +72,11 @@ def test_one_that_fails_while_its_run_lasts_holds_up_others_and_counts_after_a_w
     assert beginning.held(ROLLING, targets, ailing, now=NOW) == {3: "ailing"}
     ailing = structs.replace(told, ailing={1: ago(minutes=2), 2: ago(minutes=3)})
     assert done(ROLLING, targets, ailing) == [Turn(state="stopped", phase="rolling", wave=1, reason="gate")]
+    # a person who let it go on knew of them, while they run and when they have ended
+    known = [structs.replace(one, reason="accepted") if one.state == "running" else one for one in targets]
+    assert done(ROLLING, known, ailing) == [Begin((3,))]
+    ended = structs.replace(ailing, ailing={}, outcomes={n: Outcome(outcome="failed", ended_at=NOW) for n in (1, 2)})
+    assert done(ROLLING, known, ended) == [*(Settle(n, "failed", "accepted") for n in (1, 2)), Begin((3,))]
 
 
 def test_at_first_few_are_begun_and_then_as_many_as_ended_well():
