@@ -4,7 +4,7 @@ Chromium has the province, a device and the alerts open, each in a window of its
 live numbers of the device, people who wait, printers that jam and are mended.  Ten seconds after opening, in the middle
 and at the end it is counted what each page holds after its garbage is collected, and how long its main thread was ever
 kept busy at a stretch, from its first moment on.
-`ANNEXFLEET_OPEN_S` says how long (3600 is the promise); the last day of the device stands in its charts from the start.
+`ANNEXFLEET_OPEN_S` says how long (3600 is the promise).
 """
 
 import os
