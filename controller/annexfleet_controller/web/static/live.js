@@ -10,7 +10,7 @@
   const SOON_MS = 250; // after a change: several at once cost one request
   const AGAIN_MS = 1000; // between two requests, however much changes
   const RUN_MS = 1000; // while Ansible runs, something moves many times a second
-  const AGAIN_MS = 2000; // after a line that broke: not all pages of a province in the same moment
+  const BACK_MS = 2000; // after a line that broke: not all pages of a province in the same moment
   const LATER_MS = 4000; // after a beat: only averages move
   const ONLY_WHERE_SHOWN = { run: "[data-runs]", rollout: "[data-rollouts]", drift: "[data-desired]" }; // they move all the time
   let timer = null;
@@ -86,7 +86,7 @@
     const source = new EventSource(address);
     let stood = false;
     source.onopen = () => {
-      if (stood) refresh(Math.random() * AGAIN_MS); // nothing may have been told before it broke, so nothing is resumed
+      if (stood) refresh(Math.random() * BACK_MS); // nothing may have been told before it broke, so nothing is resumed
       stood = true;
       say(true);
     };
