@@ -75,9 +75,9 @@ ROUTERS = (
     province.router,
     queue.router,
     reports.router,
+    rollout_rehearsal.router,  # before the acts, whose path takes any word
     rollout_acts.router,
     rollout_form.router,
-    rollout_rehearsal.router,
     rollouts.router,
     rules.router,
     run_form.router,
