@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import PHONE, Opened
 from tests.browser.town import Town
 
-pytestmark = pytest.mark.parametrize("language", ["fr", "ar"])
+pytestmark = pytest.mark.parametrize("language", ["fr", pytest.param("ar", marks=pytest.mark.trial)])
 
 
 def test_a_first_sign_in_ends_at_the_province_with_a_password_of_ones_own(town: Town, opened: Opened, language: str):
