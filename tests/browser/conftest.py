@@ -19,7 +19,7 @@ PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while Playwright is open its loop runs, and others' asyncio.run is refused
 def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:

@@ -212,6 +212,8 @@ def test_a_contact_is_made_and_changed_by_forms_alone(site: Site):
     assert contact["routes"][0]["critical_always"] is False
 
     form |= {"address": "", "name": "Amina B."}
+    assert client.post(f"/admin/contacts/{contact['id']}", data=form).status_code == 409, "it says no version"
+    form["version"] = "1"
     del form["route3_audiences"], form["enabled"]
     assert client.post(f"/admin/contacts/{contact['id']}", data=form).status_code == 303
     changed = client.get(f"/api/v1/contacts/{contact['id']}").json()
