@@ -1,10 +1,11 @@
 """What ingest and the watch make of devices that were retired or moved, and of annexes that were closed."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
-from tests.controller.alerts.test_watcher import Place
+from tests.controller.alerts.test_watcher import OPEN_AT, Place
 from tests.controller.tending.hands import hand
 
 from annexfleet_controller.store import fleet as looking
@@ -12,6 +13,7 @@ from annexfleet_controller.store import readiness
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.alerts import AlertRow
+from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import DeviceState, History
 from annexfleet_controller.tending import annexes as tending_annexes
 from annexfleet_controller.tending import devices as tending
@@ -22,6 +24,8 @@ ALL = (1, 2, 3, 4, 5, 6)
 @pytest.fixture
 def place(sqlite_engine: Engine, tmp_path: Path) -> Place:
     made = Place(sqlite_engine, tmp_path)
+    with writing(sqlite_engine) as db:  # a device is left in peace in its first hour
+        db.query(Device).update({Device.enrolled_at: OPEN_AT - timedelta(days=20)})
     made.hello(*ALL)
     made.beat(*ALL)
     made.pass_time(120, beats=ALL)
