@@ -283,9 +283,14 @@ class Hub:
 
     def _fan_out(self, listeners: list[Listener]) -> None:
         with reading(self._engine) as db:
+            begins = self._follower is None
             if self._follower is None:
                 self._follower = pulses.Follower()
             new = self._follower.poll(db)
+            if begins:  # a board may have looked before there was anybody who follows
+                for listener in listeners:
+                    if isinstance(listener, BoardListener):
+                        listener.post([REFRESH])
             if not new:
                 return
             names = fleet.names(db, WHOLE, {number for pulse in new for number in pulse.devices})

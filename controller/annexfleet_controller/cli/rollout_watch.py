@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from annexfleet_controller.cli import exits
+from annexfleet_controller.cli import exits, interrupted
 from annexfleet_controller.cli.opened import opened, opened_engine
 from annexfleet_controller.cli.runs import CODES
 from annexfleet_controller.errors import AnnexfleetError
@@ -149,32 +149,32 @@ def follow(home: Home, number: int, asker: "Asker") -> int:
     print(f"rollout {number}", flush=True)
     progress, asked, is_away, may_complain = _Progress(home, number), False, False, True
     began = time.monotonic()
-    while True:
-        try:
-            code = progress.look()
-            if code is not None:
-                return code
-            is_away = False
-            if may_complain and progress.is_untouched and time.monotonic() - began > _WAITS_LONG_S:
-                may_complain = False
-                print(
-                    "Nothing is begun yet: the windows are closed, or `annexfleet work` does not run.", file=sys.stderr
-                )
-            time.sleep(_LOOK_EVERY_S)
-        except OperationalError as error:
-            # Away for a while; the rollout is the conductor's, and goes on.
-            progress.clear()
-            if not is_away:
-                print(f"The database does not answer ({error.orig}). Trying on.", file=sys.stderr)
-            is_away = True
-            time.sleep(_LOOK_EVERY_S)
-        except KeyboardInterrupt:
-            progress.clear()
-            if asked:
-                _halt(home, number, asker)
-                return CODES["cancelled"]
-            print(f"Rollout {number} goes on. Press Ctrl-C once more to pause it.", file=sys.stderr)
-            asked = True
+    with interrupted.noted() as interruptions:
+        while True:
+            try:
+                code = progress.look()
+                if code is not None:
+                    return code
+                is_away = False
+                if may_complain and progress.is_untouched and time.monotonic() - began > _WAITS_LONG_S:
+                    may_complain = False
+                    print(
+                        "Nothing is begun yet: the windows are closed, or `annexfleet work` does not run.",
+                        file=sys.stderr,
+                    )
+            except OperationalError as error:
+                # Away for a while; the rollout is the conductor's, and goes on.
+                progress.clear()
+                if not is_away:
+                    print(f"The database does not answer ({error.orig}). Trying on.", file=sys.stderr)
+                is_away = True
+            if interruptions.within(_LOOK_EVERY_S):
+                progress.clear()
+                if asked:
+                    _halt(home, number, asker)
+                    return CODES["cancelled"]
+                print(f"Rollout {number} goes on. Press Ctrl-C once more to pause it.", file=sys.stderr)
+                asked = True
 
 
 class _Progress:

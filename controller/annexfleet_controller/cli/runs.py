@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from annexfleet_controller.cli import exits
+from annexfleet_controller.cli import exits, interrupted
 from annexfleet_controller.cli.opened import opened, opened_engine
 from annexfleet_controller.errors import AnnexfleetError, Invalid
 from annexfleet_controller.settings import Home
@@ -211,31 +211,31 @@ def _follow(home: Home, run_id: int) -> int:
     print(f"run {run_id}", flush=True)
     progress, asked, may_complain, is_away = _Progress(), False, True, False
     began = time.monotonic()
-    while True:
-        try:
-            run, hosts = _look(home, run_id)
-            progress.tell(run, hosts)
-            if run.state == "ended":
+    with interrupted.noted() as interruptions:
+        while True:
+            try:
+                run, hosts = _look(home, run_id)
+                is_away = False
+                progress.tell(run, hosts)
+                if run.state == "ended":
+                    progress.end()
+                    return _tell_end(run)
+                if run.state == "queued" and may_complain and time.monotonic() - began > _WAITS_LONG_S:
+                    may_complain = False
+                    print("It waits: is `annexfleet serve` (or `annexfleet work`) running?", file=sys.stderr)
+            except OperationalError as error:
+                # Away for a while; the run is another process's, and goes on.
                 progress.end()
-                return _tell_end(run)
-            if run.state == "queued" and may_complain and time.monotonic() - began > _WAITS_LONG_S:
-                may_complain = False
-                print("It waits: is `annexfleet serve` (or `annexfleet work`) running?", file=sys.stderr)
-            time.sleep(_LOOK_EVERY_S)
-        except OperationalError as error:
-            # Away for a while; the run is another process's, and goes on.
-            progress.end()
-            if not is_away:
-                print(f"The database does not answer ({error.orig}). Trying on.", file=sys.stderr)
-            is_away = True
-            time.sleep(_LOOK_EVERY_S)
-        except KeyboardInterrupt:
-            progress.end()
-            if asked:
-                _ask_for_end(home, run_id)
-            else:
-                print(f"Run {run_id} goes on. Press Ctrl-C once more to cancel it.", file=sys.stderr)
-            asked = True
+                if not is_away:
+                    print(f"The database does not answer ({error.orig}). Trying on.", file=sys.stderr)
+                is_away = True
+            if interruptions.within(_LOOK_EVERY_S):
+                progress.end()
+                if asked:
+                    _ask_for_end(home, run_id)
+                else:
+                    print(f"Run {run_id} goes on. Press Ctrl-C once more to cancel it.", file=sys.stderr)
+                asked = True
 
 
 def _look(home: Home, run_id: int) -> "tuple[runs.Run, Sequence[Any]]":

@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.controller.site import Site
 
 from annexfleet_controller.__main__ import main
 from annexfleet_controller.cli import rollout_plan, rollout_rehearse, rollout_watch
+from annexfleet_controller.cli.interrupted import Interruptions
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import keeping
 from annexfleet_controller.store import audit, rollouts
@@ -73,7 +75,12 @@ def changed(site: Site, **values: object) -> None:
 
 def happens(monkeypatch: pytest.MonkeyPatch, story: Iterator[object]) -> None:
     """Whenever the command pauses between two looks, the story goes on."""
-    monkeypatch.setattr(rollout_watch.time, "sleep", lambda _seconds: next(story))
+
+    def pauses(_self: Interruptions, _seconds: float) -> bool:
+        next(story)
+        return False
+
+    monkeypatch.setattr(Interruptions, "within", pauses)
 
 
 @pytest.mark.parametrize(
@@ -312,10 +319,14 @@ def test_the_exit_code_is_how_it_ended(
 def test_the_second_interruption_pauses(site: Site, run: Run, monkeypatch: pytest.MonkeyPatch):
     begun(run)
 
-    def interrupted(_seconds: float) -> None:
-        raise KeyboardInterrupt
+    look = rollout_watch._look
 
-    monkeypatch.setattr(rollout_watch.time, "sleep", interrupted)
+    def looked_and_pressed_twice(*asked: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # in the same moment: each counts
+        return look(*asked)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(rollout_watch, "_look", looked_and_pressed_twice)
     code, _, complaint = run("rollout", "status", "1", "--follow")
 
     assert code == 5
