@@ -68,6 +68,8 @@ PAGES = {
     "service": Shown("operator", "/annexes/berkane-1/services/residence"),
     "devices": Shown("technician", "/devices"),
     "wall": Shown("operator", "/wall"),
+    "wall-by-link": Shown("", lambda town: town.wall()),
+    "wall-unknown": Shown("", "/wall/no-such-link"),
     "mine": Shown("technician", "/mine"),
     "board": Shown("", lambda town: town.board("berkane-1")),
     "board-calm": Shown("", lambda town: town.board("berkane-2")),

@@ -132,6 +132,12 @@ class Town(Place):
             _, secret = making.new_board_at_console(db, annex_id, label="hall", by="test", now=self.clock.at)
         return f"/board/{secret}"
 
+    def wall(self) -> str:
+        """The path of a new wall screen of the province."""
+        with writing(self.engine) as db:
+            _, secret = making.new_wall_at_console(db, "", label="hall", by="test", now=self.clock.at)
+        return f"/wall/{secret}"
+
     def printer_page(self, annex_id: str) -> str:
         """The path of the page of that annex's first printer."""
         return f"/printers/{self._printer_id(annex_id)}"

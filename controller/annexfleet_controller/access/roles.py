@@ -34,6 +34,7 @@ Right = Literal[
     "edit_desired",  # what devices shall be like; of the province and of roles only without confinement
     "edit_annexes",  # names, districts and notes of annexes in one's sight; closing one
     "manage_links",  # boards without a password, and labels of printers
+    "manage_walls",  # screens that show a district or the province without a password
     "manage_people",  # accounts, their roles and annexes, their sessions and keys
 ]
 
@@ -66,6 +67,7 @@ _FROM: dict[Right, Role] = {
     "edit_desired": "operator",
     "edit_annexes": "operator",
     "manage_links": "operator",
+    "manage_walls": "operator",
     "manage_people": "admin",
 }
 
@@ -77,6 +79,7 @@ PROVINCE_ONLY: frozenset[Right] = frozenset(
         "edit_stock",
         "edit_province_calendar",
         "edit_province_services",
+        "manage_walls",
         "manage_people",
     }
 )

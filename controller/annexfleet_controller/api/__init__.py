@@ -35,6 +35,7 @@ from annexfleet_controller.api import (
     supplies,
     tokens,
     users,
+    walls,
 )
 
 ROUTERS = (
@@ -69,6 +70,7 @@ ROUTERS = (
     supplies.router,
     tokens.router,
     users.router,
+    walls.router,
     keys.router,
     events.router,
     health.router,

@@ -1,4 +1,4 @@
-"""/api/v1/boards/<link>/events: that something moved in the annex of a board, for the board's own page.
+"""/api/v1/boards/<link>/events, and the same for walls: that something moved in what such a page shows.
 
 It says when to look again and nothing else: no device, no person and no number leaves by it.  How many may be open at
 once is bounded for each link and each address; a board that is refused looks again by itself now and then.
@@ -38,14 +38,35 @@ def _visitor(
     return links.board_visitor(engine, link, address=client_address(request), now=now)
 
 
+def _wall_visitor(
+    request: Request,
+    engine: EngineOf,
+    now: Now,
+    link: Annotated[str, Path(max_length=100)],
+) -> links.Visitor:
+    return links.wall_visitor(engine, link, address=client_address(request), now=now)
+
+
 @router.get("/boards/{link}/events", response_class=StreamingResponse)
 async def follow(
     _person: Anyone, request: Request, visitor: Annotated[links.Visitor, Depends(_visitor, scope="function")]
 ) -> StreamingResponse:
     """`moved` with `soon` or `later`, or `refresh` where something may have been missed."""
+    return _stream(request, visitor)
+
+
+@router.get("/walls/{link}/events", response_class=StreamingResponse)
+async def follow_wall(
+    _person: Anyone, request: Request, visitor: Annotated[links.Visitor, Depends(_wall_visitor, scope="function")]
+) -> StreamingResponse:
+    """The same for a wall."""
+    return _stream(request, visitor)
+
+
+def _stream(request: Request, visitor: links.Visitor) -> StreamingResponse:
     hub: Hub = request.app.state.hub
     address = guessing.asker(client_address(request))
-    listener = BoardListener(visitor.link_id, annex_id=visitor.annex_id, address=address)
+    listener = BoardListener(visitor.link_id, scope=visitor.scope, address=address)
     return Stream(hub, listener, _events(listener))
 
 

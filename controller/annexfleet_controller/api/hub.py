@@ -44,9 +44,9 @@ MOST_OF_A_PERSON = 20
 MOST_OF_A_BOARD = 12
 """One link may hang in several rooms of an annex."""
 MOST_OF_AN_ADDRESS = 60
-"""Boards behind one address: an annex has one for all its screens."""
+"""Boards and walls behind one address: an annex has one for all its screens."""
 MOST = 2000
-"""Of people, and as many boards."""
+"""Of people, and as many boards and walls."""
 
 _KINDS = {"b": "beat", "c": "change", "l": "live", "h": "hello", "g": "gone", "k": "command"}
 _ANNEX_KINDS = {
@@ -165,14 +165,14 @@ class Listener:
 
 
 class BoardListener(Listener):
-    """A board that is open somewhere in an annex; whoever has its link, so nobody with any right."""
+    """A board or a wall that is open somewhere; whoever has its link, so nobody with any right."""
 
-    def __init__(self, link_id: int, *, annex_id: str, address: str) -> None:
+    def __init__(self, link_id: int, *, scope: Scope, address: str) -> None:
         nobody = Person(
-            user_id=0, name=f"board {link_id}", role="", scope=Scope(frozenset({annex_id})), language="",
+            user_id=0, name=f"link {link_id}", role="", scope=scope, language="",
             must_change_password=False, via="session", digest="",
         )  # fmt: skip
-        super().__init__(nobody, device_id="", annex_id=annex_id, watch=False)
+        super().__init__(nobody, device_id="", annex_id="", watch=False)
         self.link_id = link_id
         self.address = address
 

@@ -95,6 +95,11 @@ def names(db: Session, scope: Scope = WHOLE, *, with_retired: bool = True) -> di
     return {id_: (fr, ar) for id_, fr, ar in db.execute(query)}
 
 
+def of_district(db: Session, district_id: str) -> frozenset[str]:
+    """The ids of its annexes that are not closed."""
+    return frozenset(db.scalars(select(Annex.id).where(Annex.district_id == district_id, Annex.retired_at.is_(None))))
+
+
 def get(db: Session, scope: Scope, annex_id: str) -> Annex:
     """Raises AnnexUnknown where there is none, or none in sight."""
     annex = db.scalar(select(Annex).where(Annex.id == annex_id, scope.limit(Annex.id)))

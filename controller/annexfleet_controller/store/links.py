@@ -1,7 +1,7 @@
-"""Links that open something without a password: an annex's board, and the codes on printers.
+"""Links that open something without a password: an annex's board, a wall screen, and the codes on printers.
 
-Of a board's link only the SHA-256 of its secret is kept.  A printer's code is kept as it is, so that a torn label can
-be printed again; it opens that printer's state and nothing else.
+Of a board's or a wall's link only the SHA-256 of its secret is kept.  A printer's code is kept as it is, so that a
+torn label can be printed again; it opens that printer's state and nothing else.
 """
 
 import secrets
@@ -9,35 +9,48 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from msgspec import Struct
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import Invalid, LinkUnknown, TooManyLinks
-from annexfleet_controller.store import annexes, closing
+from annexfleet_controller.errors import Invalid, LinkUnknown, TooManyLinks, TooManyWalls
+from annexfleet_controller.store import annexes, closing, districts
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import BoardLink, PrinterLabel
 
 TOUCH_EVERY = timedelta(hours=1)
-"""That a board was used is written at most this often."""
+"""That a board or a wall was used is written at most this often."""
 LONGEST_LABEL = 60
 LONGEST_PLACE = 80
 MOST_OF_AN_ANNEX = 50
 """Links of one annex that are good at the same time."""
+MOST_WALLS = 200
+"""Links to wall screens that are good at the same time."""
 CODE_LENGTH = 10
 _CODE_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without i, l, o, 0 and 1: people read codes from paper.  Ten of them are 49 bits."""
 
 
-class Board(Struct, frozen=True):
-    """Leave to see an annex's board."""
+class Link(Struct, frozen=True, kw_only=True):
+    """Leave to see something; `label` says where that hangs."""
 
     id: int
-    annex_id: str
     label: str
     created_at: datetime
     created_by: str
     used_at: datetime | None
     revoked_at: datetime | None
+
+
+class Board(Link, frozen=True, kw_only=True):
+    """Of one annex."""
+
+    annex_id: str
+
+
+class Wall(Link, frozen=True, kw_only=True):
+    """Of a district; of the whole province where that is empty."""
+
+    district_id: str
 
 
 class Label(Struct, frozen=True):
@@ -64,21 +77,14 @@ def add_board(
 ) -> Board:  # fmt: skip
     """Keep a new board's link.  Raises AnnexUnknown, Invalid for an empty label, or TooManyLinks."""
     annexes.get(db, scope, annex_id)
-    label = _written(label, LONGEST_LABEL, field="label")
-    if not label:
-        raise Invalid("a board has a label", field="label")
-    good = (BoardLink.annex_id == annex_id, BoardLink.revoked_at.is_(None))
-    if (db.scalar(select(func.count()).select_from(BoardLink).where(*good)) or 0) >= MOST_OF_AN_ANNEX:
+    if _good(db, BoardLink.annex_id == annex_id) >= MOST_OF_AN_ANNEX:
         raise TooManyLinks(f"annex {annex_id} has {MOST_OF_AN_ANNEX} boards")
-    row = BoardLink(annex_id=annex_id, digest=digest, label=label, created_at=now, created_by=by[:80])
-    db.add(row)
-    db.flush()
-    return _board(row)
+    return _board(_add(db, annex_id=annex_id, district_id="", digest=digest, label=label, by=by, now=now))
 
 
 def boards(db: Session, scope: Scope, annex_id: str = "") -> list[Board]:
     """Links in sight: those that are good first, each by annex and age; of one annex, or of all."""
-    query = select(BoardLink).where(scope.limit(BoardLink.annex_id))
+    query = select(BoardLink).where(BoardLink.annex_id.is_not(None), scope.limit(BoardLink.annex_id))
     if annex_id:
         query = query.where(BoardLink.annex_id == annex_id)
     order = (BoardLink.revoked_at.is_not(None), BoardLink.annex_id, BoardLink.id)
@@ -87,15 +93,16 @@ def boards(db: Session, scope: Scope, annex_id: str = "") -> list[Board]:
 
 def board(db: Session, scope: Scope, board_id: int) -> Board:
     """Raises LinkUnknown where there is none, or none in sight."""
-    row = db.scalar(select(BoardLink).where(BoardLink.id == board_id, scope.limit(BoardLink.annex_id)))
+    wanted = (BoardLink.id == board_id, BoardLink.annex_id.is_not(None), scope.limit(BoardLink.annex_id))
+    row = db.scalar(select(BoardLink).where(*wanted))
     if row is None:
         raise LinkUnknown(f"no board {board_id}")
     return _board(row)
 
 
 def board_of(db: Session, digest: str) -> Board | None:
-    """The link with this digest, revoked or not."""
-    row = db.scalar(select(BoardLink).where(BoardLink.digest == digest))
+    """The board's link with this digest, revoked or not."""
+    row = db.scalar(select(BoardLink).where(BoardLink.digest == digest, BoardLink.annex_id.is_not(None)))
     return None if row is None else _board(row)
 
 
@@ -112,14 +119,51 @@ def still_good(db: Session, ids: Collection[int]) -> set[int]:
 def revoke_board(db: Session, scope: Scope, board_id: int, *, now: datetime) -> tuple[Board, bool]:
     """It opens nothing from now on: the link, and whether nobody had revoked it.  Raises LinkUnknown."""
     found = board(db, scope, board_id)
-    mine = (BoardLink.id == board_id, closing.may_be_revoked(BoardLink))
-    wanted = update(BoardLink).where(*mine).values(revoked_at=now).execution_options(synchronize_session="fetch")
-    done = db.execute(wanted)
-    return found, bool(done.rowcount)  # type: ignore[attr-defined]
+    return found, _revoke(db, board_id, now)
 
 
-def touch_board(db: Session, board_id: int, now: datetime) -> None:
-    db.execute(update(BoardLink).where(BoardLink.id == board_id).values(used_at=now))
+def touch(db: Session, link_id: int, now: datetime) -> None:
+    """A board or a wall was used."""
+    db.execute(update(BoardLink).where(BoardLink.id == link_id).values(used_at=now))
+
+
+# -- walls: of no annex, so who is confined to some sees none
+
+
+def add_wall(db: Session, district_id: str, *, digest: str, label: str, by: str, now: datetime) -> Wall:
+    """Keep a new wall's link.  Raises DistrictUnknown, Invalid for an empty label, or TooManyWalls."""
+    if district_id:
+        districts.get(db, district_id)
+    if _good(db, BoardLink.annex_id.is_(None)) >= MOST_WALLS:
+        raise TooManyWalls(f"there are {MOST_WALLS} walls")
+    return _wall(_add(db, annex_id=None, district_id=district_id, digest=digest, label=label, by=by, now=now))
+
+
+def walls(db: Session) -> list[Wall]:
+    """Those that are good first, each by age."""
+    query = select(BoardLink).where(BoardLink.annex_id.is_(None))
+    return [_wall(row) for row in db.scalars(query.order_by(BoardLink.revoked_at.is_not(None), BoardLink.id))]
+
+
+def wall_of(db: Session, digest: str) -> Wall | None:
+    """The wall's link with this digest, revoked or not."""
+    row = db.scalar(select(BoardLink).where(BoardLink.digest == digest, BoardLink.annex_id.is_(None)))
+    return None if row is None else _wall(row)
+
+
+def revoke_wall(db: Session, wall_id: int, *, now: datetime) -> tuple[Wall, bool]:
+    """As `revoke_board`."""
+    row = db.scalar(select(BoardLink).where(BoardLink.id == wall_id, BoardLink.annex_id.is_(None)))
+    if row is None:
+        raise LinkUnknown(f"no wall {wall_id}")
+    found = _wall(row)
+    return found, _revoke(db, wall_id, now)
+
+
+def revoke_walls_of(db: Session, district_id: str, *, now: datetime) -> None:
+    """Those of a district that there is no longer: another of that name shall not open them."""
+    good = (BoardLink.annex_id.is_(None), BoardLink.district_id == district_id, BoardLink.revoked_at.is_(None))
+    db.execute(update(BoardLink).where(*good).values(revoked_at=now).execution_options(synchronize_session=False))
 
 
 # -- printers
@@ -194,7 +238,7 @@ def counts(db: Session, scope: Scope, annex_ids: Sequence[str]) -> dict[str, Cou
     of_labels = select(PrinterLabel.annex_id, func.count()).where(*stuck).group_by(PrinterLabel.annex_id)
     for place, query in enumerate((of_boards, of_labels)):
         for annex_id, number in db.execute(query):
-            by_annex[annex_id][place] = number
+            by_annex[str(annex_id)][place] = number
     return {annex_id: Counts(*numbers) for annex_id, numbers in by_annex.items()}
 
 
@@ -213,8 +257,44 @@ def _written(text: str, longest: int, *, field: str) -> str:
     return text
 
 
+def _add(
+    db: Session, *, annex_id: str | None, district_id: str, digest: str, label: str, by: str, now: datetime
+) -> BoardLink:  # fmt: skip
+    label = _written(label, LONGEST_LABEL, field="label")
+    if not label:
+        raise Invalid("a link has a label", field="label")
+    row = BoardLink(
+        annex_id=annex_id, district_id=district_id, digest=digest, label=label, created_at=now, created_by=by[:80]
+    )  # fmt: skip
+    db.add(row)
+    db.flush()
+    return row
+
+
+def _good(db: Session, which: ColumnElement[bool]) -> int:
+    """How many of these open something."""
+    return db.scalar(select(func.count()).select_from(BoardLink).where(which, BoardLink.revoked_at.is_(None))) or 0
+
+
+def _revoke(db: Session, link_id: int, now: datetime) -> bool:
+    """Whether nobody had revoked it."""
+    mine = (BoardLink.id == link_id, closing.may_be_revoked(BoardLink))
+    wanted = update(BoardLink).where(*mine).values(revoked_at=now).execution_options(synchronize_session="fetch")
+    return bool(db.execute(wanted).rowcount)  # type: ignore[attr-defined]
+
+
 def _board(row: BoardLink) -> Board:
-    return Board(row.id, row.annex_id, row.label, row.created_at, row.created_by, row.used_at, row.revoked_at)
+    return Board(
+        id=row.id, annex_id=row.annex_id or "", label=row.label, created_at=row.created_at, created_by=row.created_by,
+        used_at=row.used_at, revoked_at=row.revoked_at,
+    )  # fmt: skip
+
+
+def _wall(row: BoardLink) -> Wall:
+    return Wall(
+        id=row.id, district_id=row.district_id, label=row.label, created_at=row.created_at, created_by=row.created_by,
+        used_at=row.used_at, revoked_at=row.revoked_at,
+    )  # fmt: skip
 
 
 def _label(row: PrinterLabel) -> Label:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.refusals import OutOfService, SettingChanged
-from annexfleet_controller.store import annexes, closing, devices, districts, pulses
+from annexfleet_controller.store import annexes, closing, devices, districts, links, pulses
 from annexfleet_controller.store.audit import Fact
 from annexfleet_controller.store.tables.places import Annex, District
 from annexfleet_controller.tending import devices as tended
@@ -122,8 +122,9 @@ def rename_district(db: Session, hand: Hand, district_id: str, *, name_fr: str, 
 
 
 def remove_district(db: Session, hand: Hand, district_id: str, *, now: datetime) -> None:
-    """Raises DistrictUnknown, or SettingWrong while annexes belong to it."""
+    """Its wall screens then show nothing.  Raises DistrictUnknown, or SettingWrong while annexes belong to it."""
     districts.remove(db, districts.get(db, district_id))
+    links.revoke_walls_of(db, district_id, now=now)
     note(db, hand, "district.remove", f"district:{district_id}", now=now)
 
 

@@ -33,6 +33,7 @@ LOWEST: dict[Right, str] = {
     "edit_desired": "operator",
     "edit_annexes": "operator",
     "manage_links": "operator",
+    "manage_walls": "operator",
     "manage_people": "admin",
 }
 

@@ -66,6 +66,34 @@ def test_a_board_hears_of_its_own_annex_until_its_link_is_revoked(served: Served
 
 def test_an_unknown_link_hears_nothing(site: Site):
     assert site.visitor().get(f"/api/v1/boards/{'x' * 43}/events").status_code == 404
+    assert site.visitor().get(f"/api/v1/walls/{'x' * 43}/events").status_code == 404
+
+
+def test_a_wall_hears_of_all_that_it_shows_until_its_link_is_revoked(served: Served, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hub_module, "CHECK_SESSIONS_S", 0.0)
+    with writing(served.site.engine) as db:
+        wall, secret = making.new_wall_at_console(db, "", label="hall", by="x", now=SYSTEM.now())
+    connection = http.client.HTTPConnection(served.address.removeprefix("http://"), timeout=10)
+    connection.request("GET", f"/api/v1/walls/{secret}/events")
+    answer = connection.getresponse()
+
+    def read_to(word: str) -> None:
+        while (line := answer.readline().decode()) and line.strip() != word:
+            pass
+        assert line, word
+
+    read_to("data: soon")
+    read_to("data: soon")
+    served.happens(2, "b")
+    read_to("data: later")
+    served.happens(1, "b")
+    read_to("data: later")
+
+    with writing(served.site.engine) as db:
+        making.revoke_wall(db, wall.id, by="x", via="console", now=SYSTEM.now())
+    while answer.readline():
+        pass
+    connection.close()
 
 
 def test_listeners_are_bounded_by_link_and_by_address(site: Site, sqlite_engine: Engine):
@@ -73,8 +101,8 @@ def test_listeners_are_bounded_by_link_and_by_address(site: Site, sqlite_engine:
         hub = Hub(sqlite_engine, site.home.settings, site.clock)
         try:
             return (
-                _opened(hub, lambda n: BoardListener(1, annex_id="a", address=f"10.0.0.{n}")),
-                _opened(hub, lambda n: BoardListener(n + 2, annex_id="a", address="10.1.0.1")),
+                _opened(hub, lambda n: BoardListener(1, scope=WHOLE, address=f"10.0.0.{n}")),
+                _opened(hub, lambda n: BoardListener(n + 2, scope=WHOLE, address="10.1.0.1")),
             )
         finally:
             hub.stop()

@@ -38,12 +38,15 @@ class District(Base):
 
 
 class BoardLink(Base):
-    """Leave to see one annex's board, and to press its buttons, for whoever has the link."""
+    """Leave for whoever has the link: to see one annex's board and press its buttons, or to see a wall screen."""
 
     __tablename__ = "board_link"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    annex_id: Mapped[str] = mapped_column(ForeignKey("annex.id"), index=True)
+    annex_id: Mapped[str | None] = mapped_column(ForeignKey("annex.id"), index=True)
+    """Whose board it is; null: it is a wall's."""
+    district_id: Mapped[str] = mapped_column(String(63), default="", server_default="")
+    """Of a wall, what it shows; empty: the province."""
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     """SHA-256 of the link's secret, which is shown once."""
     label: Mapped[str] = mapped_column(String(80))

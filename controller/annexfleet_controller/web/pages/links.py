@@ -1,4 +1,4 @@
-"""/admin/links: boards that open without a password, and codes on printers; /admin/labels: what is printed of them."""
+"""/admin/links: boards and walls that open without a password, and codes on printers; /admin/labels: those on paper."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import NotFound
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.catalogues import language as words_of
-from annexfleet_controller.store import annexes, audit, fleet, links
+from annexfleet_controller.store import annexes, audit, districts, fleet, links
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.qr import qr
 from annexfleet_controller.web.render import Page
@@ -25,6 +25,7 @@ from annexfleet_controller.web.render import Page
 router = APIRouter(prefix="/admin", include_in_schema=False)
 
 Managing = Annotated[Person, Depends(Needs("manage_links"))]
+ManagingWalls = Annotated[Person, Depends(Needs("manage_walls"))]
 AnnexId = Annotated[str, Form(alias="annex", max_length=63)]
 AskedAnnex = Annotated[str, Query(alias="annex", max_length=63)]
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
@@ -57,9 +58,16 @@ def show(
     *, request: Request, person: Managing, db: Db, now: Now, language: LanguageOf, page: Page, annex: AskedAnnex = "",
     q: Annotated[str, Query(max_length=80)] = "", after: Annotated[str, Query(max_length=63)] = "",
 ) -> HTMLResponse:  # fmt: skip
-    """Of one annex its boards and printers; without one, the annexes with how many they have."""
+    """Of one annex its boards and printers; without one, the walls, and the annexes with how many they have."""
     if annex:
         return _of_annex(db, person, annex, request=request, language=language, page=page, now=now)
+    return _of_all(db, person, request=request, language=language, page=page, q=q, after=after)
+
+
+def _of_all(
+    db: Session, person: Person, *, request: Request, language: Language, page: Page, q: str = "", after: str = "",
+    made: tuple[links.Wall, str, Markup] | None = None,
+) -> HTMLResponse:  # fmt: skip
     places = annexes.listing(db, person.scope, search=q, after=after, limit=_PAGE + 1)
     shown = places[:_PAGE]
     counted = links.counts(db, person.scope, [place.id for place in shown])
@@ -69,7 +77,30 @@ def show(
         q=q,
         more=shown[-1].id if len(places) > _PAGE else "",
         address=address_of(request),
+        status=201 if made else 200,
+        made=made,
+        walls=None if q or after or not person.may("manage_walls") else links.walls(db),
+        districts={of.id: of.name_ar if language.code == "ar" else of.name_fr for of in districts.listing(db)},
+        longest_label=links.LONGEST_LABEL,
     )
+
+
+@router.post("/links/walls")
+def create_wall(
+    *, request: Request, person: ManagingWalls, db: WritingDb, now: Now, language: LanguageOf, page: Page,
+    label: Annotated[str, Form(max_length=links.LONGEST_LABEL)],
+    district: Annotated[str, Form(max_length=63)] = "",
+) -> HTMLResponse:  # fmt: skip
+    """As `create_board`; an empty district is the province."""
+    wall, secret = making.new_wall(db, person, district, label=label, now=now)
+    url = address_of(request).of(f"/wall/{secret}")
+    return _of_all(db, person, request=request, language=language, page=page, made=(wall, url, qr(url)))
+
+
+@router.post("/links/walls/{wall_id}/revoke")
+def revoke_wall(wall_id: Id, person: ManagingWalls, db: WritingDb, now: Now) -> Response:
+    making.revoke_wall(db, wall_id, by=person.name, via=person.via, now=now)
+    return RedirectResponse("/admin/links", 303)
 
 
 @router.post("/links/boards")

@@ -5,7 +5,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from annexfleet_controller.web import render
 
-_BY_LINK = ("/board/", "/p/")
+_BY_LINK = ("/board/", "/p/", "/wall/")
 
 
 def show(request: Request, status: int, code: str) -> Response:

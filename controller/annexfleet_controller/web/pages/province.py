@@ -122,7 +122,7 @@ def show(
             annexes=[spot.id for spot in seen.spots] if of.district else None,
         ) if block != "annexes" else [],
         hour=happened.last_hour(db, person.scope, say, now=now) if block != "trends" else None,
-        lines=worst(db, person, of, seen, say, at_most=_INCIDENTS) if block != "trends" else [],
+        lines=worst(db, person.scope, of, seen, say, at_most=_INCIDENTS) if block != "trends" else [],
         **_cards(db, person, seen, language, now),
         dates_missing=len(calendars.missing(db, now)) if person.may("edit_province_calendar") else 0,
         may_create=person.may("create_annexes"),
@@ -132,14 +132,14 @@ def show(
 
 
 def worst(
-    db: Session, person: Person, of: Asked, seen: overview.Picture, say: words.Words, *, at_most: int
+    db: Session, scope: Scope, of: Asked, seen: overview.Picture, say: words.Words, *, at_most: int
 ) -> list[dossier.IncidentLine]:
     """The open incidents that keep most people waiting, in the district that is asked for, or anywhere."""
-    found = sorted(incidents.listing(db, person.scope, limit=200 if of.district else 2 * at_most), key=rank.order)
+    found = sorted(incidents.listing(db, scope, limit=200 if of.district else 2 * at_most), key=rank.order)
     if of.district:
         here = {spot.id for spot in seen.spots}
         found = [incident for incident in found if not here.isdisjoint(incident.annexes)]
-    return dossier.lines(db, person.scope, found[:at_most], say)
+    return dossier.lines(db, scope, found[:at_most], say)
 
 
 def _cards(db: Session, person: Person, seen: overview.Picture, language: Language, now: datetime) -> dict[str, Any]:

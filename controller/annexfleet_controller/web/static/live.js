@@ -97,6 +97,7 @@
       setTimeout(() => location.reload(), stood ? 3000 : 60000);
     };
     source.addEventListener("refresh", () => refresh(0));
+    source.addEventListener("moved", (event) => refresh(event.data === "later" ? LATER_MS : SOON_MS)); // to a wall by a link
     source.addEventListener("device", (event) => {
       const what = JSON.parse(event.data);
       if (what.values) {

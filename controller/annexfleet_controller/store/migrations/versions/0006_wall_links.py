@@ -1,0 +1,13 @@
+"""Links to wall screens, beside those to boards"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("board_link") as board_link:
+        board_link.alter_column("annex_id", existing_type=sa.String(length=63), nullable=True)
+        board_link.add_column(sa.Column("district_id", sa.String(length=63), server_default="", nullable=False))
