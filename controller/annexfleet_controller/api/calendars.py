@@ -12,12 +12,14 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.once import OnceOf
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import paging, problems
+from annexfleet_controller.api.settings_acts import hand
 from annexfleet_controller.calendars import FEASTS, Calendar, Holiday, parse, written
 from annexfleet_controller.calendars.document import parse_name, written_week
 from annexfleet_controller.calendars.holidays import fixed_of, ramadan, ramadans_known
 from annexfleet_controller.errors import CalendarWrong
 from annexfleet_controller.store import annexes, calendars
 from annexfleet_controller.store.calendars import PROVINCE, EnteredHoliday, Kept
+from annexfleet_controller.tending import calendars as tending
 
 router = APIRouter(prefix="/api/v1/calendars", tags=["calendars"], responses=problems.RESPONSES)
 
@@ -173,7 +175,12 @@ def add_holiday(new: NewHoliday, person: EditingProvince, once: OnceOf, now: Now
         raise CalendarWrong(field="name", reason="not_a_name")
 
     def work(db: Session) -> dict[str, Any]:
-        days = _enter(db, name, new.date, by=person.name, now=now)
+        days: list[Holiday] = []
+
+        def enter() -> None:
+            days.extend(_enter(db, name, new.date, by=person.name, now=now))
+
+        tending.act(db, hand(person), "calendar.holidays", PROVINCE, enter, now=now)
         items = [_holiday(EnteredHoliday(day, now, person.name)) for day in days]
         return HolidayPage(items=items, missing=[]).model_dump(mode="json")
 
@@ -182,10 +189,14 @@ def add_holiday(new: NewHoliday, person: EditingProvince, once: OnceOf, now: Now
 
 @router.delete("/holidays/{day}", status_code=204)
 def remove_holiday(
-    day: date, person: EditingProvince, db: WritingDb, name: Annotated[str, Query(max_length=100)]
+    *, day: date, person: EditingProvince, db: WritingDb, now: Now, name: Annotated[str, Query(max_length=100)]
 ) -> None:
     """Take one entered day back."""
-    calendars.remove_holiday(db, day, name)
+
+    def remove() -> None:
+        calendars.remove_holiday(db, day, name)
+
+    tending.act(db, hand(person), "calendar.holidays", PROVINCE, remove, now=now)
 
 
 @router.get("/ramadan")
@@ -208,14 +219,24 @@ def list_ramadans(person: Looking, db: Db) -> RamadanPage:
 def put_ramadan(new: NewRamadan, person: EditingProvince, db: WritingDb, now: Now) -> RamadanOut:
     """Enter a Ramadan, or correct the one of its year; the Hijri year follows from the days."""
     month = ramadan(new.first_day, new.last_day, confirmed=new.confirmed)
-    calendars.put_ramadan(db, month, by=person.name, now=now)
+
+    def put() -> None:
+        calendars.put_ramadan(db, month, by=person.name, now=now)
+
+    tending.act(db, hand(person), "calendar.ramadan", PROVINCE, put, now=now)
     return RamadanOut(hijri_year=month.year, **new.model_dump(), entered_by=person.name)
 
 
 @router.delete("/ramadan/{hijri_year}", status_code=204)
-def remove_ramadan(hijri_year: Annotated[int, Path(ge=1, le=9999)], person: EditingProvince, db: WritingDb) -> None:
+def remove_ramadan(
+    hijri_year: Annotated[int, Path(ge=1, le=9999)], person: EditingProvince, db: WritingDb, now: Now
+) -> None:
     """Take an entered one back; what is known without being entered counts again."""
-    calendars.remove_ramadan(db, hijri_year)
+
+    def remove() -> None:
+        calendars.remove_ramadan(db, hijri_year)
+
+    tending.act(db, hand(person), "calendar.ramadan", PROVINCE, remove, now=now)
 
 
 # -- the province and its annexes
@@ -230,7 +251,7 @@ def show_province(person: Looking, db: Db) -> DocumentOut:
 @router.put("/province", responses=CHANGED)
 def put_province(new: DocumentIn, person: EditingProvince, db: WritingDb, now: Now) -> DocumentOut:
     """Decide for all annexes that did not decide themselves."""
-    calendars.put(db, PROVINCE, parse(new.document), version=new.version, by=person.name, now=now)
+    _put(db, person, PROVINCE, new, now=now)
     return DocumentOut(**_document(calendars.get(db, PROVINCE)))
 
 
@@ -260,7 +281,7 @@ def show_calendar(annex_id: str, person: Looking, db: Db, now: Now) -> CalendarO
 def put_calendar(annex_id: str, new: DocumentIn, person: Editing, db: WritingDb, now: Now) -> CalendarOut:
     """Decide for one annex.  409 if somebody else did meanwhile: read it again."""
     annexes.get(db, person.scope, annex_id)
-    calendars.put(db, annex_id, parse(new.document), version=new.version, by=person.name, now=now)
+    _put(db, person, annex_id, new, now=now)
     return _calendar(annex_id, calendars.get(db, annex_id), calendars.of(db, annex_id), now)
 
 
@@ -268,7 +289,20 @@ def put_calendar(annex_id: str, new: DocumentIn, person: Editing, db: WritingDb,
 def take_back(annex_id: str, person: Editing, db: WritingDb, now: Now) -> None:
     """Back to the province's hours."""
     annexes.get(db, person.scope, annex_id)
-    calendars.take_back(db, annex_id, by=person.name, now=now)
+
+    def take() -> None:
+        calendars.take_back(db, annex_id, by=person.name, now=now)
+
+    tending.act(db, hand(person), "calendar.change", annex_id, take, now=now)
+
+
+def _put(db: Session, person: Person, scope: str, new: DocumentIn, *, now: datetime) -> None:
+    document = parse(new.document)
+
+    def put() -> None:
+        calendars.put(db, scope, document, version=new.version, by=person.name, now=now)
+
+    tending.act(db, hand(person), "calendar.change", scope, put, now=now)
 
 
 def _enter(db: Session, name: str, day: date, *, by: str, now: datetime) -> list[Holiday]:

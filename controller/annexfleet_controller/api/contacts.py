@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
@@ -14,11 +14,14 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import problems
 from annexfleet_controller.api.notices import NoticeOut, notice_out
 from annexfleet_controller.api.paging import LARGEST_ID, Moment
+from annexfleet_controller.api.settings_acts import hand
+from annexfleet_controller.api.versions import IfMatch, Version, demanded, etag
 from annexfleet_controller.notify import book, planning
 from annexfleet_controller.notify.channels import shown, ways_of
 from annexfleet_controller.notify.contacts import RouteWish, Wish, checked
 from annexfleet_controller.store import contacts, notices, people
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
+from annexfleet_controller.tending import contacts as tending
 
 router = APIRouter(prefix="/api/v1/contacts", tags=["contacts"], responses=problems.RESPONSES)
 
@@ -69,6 +72,10 @@ class ContactBody(BaseModel):
     }  # fmt: skip
 
 
+class ChangedContact(ContactBody):
+    version: Version = None
+
+
 class FailingOut(BaseModel):
     reason: str
     detail: str
@@ -92,6 +99,7 @@ class ContactOut(BaseModel):
     routes: list[RouteBody]
     secret: str | None = None
     """Of a webhook; only in the answer that creates it."""
+    version: int = 1
 
 
 class ContactPage(BaseModel):
@@ -111,7 +119,7 @@ def create_contact(new: ContactBody, person: Editing, home: HomeOf, once: OnceOf
 
     def work(db: Session) -> dict[str, Any]:
         decided, routes = checked(_wish(db, new), None, ways_of(home.settings))
-        made = contacts.create(db, decided, routes, by=person.name, now=now)
+        made = tending.create(db, hand(person), decided, routes, now=now)
         out = _out(made, contacts.routes(db, made.id).get(made.id, []), None)
         return out.model_copy(update={"secret": made.secret or None}).model_dump(mode="json")
 
@@ -119,21 +127,33 @@ def create_contact(new: ContactBody, person: Editing, home: HomeOf, once: OnceOf
 
 
 @router.get("/{contact_id}")
-def one_contact(contact_id: ContactId, person: Editing, db: Db) -> ContactOut:
-    return _one(db, contacts.get(db, contact_id))
+def one_contact(contact_id: ContactId, person: Editing, db: Db, response: Response) -> ContactOut:
+    """Its `ETag` is the version, which a change gives back."""
+    return _one(db, contacts.get(db, contact_id), response)
 
 
-@router.put("/{contact_id}")
-def change_contact(contact_id: ContactId, new: ContactBody, person: Editing, home: HomeOf, db: WritingDb) -> ContactOut:
-    """Replace what a contact is; an empty address or secret keeps the one it has."""
+@router.put("/{contact_id}", responses={409: {"model": problems.Problem}, 428: {"model": problems.Problem}})
+def change_contact(
+    *, contact_id: ContactId, new: ChangedContact, person: Editing, home: HomeOf, db: WritingDb, now: Now,
+    response: Response, if_match: IfMatch = "",
+) -> ContactOut:  # fmt: skip
+    """Replace what a contact is; an empty address or secret keeps the one it has.
+
+    It names the version that was read: 409 if somebody changed it since, 428 without one.
+    """
+    version = demanded(if_match, new.version)
     decided, routes = checked(_wish(db, new), contacts.get(db, contact_id), ways_of(home.settings))
-    return _one(db, contacts.change(db, contact_id, decided, routes))
+    changed = tending.change(db, hand(person), contact_id, decided, routes, version=version, now=now)
+    return _one(db, changed, response)
 
 
-@router.delete("/{contact_id}", status_code=204)
-def remove_contact(contact_id: ContactId, person: Editing, db: WritingDb) -> None:
-    """Remove a contact with its routes and the record of its notices."""
-    contacts.remove(db, contact_id)
+@router.delete("/{contact_id}", status_code=204, responses={409: {"model": problems.Problem}})
+def remove_contact(
+    contact_id: ContactId, person: Editing, db: WritingDb, now: Now, if_match: IfMatch = ""
+) -> None:  # fmt: skip
+    """Remove a contact with its routes and the record of its notices; with `If-Match`, only as it was read."""
+    version = demanded(if_match, None) if if_match else None
+    tending.remove(db, hand(person), contact_id, version=version, now=now)
 
 
 @router.post("/{contact_id}/test", status_code=202)
@@ -161,7 +181,8 @@ def _wish(db: Session, body: ContactBody) -> Wish:
     )  # fmt: skip
 
 
-def _one(db: Session, contact: Contact) -> ContactOut:
+def _one(db: Session, contact: Contact, response: Response) -> ContactOut:
+    response.headers["ETag"] = etag(contact.version)
     failing = notices.failing(db).get(contact.id)
     return _out(contact, contacts.routes(db, contact.id).get(contact.id, []), failing)
 
@@ -172,7 +193,7 @@ def _out(contact: Contact, routes: list[ContactRoute], failing: tuple[str, str, 
         language=contact.language, enabled=contact.enabled, created_at=contact.created_at,
         created_by=contact.created_by, verified_at=contact.verified_at,
         failing=None if failing is None else FailingOut(reason=failing[0], detail=failing[1], at=failing[2]),
-        routes=[_route_out(row) for row in routes],
+        routes=[_route_out(row) for row in routes], version=contact.version,
     )  # fmt: skip
 
 

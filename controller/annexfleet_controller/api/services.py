@@ -4,16 +4,20 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Path, Response
 from pydantic import BaseModel, Field, JsonValue
+from sqlalchemy.orm import Session
 
 from annexfleet_controller.access.asked import Db, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import problems
-from annexfleet_controller.errors import ServiceUnknown
+from annexfleet_controller.api.settings_acts import hand
+from annexfleet_controller.api.versions import LARGEST_STAMP, IfMatch, demanded, etag
+from annexfleet_controller.errors import Invalid, ServiceUnknown
 from annexfleet_controller.readiness import document, services
-from annexfleet_controller.readiness.services import ServiceDefinition
-from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.readiness.services import Override, ServiceDefinition
+from annexfleet_controller.store import annexes, fleet, service_words
 from annexfleet_controller.store import readiness as store
+from annexfleet_controller.tending import services as tending
 
 router = APIRouter(prefix="/api/v1", tags=["services"], responses=problems.RESPONSES)
 
@@ -56,6 +60,7 @@ class ServiceOut(BaseModel):
 class Catalogue(BaseModel):
     items: list[ServiceOut]
     default_needs: list[NeedOfService]
+    version: Annotated[int, Field(description="Of the province's own services together; the `ETag`, too")]
 
 
 class ServiceOfAnnex(BaseModel):
@@ -64,33 +69,41 @@ class ServiceOfAnnex(BaseModel):
     offered: Annotated[bool, Field(description="By the annex's word, or else by its queues")]
     needs: Annotated[list[NeedOfService], Field(description="What counts there")]
     override: Annotated[dict[str, Any] | None, Field(description="What this annex says itself; null: nothing")]
+    version: Annotated[int, Field(description="Of what it says itself, to be given back by a change; 0: nothing")]
 
 
 class ServicesOfAnnex(BaseModel):
     items: list[ServiceOfAnnex]
 
 
+CHANGED: dict[int | str, dict[str, Any]] = {409: {"model": problems.Problem}, 428: {"model": problems.Problem}}
 Looking = Annotated[Person, Depends(Needs("look"))]
 Editing = Annotated[Person, Depends(Needs("edit_services"))]
 
 
 @router.get("/services")
-def list_services(person: Looking, db: Db) -> Catalogue:
+def list_services(person: Looking, db: Db, response: Response) -> Catalogue:
     """The services that the province knows, by code."""
-    return _catalogue(store.own_services(db))
+    return _catalogue(db, response)
 
 
-@router.put("/services")
+@router.put("/services", responses=CHANGED)
 def put_services(
+    *,
     person: Annotated[Person, Depends(Needs("edit_province_services"))],
     db: WritingDb,
     now: Now,
-    body: Annotated[dict[str, JsonValue], Body(examples=[{"services": [_SERVICE]}])],
+    response: Response,
+    body: Annotated[dict[str, JsonValue], Body(examples=[{"services": [_SERVICE], "version": 0}])],
+    if_match: IfMatch = "",
 ) -> Catalogue:
-    """Describe services: these and no others are then the province's own, all others are as they come."""
-    own = document.parse_services(body)
-    store.replace_services(db, own, by=person.name, now=now)
-    return _catalogue(own)
+    """Describe services: these and no others are then the province's own, all others are as they come.
+
+    It names the `version` that was read: 409 if somebody changed any of them since, 428 without one.
+    """
+    body, read = _read(body, if_match)
+    tending.replace(db, hand(person), document.parse_services(body), read=read, now=now)
+    return _catalogue(db, response)
 
 
 @router.get("/annexes/{annex_id}/services")
@@ -98,7 +111,7 @@ def list_services_of_annex(annex_id: str, person: Looking, db: Db, now: Now) -> 
     """What an annex offers and what that needs there."""
     place = annexes.get(db, person.scope, annex_id)
     known = services.catalogue(store.own_services(db))
-    own = store.overrides(db, place.id)
+    own, stamps = store.overrides(db, place.id), service_words.stamps(db, place.id)
     rows = fleet.devices(db, person.scope, now=now, annex_id=place.id)
     queues = {seen.queue.service for seen in fleet.queues(rows, fleet.known(db, rows, collectors=["queues"]))}
     offered = set(services.offered(queues, own))
@@ -110,6 +123,7 @@ def list_services_of_annex(annex_id: str, person: Looking, db: Db, now: Now) -> 
                 offered=code in offered,
                 needs=_needs(services.needs_of(code, known, own)) or [],
                 override=document.written_override(own[code]) if code in own else None,
+                version=stamps.get(code, 0),
             )
             for code in sorted({*known, *own, *offered})
         ]
@@ -124,25 +138,50 @@ def put_service_of_annex(
     person: Editing,
     db: WritingDb,
     now: Now,
-    body: Annotated[dict[str, JsonValue], Body(examples=[{"offered": True, "needs": _NEEDS}])],
+    response: Response,
+    body: Annotated[dict[str, JsonValue], Body(examples=[{"offered": True, "needs": _NEEDS, "version": 0}])],
+    if_match: IfMatch = "",
 ) -> dict[str, Any]:
-    """Say whether this annex offers a service, and what it needs there.  null: as its queues and the province say."""
-    place = annexes.get(db, person.scope, annex_id)
+    """Say whether this annex offers a service, and what it needs there.  null: as its queues and the province say.
+
+    It names the `version` that was read, 0 where the annex said nothing: 409 if somebody changed it since, 428 without
+    one.
+    """
+    annexes.get(db, person.scope, annex_id)
+    body, read = _read(body, if_match)
     override = document.parse_override(body)
-    store.put_override(db, place.id, document.parse_code(code, "code"), override, by=person.name, now=now)
-    return document.written_override(override)
+    code = document.parse_code(code, "code")
+    tending.change_of_annex(db, hand(person), annex_id, code, override, read=str(read or ""), now=now)
+    version = service_words.stamps(db, annex_id).get(code, 0)
+    response.headers["ETag"] = etag(version)
+    return {**document.written_override(override), "version": version}
 
 
-@router.delete("/annexes/{annex_id}/services/{code}", status_code=204)
-def delete_service_of_annex(annex_id: str, code: Code, person: Editing, db: WritingDb) -> Response:
-    """Back to what the annex's queues and the province say."""
+@router.delete("/annexes/{annex_id}/services/{code}", status_code=204, responses={409: {"model": problems.Problem}})
+def delete_service_of_annex(
+    *, annex_id: str, code: Code, person: Editing, db: WritingDb, now: Now, if_match: IfMatch = ""
+) -> Response:  # fmt: skip
+    """Back to what the annex's queues and the province say; with `If-Match`, only as it was read."""
     place = annexes.get(db, person.scope, annex_id)
-    if not store.remove_override(db, place.id, code):
+    if not service_words.stamp(db, place.id, code):
         raise ServiceUnknown(f"annex {place.id!r} says nothing of service {code!r}")
+    read = str(demanded(if_match, None, largest=LARGEST_STAMP)) if if_match else None
+    tending.change_of_annex(db, hand(person), place.id, code, Override(), read=read, now=now)
     return Response(status_code=204)
 
 
-def _catalogue(own: tuple[ServiceDefinition, ...]) -> Catalogue:
+def _read(body: dict[str, JsonValue], if_match: str) -> tuple[dict[str, JsonValue], int]:
+    """A document without the version that it names, and that version, or that of the header."""
+    version = body.get("version")
+    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+        raise Invalid("version is a number", field="version", reason="wrong_form")
+    without = {name: value for name, value in body.items() if name != "version"}
+    return without, demanded(if_match, version, least=0, largest=LARGEST_STAMP)
+
+
+def _catalogue(db: Session, response: Response) -> Catalogue:
+    own, version = store.own_services(db), service_words.catalogue_stamp(db)
+    response.headers["ETag"] = etag(version)
     codes = {service.code for service in own}
     return Catalogue(
         items=[
@@ -150,6 +189,7 @@ def _catalogue(own: tuple[ServiceDefinition, ...]) -> Catalogue:
             for code, service in sorted(services.catalogue(own).items())
         ],
         default_needs=_needs(services.DEFAULT_NEEDS) or [],
+        version=version,
     )
 
 

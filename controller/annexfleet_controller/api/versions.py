@@ -8,6 +8,8 @@ from pydantic import Field
 from annexfleet_controller.errors import Invalid, VersionMissing
 
 LARGEST = 2**31 - 1
+LARGEST_STAMP = 2**53 - 1
+"""Where a moment or a digest stands for the version: what a program in any language reads without loss."""
 
 IfMatch = Annotated[
     str, Header(alias="If-Match", max_length=40, description="The `ETag` that was read, in place of `version`")
@@ -21,7 +23,7 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def demanded(if_match: str, version: int | None) -> int:
+def demanded(if_match: str, version: int | None, *, least: int = 1, largest: int = LARGEST) -> int:
     """The version that the caller read.
 
     Raises VersionMissing where they say none (`*`, whatever there is, is none), and Invalid where If-Match is not one
@@ -33,7 +35,7 @@ def demanded(if_match: str, version: int | None) -> int:
             raise VersionMissing("If-Match or version is needed", field="version")
         return version
     text = given.removeprefix('"').removesuffix('"')
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= LARGEST:
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= largest:
         raise Invalid("not an ETag of ours", field="If-Match", reason="wrong_form")
     if version is not None and version != int(text):
         raise Invalid("If-Match and version are not the same", field="version", reason="contradicts")

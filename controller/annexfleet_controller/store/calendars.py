@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -150,7 +151,11 @@ def put(db: Session, scope: str, document: CalendarDocument, *, version: int, by
 
     Raises CalendarChanged if somebody wrote another one meanwhile.  Whether the annex exists is the caller's matter.
     """
-    values = {"document": _encode(document), "version": version + 1, "updated_at": now, "updated_by": by}
+    return _put(db, scope, _encode(document), version=version, by=by, now=now)
+
+
+def _put(db: Session, scope: str, text: str, *, version: int, by: str, now: datetime) -> int:
+    values = {"document": text, "version": version + 1, "updated_at": now, "updated_by": by}
     if version == 0:
         _insert(db, CalendarRow(scope=scope, **values))
         return 1
@@ -170,6 +175,17 @@ def take_back(db: Session, annex_id: str, *, by: str, now: datetime) -> None:
     kept = get(db, annex_id)
     if kept.is_own:
         put(db, annex_id, CalendarDocument(), version=kept.version, by=by, now=now)
+
+
+def record(db: Session, scope: str) -> list[str | int]:
+    """The document as text, whatever version of this program wrote it, and its version."""
+    row = db.get(CalendarRow, scope, populate_existing=True)
+    return ["", 0] if row is None else [row.document, row.version]
+
+
+def restore(db: Session, scope: str, text: str, *, by: str, now: datetime) -> None:
+    """Write what `record` gave, over whatever stands."""
+    _put(db, scope, text, version=int(record(db, scope)[1]), by=by, now=now)
 
 
 def _encode(document: CalendarDocument) -> str:
@@ -240,6 +256,27 @@ def remove_holiday(db: Session, day: date, name: str) -> None:
         raise HolidayUnknown
 
 
+def holiday_records(db: Session) -> list[list[Any]]:
+    """All that were entered, in order, as plain values."""
+    return [
+        [one.holiday.date.isoformat(), one.holiday.name, one.holiday.religious, one.entered_at.isoformat(),
+         one.entered_by]
+        for one in holidays(db)
+    ]  # fmt: skip
+
+
+def put_holidays(db: Session, records: Sequence[Sequence[Any]]) -> None:
+    """These and no others, as `holiday_records` gave them."""
+    db.execute(delete(HolidayRow))
+    for day, name, religious, at, by in records:
+        db.add(
+            HolidayRow(
+                day=day, name=name, religious=religious, entered_at=datetime.fromisoformat(at), entered_by=by
+            )
+        )  # fmt: skip
+    db.flush()
+
+
 def _check_room(db: Session, year: int) -> None:
     if len(holidays(db, since=date(year, 1, 1), until=date(year, 12, 31))) >= MOST_HOLIDAYS_A_YEAR:
         raise CalendarWrong(field="date", reason="too_many")
@@ -275,6 +312,28 @@ def remove_ramadan(db: Session, year: int) -> None:
     gone = db.execute(delete(RamadanRow).where(RamadanRow.year == year))
     if not gone.rowcount:  # type: ignore[attr-defined]
         raise HolidayUnknown
+
+
+def ramadan_records(db: Session) -> list[list[Any]]:
+    """All that were entered, in order, as plain values."""
+    return [
+        [one.ramadan.year, one.ramadan.first_day.isoformat(), one.ramadan.last_day.isoformat(), one.ramadan.confirmed,
+         one.entered_at.isoformat(), one.entered_by]
+        for one in ramadans(db)
+    ]  # fmt: skip
+
+
+def put_ramadans(db: Session, records: Sequence[Sequence[Any]]) -> None:
+    """These and no others, as `ramadan_records` gave them."""
+    db.execute(delete(RamadanRow))
+    for year, first, last, confirmed, at, by in records:
+        db.add(
+            RamadanRow(
+                year=year, first_day=first, last_day=last, confirmed=confirmed,
+                entered_at=datetime.fromisoformat(at), entered_by=by,
+            )
+        )  # fmt: skip
+    db.flush()
 
 
 def missing(db: Session, now: datetime) -> list[Missing]:

@@ -54,10 +54,14 @@ def listening(db: Session) -> Sequence[Contact]:
 
 def get(db: Session, contact_id: int) -> Contact:
     """Raises ContactUnknown."""
-    contact = db.get(Contact, contact_id)
+    contact = find(db, contact_id)
     if contact is None:
         raise ContactUnknown(f"no contact {contact_id}")
     return contact
+
+
+def find(db: Session, contact_id: int) -> Contact | None:
+    return db.get(Contact, contact_id)
 
 
 def routes(db: Session, contact_id: int | None = None) -> Mapping[int, list[ContactRoute]]:

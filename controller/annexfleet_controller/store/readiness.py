@@ -14,7 +14,6 @@ from annexfleet_controller.readiness.availability import Span
 from annexfleet_controller.readiness.document import (
     parse_override,
     parse_service,
-    written_override,
     written_service,
 )
 from annexfleet_controller.readiness.model import AnnexReadiness, ServiceReadiness, State
@@ -83,21 +82,6 @@ def all_overrides(db: Session, annex_id: str = "") -> dict[str, dict[str, Overri
         if override is not None:
             found.setdefault(annex, {})[service] = override
     return found
-
-
-def put_override(db: Session, annex_id: str, service: str, override: Override, *, by: str, now: datetime) -> None:
-    """What this annex says of this service from now on.  Whether the annex exists is the caller's matter."""
-    document = msgspec.json.encode(written_override(override)).decode()
-    db.merge(AnnexServiceRow(annex_id=annex_id, service=service, document=document, updated_at=now, updated_by=by))
-    db.flush()
-
-
-def remove_override(db: Session, annex_id: str, service: str) -> bool:
-    """Back to what its queues and the province say; False if it never said anything else."""
-    gone = db.execute(
-        delete(AnnexServiceRow).where(AnnexServiceRow.annex_id == annex_id, AnnexServiceRow.service == service)
-    )
-    return bool(gone.rowcount)  # type: ignore[attr-defined]
 
 
 def services_version(db: Session) -> tuple[int, int, datetime | None, datetime | None]:

@@ -1,5 +1,6 @@
 """Single services as people edit them: when each was written, so that nobody writes over what they did not read."""
 
+import hashlib
 from datetime import datetime
 
 import msgspec
@@ -20,6 +21,21 @@ def stamp(db: Session, annex_id: str, code: str) -> str:
     """
     at = _row(db, annex_id, code)
     return "" if at is None else str(bulk.micros(at.updated_at.timestamp()))
+
+
+def catalogue_stamp(db: Session) -> int:
+    """What differs when any of the province's own services was written or taken away; 0 where there is none."""
+    rows = db.execute(select(ServiceRow.code, ServiceRow.updated_at).order_by(ServiceRow.code)).all()
+    if not rows:
+        return 0
+    told = "\n".join(f"{code} {bulk.micros(at.timestamp())}" for code, at in rows)
+    return int.from_bytes(hashlib.sha256(told.encode()).digest()[:6])
+
+
+def stamps(db: Session, annex_id: str) -> dict[str, int]:
+    """`stamp` of everything that an annex says, by code."""
+    rows = select(AnnexServiceRow.service, AnnexServiceRow.updated_at).where(AnnexServiceRow.annex_id == annex_id)
+    return {code: bulk.micros(at.timestamp()) for code, at in db.execute(rows)}
 
 
 def document(db: Session, annex_id: str, code: str) -> str | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store.tables.undoing import UndoStep
@@ -65,9 +65,11 @@ def close(db: Session, step_id: int, *, now: datetime) -> bool:
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def prune(db: Session, *, before: datetime) -> None:
-    """Forget what can be taken back no more: it may hold names and notes."""
-    db.execute(delete(UndoStep).where(UndoStep.at < before).execution_options(synchronize_session=False))
+def prune(db: Session, *, before: datetime, contacts_before: datetime) -> None:
+    """Forget what can be taken back no more: it may hold names and notes, and that of contacts secrets."""
+    of_contacts = and_(UndoStep.act.like("contact.%"), UndoStep.at < contacts_before)
+    gone = delete(UndoStep).where(or_(UndoStep.at < before, of_contacts))
+    db.execute(gone.execution_options(synchronize_session=False))
 
 
 def _step(row: UndoStep) -> Step:

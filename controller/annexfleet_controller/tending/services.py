@@ -1,13 +1,13 @@
 """Services, as the province and its annexes describe them.  Every function works in the caller's transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.readiness.services import CATALOGUE, Override, ServiceDefinition
 from annexfleet_controller.refusals import SettingChanged, SettingWrong
-from annexfleet_controller.store import annexes, pulses, service_words
+from annexfleet_controller.store import annexes, pulses, readiness, service_words
 from annexfleet_controller.store.audit import Fact
 from annexfleet_controller.tending import effects
 from annexfleet_controller.tending.reach import Reach, digest
@@ -51,6 +51,17 @@ def change(
     effects.demand(changing(db, service), confirmed)
     service_words.put_service(db, service, by=hand.name, now=now)
     return _done(db, hand, "", service.code, was, now=now, facts={"name": service.name("fr")})
+
+
+def replace(
+    db: Session, hand: Hand, services: Sequence[ServiceDefinition], *, read: int, now: datetime
+) -> None:  # fmt: skip
+    """These and no others are the province's own.  Raises SettingChanged unless `catalogue_stamp` is what was read."""
+    if read != service_words.catalogue_stamp(db):
+        raise SettingChanged("somebody described a service meanwhile", version=service_words.catalogue_stamp(db))
+    readiness.replace_services(db, services, by=hand.name, now=now)
+    pulses.add(db, {}, now=now, origin="settings", annexes={"": "m"})
+    note(db, hand, "service.replace", "service:*", now=now, facts={"count": len(services)})
 
 
 def remove(db: Session, hand: Hand, code: str, *, read: str, now: datetime) -> int:

@@ -10,8 +10,8 @@ from annexfleet_controller.store import annexes, closing, devices, districts, fl
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.undoing import Step
+from annexfleet_controller.tending import calendars, contacts, putting_back, services
 from annexfleet_controller.tending import devices as tended
-from annexfleet_controller.tending import putting_back, services
 from annexfleet_controller.tending.putting_back import FOR, Touched
 from annexfleet_controller.tending.trace import Hand, note
 
@@ -141,6 +141,27 @@ def _of_service(db: Session, hand: Hand, step: Step, now: datetime) -> None:
     services.write_back(db, step.annex_id, of, step.before["was"], by=hand.name, now=now)
 
 
+def _of_contact(db: Session, hand: Hand, step: Step, now: datetime) -> None:
+    """One that was made, changed or removed."""
+    if hand.scope != WHOLE:  # contacts are the province's
+        raise UndoRefused(reason="out_of_sight")
+    stands = contacts.stands(db, step)
+    if step.act != "contact.remove":
+        _refuse(putting_back.why_not(step.at, [Touched(step.before["left"], stands)], undone=False, now=now))
+    contacts.put_back(db, step)
+
+
+def _of_calendar(db: Session, hand: Hand, step: Step, now: datetime) -> None:
+    """Hours, of an annex or the province; holidays; Ramadans."""
+    if step.annex_id:
+        annexes.get(db, hand.scope, step.annex_id)
+    elif hand.scope != WHOLE:
+        raise UndoRefused(reason="out_of_sight")
+    stands = calendars.stands(db, step.act, step.annex_id)
+    _refuse(putting_back.why_not(step.at, [Touched(step.before["left"], stands)], undone=False, now=now))
+    calendars.put_back(db, step, by=hand.name, now=now)
+
+
 RESTORERS: Mapping[str, Restorer] = {
     "annex.change": _of_annex,
     "annex.retire": _of_closing,
@@ -151,6 +172,12 @@ RESTORERS: Mapping[str, Restorer] = {
     "device.retire": _of_devices,
     "device.replace": _of_devices,
     "service.change": _of_service,
+    "contact.create": _of_contact,
+    "contact.change": _of_contact,
+    "contact.remove": _of_contact,
+    "calendar.change": _of_calendar,
+    "calendar.holidays": _of_calendar,
+    "calendar.ramadan": _of_calendar,
 }
 """How each kind of act is taken back; what is not here stays."""
 

@@ -27,6 +27,8 @@ _ROWS_AT_ONCE = 400
 _PRUNE_AT_ONCE = 2000
 _RUNS_AT_ONCE = 10
 _UNDO_KEPT = timedelta(hours=1)
+_CONTACTS_UNDO_KEPT = timedelta(minutes=10)
+"""As long as they may be taken back (`tending.putting_back`): they may hold secrets."""
 _PULSES_KEPT = timedelta(minutes=10)
 _ATTACHMENTS_KEPT = timedelta(days=30)
 _SIGN_INS_KEPT = timedelta(days=1)
@@ -125,7 +127,7 @@ def forget_what_passed(worker: Worker) -> None:
         pulses.prune(db, before=now - _PULSES_KEPT)
         watches.prune(db, before=now - _PULSES_KEPT)
         states.prune_live(db, before=now - timedelta(hours=1))
-        undoing.prune(db, before=now - _UNDO_KEPT)
+        undoing.prune(db, before=now - _UNDO_KEPT, contacts_before=now - _CONTACTS_UNDO_KEPT)
         people.prune(
             db,
             sessions_before=now - timedelta(hours=worker.settings.session_hours),

@@ -7,8 +7,9 @@ from tests.controller.site import Site
 from tests.controller.web import places
 from tests.controller.web.standing import PAPER, blocked, ready
 
-from annexfleet_controller.store import readiness
-from annexfleet_controller.store.database import writing
+from annexfleet_controller.store import audit, readiness
+from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.scope import WHOLE
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_province_describes_its_services(place: Site):
         "needs": [{"capability": "tablet"}, {"capability": "portal", "at_least": "all", "required": True}],
     }  # fmt: skip
 
-    assert client.put("/api/v1/services", json={"services": [passport]}).status_code == 200
+    assert client.put("/api/v1/services", json={"services": [passport], "version": 0}).status_code == 200
 
     items = {item["code"]: item for item in client.get("/api/v1/services").json()["items"]}
     assert items["passeport"]["own"]
@@ -105,14 +106,18 @@ def test_a_province_describes_its_services(place: Site):
 def test_a_description_that_cannot_be_so_is_refused_with_field_and_reason(place: Site):
     client = place.signed_in("operator")
 
-    refused = client.put("/api/v1/services", json={"services": [{"code": "a", "needs": [{"capability": "tea"}]}]})
+    refused = client.put(
+        "/api/v1/services", json={"services": [{"code": "a", "needs": [{"capability": "tea"}]}], "version": 0}
+    )
 
     assert refused.status_code == 422
     problem = refused.json()
     assert (problem["code"], problem["field"], problem["reason"]) == (
         "services_wrong", "services.0.needs.0.capability", "not_a_capability",
     )  # fmt: skip
-    assert client.put("/api/v1/annexes/berkane-1/services/A%20b", json={"offered": True}).status_code == 422
+    assert (
+        client.put("/api/v1/annexes/berkane-1/services/A%20b", json={"offered": True, "version": 0}).status_code == 422
+    )
     assert client.put("/api/v1/annexes/berkane-1/services/a", json=[]).status_code == 422
 
 
@@ -125,11 +130,50 @@ def test_an_annex_has_its_own_word_and_takes_it_back(place: Site):
 
     assert of("residence")["offered"]
     assert not of("passeport")["offered"]
-    assert client.put(f"{services}/passeport", json={"offered": True}).status_code == 200
-    assert client.put(f"{services}/residence", json={"needs": [{"capability": "kiosk"}]}).status_code == 200
+    assert client.put(f"{services}/passeport", json={"offered": True, "version": 0}).status_code == 200
+    assert (
+        client.put(f"{services}/residence", json={"needs": [{"capability": "kiosk"}], "version": 0}).status_code == 200
+    )
     assert of("passeport")["offered"]
     assert [need["capability"] for need in of("residence")["needs"]] == ["kiosk"]  # type: ignore[attr-defined]
 
     assert client.delete(f"{services}/residence").status_code == 204
     assert client.delete(f"{services}/residence").status_code == 404
     assert of("residence")["override"] is None
+
+
+def test_nobody_writes_over_what_they_did_not_read_of_a_service(place: Site):
+    client = place.signed_in("operator")
+    address = "/api/v1/annexes/berkane-1/services/residence"
+
+    assert client.put(address, json={"offered": False}).status_code == 428
+    first = client.put(address, json={"offered": False}, headers={"If-Match": '"0"'})
+    assert first.headers["ETag"] == f'"{first.json()["version"]}"'
+    assert client.put(address, json={"offered": True, "version": 0}).status_code == 409
+    assert client.put(address, json={"offered": True, "version": "0"}).status_code == 422
+    assert client.put(address, json={"offered": True, "version": 1}, headers={"If-Match": '"0"'}).status_code == 422
+    listed = client.get("/api/v1/annexes/berkane-1/services").json()["items"]
+    assert {one["code"]: one["version"] for one in listed}["residence"] == first.json()["version"]
+    assert client.delete(address, headers={"If-Match": '"7"'}).status_code == 409
+    assert client.delete(address, headers={"If-Match": first.headers["ETag"]}).status_code == 204
+
+    with reading(place.engine) as db:
+        told = [(entry.act, entry.subject, entry.annex_id) for entry in audit.entries(db, WHOLE)]
+    assert told == [("service.change", "service:berkane-1/residence", "berkane-1")] * 2
+
+
+def test_nobody_writes_over_what_they_did_not_read_of_the_catalogue(place: Site):
+    client = place.signed_in("operator")
+    own = {"services": [{"code": "passeport", "name": {"fr": "Passeport", "ar": "جواز السفر"}}]}
+
+    assert client.get("/api/v1/services").headers["ETag"] == '"0"'
+    assert client.put("/api/v1/services", json=own).status_code == 428
+    first = client.put("/api/v1/services", json=own, headers={"If-Match": '"0"'})
+    assert first.headers["ETag"] == client.get("/api/v1/services").headers["ETag"] == f'"{first.json()["version"]}"'
+    assert client.put("/api/v1/services", json={"services": [], "version": 0}).status_code == 409
+    place.clock.turn(seconds=1)
+    again = client.put("/api/v1/services", json=own | {"version": first.json()["version"]})
+    assert again.json()["version"] != first.json()["version"]
+
+    with reading(place.engine) as db:
+        assert [entry.act for entry in audit.entries(db, WHOLE)] == ["service.replace"] * 2

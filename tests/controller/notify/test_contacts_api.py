@@ -1,13 +1,16 @@
 """Contacts and notices as programs see them."""
 
+import re
+
 import pytest
 from tests.controller.notify.bureau import EVERYTHING
 from tests.controller.site import Site
 
 from annexfleet_controller.notify.outcome import permanent, sent
 from annexfleet_controller.notify.send import Sender
-from annexfleet_controller.store import annexes, contacts
+from annexfleet_controller.store import annexes, audit, contacts
 from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.scope import WHOLE
 
 NEW = {
     "name": "Amina", "kind": "email", "address": "amina@example.ma", "language": "ar",
@@ -93,7 +96,9 @@ def test_an_address_with_a_key_is_never_shown_again(site: Site):
     chat = {"name": "team", "kind": "chat", "address": f"mmost://chat.example.ma/{KEY}", "routes": []}
     made = client.post("/api/v1/contacts", json=chat).json()
 
-    changed = client.put(f"/api/v1/contacts/{made['id']}", json=chat | {"name": "Team", "address": ""}).json()
+    changed = client.put(
+        f"/api/v1/contacts/{made['id']}", json=chat | {"name": "Team", "address": "", "version": 1}
+    ).json()
 
     assert made["address"] == changed["address"] == "mmost://…"
     assert changed["name"] == "Team"
@@ -110,7 +115,7 @@ def test_a_webhooks_secret_is_shown_once_and_kept(site: Site):
     assert len(made["secret"]) >= 40
 
     assert client.get(f"/api/v1/contacts/{made['id']}").json()["secret"] is None
-    client.put(f"/api/v1/contacts/{made['id']}", json=hook)
+    client.put(f"/api/v1/contacts/{made['id']}", json=hook | {"version": 1})
     with reading(site.engine) as db:
         assert contacts.get(db, made["id"]).secret == made["secret"]
 
@@ -119,7 +124,7 @@ def test_another_kind_does_not_inherit_address_or_secret(site: Site):
     client = site.signed_in("operator")
     made = client.post("/api/v1/contacts", json=NEW).json()
 
-    answer = client.put(f"/api/v1/contacts/{made['id']}", json=NEW | {"kind": "sms", "address": ""})
+    answer = client.put(f"/api/v1/contacts/{made['id']}", json=NEW | {"kind": "sms", "address": "", "version": 1})
 
     assert answer.json()["field"] == "address"
 
@@ -134,7 +139,7 @@ def test_a_test_message_goes_the_way_of_every_notice(site: Site):
 
     assert client.get(f"/api/v1/notices/{queued.json()['id']}").json()["state"] == "sent"
     assert client.get(f"/api/v1/contacts/{contact_id}").json()["verified_at"] is not None
-    changed = client.put(f"/api/v1/contacts/{contact_id}", json=NEW | {"address": "other@example.ma"})
+    changed = client.put(f"/api/v1/contacts/{contact_id}", json=NEW | {"address": "other@example.ma", "version": 1})
     assert changed.json()["verified_at"] is None
 
 
@@ -187,6 +192,25 @@ def test_who_may_no_longer_come_in_hears_nothing_more(site: Site):
 
     with reading(site.engine) as db:
         assert book.receivers(db) == []
+
+
+def test_nobody_writes_over_what_they_did_not_read(site: Site):
+    client = site.signed_in("operator")
+    made = client.post("/api/v1/contacts", json=NEW).json()
+    address = f"/api/v1/contacts/{made['id']}"
+
+    assert client.get(address).headers["ETag"] == '"1"'
+    assert client.put(address, json=NEW).status_code == 428
+    changed = client.put(address, json=NEW | {"name": "Amina B."}, headers={"If-Match": '"1"'})
+    assert (changed.json()["version"], changed.headers["ETag"]) == (2, '"2"')
+    late = client.put(address, json=NEW | {"version": 1})
+    assert (late.status_code, late.json()["code"], late.json()["version"]) == (409, "setting_changed", 2)
+    assert client.delete(address, headers={"If-Match": '"1"'}).status_code == 409
+    assert client.delete(address, headers={"If-Match": '"2"'}).status_code == 204
+
+    with reading(site.engine) as db:
+        told = [(entry.act, entry.facts) for entry in audit.entries(db, WHOLE)]
+    assert told == [("contact.remove", {}), ("contact.change", {}), ("contact.create", {})]
 
 
 # -- pages
@@ -244,6 +268,20 @@ def test_a_form_that_is_wrong_comes_back_with_what_was_typed_and_stores_nothing(
     assert 'role="alert"' in answer.text
     assert "Amina &lt;b&gt;" in answer.text
     assert client.get("/api/v1/contacts").json()["items"] == []
+
+
+def test_a_contact_is_taken_back_by_a_button(site: Site):
+    client = site.signed_in("operator")
+    form = {"name": "Amina", "kind": "email", "address": "amina@example.ma", "language": "ar"}
+    page = client.post("/admin/contacts", data=form).headers["location"]
+
+    client.post(f"{page}/remove")
+    undo = re.search(r'action="(/admin/undo/\d+)"', client.get("/admin/contacts").text)
+    assert undo is not None
+    assert client.post(undo[1]).headers["location"] == page
+    assert "Amina" in client.get(page).text
+    made = re.search(r'action="(/admin/undo/\d+)"', client.get(page).text)
+    assert made is None, "the last act was taken back already"
 
 
 def test_the_secret_of_a_webhook_is_shown_on_the_page_that_made_it(site: Site):

@@ -9,7 +9,7 @@ from tests.controller.web import places
 from annexfleet_controller.readiness.availability import Span
 from annexfleet_controller.readiness.model import AnnexReadiness, Fix, Leaf, Reason, Remedy, ServiceReadiness
 from annexfleet_controller.readiness.services import NeedDefinition, Override, ServiceDefinition
-from annexfleet_controller.store import readiness
+from annexfleet_controller.store import readiness, service_words
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.readiness import ReadinessSpan
@@ -143,8 +143,8 @@ def test_services_are_kept_with_what_annexes_say_of_them(db_engine: Engine):
     with writing(db_engine) as db:
         empty = readiness.services_version(db)
         readiness.replace_services(db, [passport], by="amina", now=NOW)
-        readiness.put_override(db, ANNEX, "residence", Override(offered=False), by="amina", now=NOW)
-        readiness.put_override(db, ANNEX, "residence", Override(offered=True, needs=(need,)), by="amina", now=NOW)
+        service_words.put_override(db, ANNEX, "residence", Override(offered=False), by="amina", now=NOW)
+        service_words.put_override(db, ANNEX, "residence", Override(offered=True, needs=(need,)), by="amina", now=NOW)
         assert readiness.services_version(db) != empty
 
     with reading(db_engine) as db:
@@ -153,10 +153,13 @@ def test_services_are_kept_with_what_annexes_say_of_them(db_engine: Engine):
         assert readiness.overrides(db, "berkane-2") == {}
 
     with writing(db_engine) as db:
-        assert readiness.remove_override(db, ANNEX, "residence")
-        assert not readiness.remove_override(db, ANNEX, "residence")
+        assert service_words.stamps(db, ANNEX)["residence"] == NOW.timestamp() * 1_000_000
+        stood = service_words.catalogue_stamp(db)
+        service_words.put_override(db, ANNEX, "residence", Override(), by="amina", now=NOW)
+        assert service_words.stamps(db, ANNEX) == {}
         readiness.replace_services(db, [], by="amina", now=NOW)
         assert readiness.services_version(db) == empty
+        assert service_words.catalogue_stamp(db) == 0 != stood
 
 
 def test_spans_of_the_store_are_what_availability_counts(db_engine: Engine):

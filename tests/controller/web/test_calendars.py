@@ -179,6 +179,22 @@ def test_back_to_the_province(place: Site):
     assert not kept(place).is_own
 
 
+def test_an_annexes_hours_and_the_provinces_holidays_are_taken_back(place: Site):
+    client = place.signed_in()
+    send(client, ANNEX, "hours", **{"week.own": "yes", "week.monday.0.from": "10:00"})
+    undo = re.search(r'action="(/admin/undo/\d+)"', client.get(ANNEX).text)
+    assert undo is not None
+    assert client.post(undo[1]).headers["location"] == ANNEX
+    assert not kept(place).is_own
+
+    client.post("/admin/calendars", data={"do": "holiday", "name": "fair", "date": "2027-03-10"})
+    undo = re.search(r'action="(/admin/undo/\d+)"', client.get("/admin/calendars").text)
+    assert undo is not None
+    assert client.post(undo[1]).headers["location"] == "/admin/calendars"
+    with reading(place.engine) as db:
+        assert calendars.holidays(db) == []
+
+
 def test_the_province_changes_its_hours(place: Site):
     client = place.signed_in()
 

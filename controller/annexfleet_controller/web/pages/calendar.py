@@ -15,6 +15,7 @@ from annexfleet_controller.errors import CalendarChanged, CalendarWrong
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.store import annexes, calendars
 from annexfleet_controller.store.tables.places import Annex
+from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages import hours
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page
@@ -35,7 +36,8 @@ def show(
     page: Page,
 ) -> HTMLResponse:
     place = annexes.get(db, person.scope, annex_id)
-    return page("calendar.html", **_shown(db, place, now, language, NOTHING_TYPED), refusal=None, may_edit=_may(person))
+    shown = _shown(db, place, now, language, NOTHING_TYPED)
+    return page("calendar.html", **shown, refusal=None, may_edit=_may(person), done=acts.newest(db, person, now))
 
 
 @router.post("/annexes/{annex_id}/calendar")
@@ -53,12 +55,12 @@ def change(
     place = annexes.get(db, person.scope, annex_id)
     try:
         with db.begin_nested():
-            hours.change(db, annex_id, fields, by=person.name, now=now)
+            hours.change(db, acts.hand(person), annex_id, fields, now=now)
     except (CalendarWrong, CalendarChanged) as refused:
         why = hours.refusal(refused, language)
         typed = NOTHING_TYPED if isinstance(refused, CalendarChanged) else fields
         shown = _shown(db, place, now, language, typed)
-        return page("calendar.html", status=why.status, **shown, refusal=why, may_edit=True)
+        return page("calendar.html", status=why.status, **shown, refusal=why, may_edit=True, done=None)
     return RedirectResponse(f"/annexes/{annex_id}/calendar", 303)
 
 

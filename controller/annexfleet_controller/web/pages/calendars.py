@@ -19,9 +19,11 @@ from annexfleet_controller.calendars.holidays import fixed_of, ramadan, ramadans
 from annexfleet_controller.errors import CalendarChanged, CalendarWrong, HolidayUnknown
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.refusals import Unconfirmed
-from annexfleet_controller.store import annexes, audit, calendars
+from annexfleet_controller.store import annexes, calendars
 from annexfleet_controller.store.calendars import PROVINCE
+from annexfleet_controller.tending import calendars as tending
 from annexfleet_controller.tending import effects
+from annexfleet_controller.tending.trace import Hand
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages import hours
 from annexfleet_controller.web.pages.province import name_of
@@ -84,14 +86,11 @@ def change(
     do = _CHANGES.get(fields.get("do", ""), _change_hours)
     try:
         with db.begin_nested():
-            do(db, fields, person.name, now)
+            do(db, fields, acts.hand(person), now)
             if fields.get("do") in {"hours", "reset"}:
                 said = [f"{name} {value}" for name, value in acts.sent(form)]
-                reach = effects.of_province(db, "calendar.change", said, ("new_hours",))
+                reach = effects.of_province(db, "calendar.change", said, ("new_hours", "undo"))
                 effects.demand(reach, acts.confirmed(form))
-                audit.add(
-                    db, now=now, actor=person.name, via=person.via, act="calendar.change", subject="calendar:province"
-                )
     except Unconfirmed:  # it could be so, and was rolled back: nothing that cannot be is asked about
         return acts.question(
             page, form, reach, act="calendar.change", action="/admin/calendars", back="/admin/calendars",
@@ -106,39 +105,63 @@ def change(
     return RedirectResponse("/admin/calendars", 303)
 
 
-def _change_hours(db: Session, fields: Mapping[str, str], by: str, now: datetime) -> None:
-    hours.change(db, PROVINCE, fields, by=by, now=now)
+def _change_hours(db: Session, fields: Mapping[str, str], hand: Hand, now: datetime) -> None:
+    hours.change(db, hand, PROVINCE, fields, now=now)
 
 
-def _feast(db: Session, fields: Mapping[str, str], by: str, now: datetime) -> None:
-    calendars.enter_feast(db, fields.get("name", ""), parse_day(fields.get("date"), "date"), by=by, now=now)
+def _feast(db: Session, fields: Mapping[str, str], hand: Hand, now: datetime) -> None:
+    day = parse_day(fields.get("date"), "date")
+
+    def enter() -> None:
+        calendars.enter_feast(db, fields.get("name", ""), day, by=hand.name, now=now)
+
+    tending.act(db, hand, "calendar.holidays", PROVINCE, enter, now=now)
 
 
-def _holiday(db: Session, fields: Mapping[str, str], by: str, now: datetime) -> None:
+def _holiday(db: Session, fields: Mapping[str, str], hand: Hand, now: datetime) -> None:
     name = parse_name(fields.get("name"), "name")
     if not name:
         raise CalendarWrong(field="name", reason="not_a_name")
-    calendars.add_holiday(db, parse_day(fields.get("date"), "date"), name, by=by, now=now)
+    day = parse_day(fields.get("date"), "date")
+
+    def enter() -> None:
+        calendars.add_holiday(db, day, name, by=hand.name, now=now)
+
+    tending.act(db, hand, "calendar.holidays", PROVINCE, enter, now=now)
 
 
-def _remove_holiday(db: Session, fields: Mapping[str, str], by: str, now: datetime) -> None:
-    calendars.remove_holiday(db, parse_day(fields.get("date"), "date"), fields.get("name", ""))
+def _remove_holiday(db: Session, fields: Mapping[str, str], hand: Hand, now: datetime) -> None:
+    day = parse_day(fields.get("date"), "date")
+
+    def remove() -> None:
+        calendars.remove_holiday(db, day, fields.get("name", ""))
+
+    tending.act(db, hand, "calendar.holidays", PROVINCE, remove, now=now)
 
 
-def _ramadan(db: Session, fields: Mapping[str, str], by: str, now: datetime) -> None:
+def _ramadan(db: Session, fields: Mapping[str, str], hand: Hand, now: datetime) -> None:
     first = parse_day(fields.get("first_day"), "first_day")
     last = parse_day(fields.get("last_day"), "last_day")
-    calendars.put_ramadan(db, ramadan(first, last, confirmed=fields.get("confirmed") == "yes"), by=by, now=now)
+    month = ramadan(first, last, confirmed=fields.get("confirmed") == "yes")
+
+    def enter() -> None:
+        calendars.put_ramadan(db, month, by=hand.name, now=now)
+
+    tending.act(db, hand, "calendar.ramadan", PROVINCE, enter, now=now)
 
 
-def _remove_ramadan(db: Session, fields: Mapping[str, str], by: str, now: datetime) -> None:
+def _remove_ramadan(db: Session, fields: Mapping[str, str], hand: Hand, now: datetime) -> None:
     year = fields.get("year", "")
     if not year.isascii() or not year.isdigit() or len(year) > 4:
         raise HolidayUnknown
-    calendars.remove_ramadan(db, int(year))
+
+    def remove() -> None:
+        calendars.remove_ramadan(db, int(year))
+
+    tending.act(db, hand, "calendar.ramadan", PROVINCE, remove, now=now)
 
 
-_CHANGES: dict[str, Callable[[Session, Mapping[str, str], str, datetime], None]] = {
+_CHANGES: dict[str, Callable[[Session, Mapping[str, str], Hand, datetime], None]] = {
     "feast": _feast,
     "holiday": _holiday,
     "remove_holiday": _remove_holiday,
@@ -166,6 +189,7 @@ def _shown(
         "ramadans": [one for one in _ramadans(db) if one.last_day.year >= today.year],
         "feasts": [feast.name for feast in FEASTS],
         "may_edit": person.may("edit_province_calendar"),
+        "done": acts.newest(db, person, now),
     }
 
 

@@ -1,6 +1,5 @@
 """/admin/contacts: whom notices go to, what each wants to hear, and what failed."""
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -20,9 +19,11 @@ from annexfleet_controller.notify.channels import shown, ways_of
 from annexfleet_controller.notify.contacts import MOST_ROUTES, RouteWish, Wish, checked
 from annexfleet_controller.notify.model import CONTACT_KINDS, HOURS
 from annexfleet_controller.refusals import SettingChanged
-from annexfleet_controller.store import audit, contacts, notices
+from annexfleet_controller.store import contacts, notices
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
+from annexfleet_controller.store.undoing import Step
+from annexfleet_controller.tending import contacts as tending
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages.province import names_of
@@ -68,8 +69,8 @@ class Fields(Struct, frozen=True, kw_only=True):
 
 
 @router.get("/contacts")
-def list_contacts(person: Editing, db: Db, page: Page) -> HTMLResponse:
-    return page("contacts.html", **_listed(db))
+def list_contacts(person: Editing, db: Db, now: Now, page: Page) -> HTMLResponse:
+    return page("contacts.html", done=acts.newest(db, person, now), **_listed(db))
 
 
 @router.get("/contacts/new")
@@ -86,8 +87,7 @@ def create_contact(
     try:
         new, routes = checked(_wish(fields, form), None, ways_of(home.settings))
         with db.begin_nested():
-            made = contacts.create(db, new, routes, by=person.name, now=now)
-            _note(db, person, "contact.create", made.id, now)
+            made = tending.create(db, acts.hand(person), new, routes, now=now)
     except (ContactWrong, AnnexUnknown) as wrong:
         return page("contact.html", status=422, **_shown(db, language, fields, None, wrong=wrong))
     if made.secret:
@@ -97,10 +97,12 @@ def create_contact(
 
 
 @router.get("/contacts/{contact_id}")
-def show_contact(contact_id: Id, person: Editing, db: Db, language: LanguageOf, page: Page) -> HTMLResponse:
+def show_contact(
+    *, contact_id: Id, person: Editing, db: Db, now: Now, language: LanguageOf, page: Page
+) -> HTMLResponse:  # fmt: skip
     contact = contacts.get(db, contact_id)
     fields = _kept(contact, contacts.routes(db, contact_id).get(contact_id, []))
-    return page("contact.html", **_shown(db, language, fields, contact))
+    return page("contact.html", **_shown(db, language, fields, contact, done=acts.newest(db, person, now)))
 
 
 @router.post("/contacts/{contact_id}")
@@ -119,8 +121,8 @@ def change_contact(
     try:
         new, routes = checked(_wish(fields, form, contact.user_id), contact, ways_of(home.settings))
         with db.begin_nested():
-            contacts.change(db, contact_id, new, routes, version=acts.number(form, "version"))
-            _note(db, person, "contact.change", contact_id, now)
+            version = acts.number(form, "version")
+            tending.change(db, acts.hand(person), contact_id, new, routes, version=version, now=now)
     except (ContactWrong, AnnexUnknown) as wrong:
         return page("contact.html", status=422, **_shown(db, language, fields, contact, wrong=wrong))
     except SettingChanged as changed:
@@ -136,8 +138,7 @@ def test_contact(contact_id: Id, person: Editing, db: WritingDb, now: Now) -> Re
 
 @router.post("/contacts/{contact_id}/remove")
 def remove_contact(contact_id: Id, person: Editing, db: WritingDb, now: Now) -> Response:
-    contacts.remove(db, contact_id)
-    _note(db, person, "contact.remove", contact_id, now)
+    tending.remove(db, acts.hand(person), contact_id, now=now)
     return RedirectResponse("/admin/contacts", 303)
 
 
@@ -145,11 +146,6 @@ def remove_contact(contact_id: Id, person: Editing, db: WritingDb, now: Now) -> 
 def retry_notice(notice_id: Id, person: Editing, db: WritingDb, now: Now) -> Response:
     row = notices.retry(db, notice_id, now=now)
     return RedirectResponse(f"/admin/contacts/{row.contact_id}", 303)
-
-
-def _note(db: Session, person: Person, act: str, contact_id: int, now: datetime) -> None:
-    """Without the address: it may hold secrets."""
-    audit.add(db, now=now, actor=person.name, via=person.via, act=act, subject=f"contact:{contact_id}")
 
 
 # -- what is shown
@@ -168,7 +164,7 @@ def _listed(db: Session) -> dict[str, Any]:
 
 def _shown(
     db: Session, language: Language, fields: Fields, contact: Contact | None, *,
-    wrong: ContactWrong | AnnexUnknown | SettingChanged | None = None, secret: str = "",
+    wrong: ContactWrong | AnnexUnknown | SettingChanged | None = None, secret: str = "", done: Step | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     days = language.locale.days["stand-alone"]["wide"]
     return {
@@ -177,6 +173,7 @@ def _shown(
         "seen": "" if contact is None else shown(book.kind_of(contact), contact.address),
         "notices": [] if contact is None else notices.listing(db, contact_id=contact.id, limit=_NOTICES_SHOWN),
         "secret": secret,
+        "done": done,
         "problem": "" if wrong is None else wrong.code,
         "wrong_field": _field(wrong),
         "routes": [*fields.routes, RouteFields(audiences=())][:MOST_ROUTES],

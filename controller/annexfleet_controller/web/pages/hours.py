@@ -20,6 +20,8 @@ from annexfleet_controller.i18n import formats
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.store import calendars
 from annexfleet_controller.store.calendars import Kept
+from annexfleet_controller.tending import calendars as tending
+from annexfleet_controller.tending.trace import Hand
 
 AHEAD_DAYS = 60
 _PAIRS = 2
@@ -165,7 +167,7 @@ def _week_form(kind: str, is_own: bool, hours: Week, typed: Mapping[str, str], l
     return WeekForm(kind, typed[f"{kind}.own"] == "yes" if f"{kind}.own" in typed else is_own, days)
 
 
-def change(db: Session, scope: str, fields: Mapping[str, str], *, by: str, now: datetime) -> None:
+def change(db: Session, hand: Hand, scope: str, fields: Mapping[str, str], *, now: datetime) -> None:
     """What a form of opening hours asks for: `do` is hours, add, remove or reset.
 
     Raises CalendarWrong, or CalendarChanged if the page is older than what is kept.
@@ -178,7 +180,11 @@ def change(db: Session, scope: str, fields: Mapping[str, str], *, by: str, now: 
         raise CalendarWrong(field="document", reason="unknown_field")
     calendar = calendars.of(db, scope) if scope else calendars.of_province(db)
     document = parse(asked(written(kept.document), kept.document, calendar, fields))
-    calendars.put(db, scope, document, version=kept.version, by=by, now=now)
+
+    def put() -> None:
+        calendars.put(db, scope, document, version=kept.version, by=hand.name, now=now)
+
+    tending.act(db, hand, "calendar.change", scope, put, now=now)
 
 
 Raw = dict[str, Any]

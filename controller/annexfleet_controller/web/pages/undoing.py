@@ -9,7 +9,7 @@ from annexfleet_controller.access.asked import Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.refusals import UndoRefused
-from annexfleet_controller.store import fleet
+from annexfleet_controller.store import contacts, fleet
 from annexfleet_controller.store.undoing import Step
 from annexfleet_controller.tending import undo
 from annexfleet_controller.web import settings_acts as acts
@@ -43,4 +43,8 @@ def _of(db: WritingDb, person: Person, step: Step) -> str:
         return f"/admin/annexes/{of}"
     if kind == "service":
         return f"/annexes/{step.annex_id}/services" if step.annex_id else "/admin/services"
+    if kind == "contact":
+        return f"/admin/contacts/{of}" if contacts.find(db, int(of)) is not None else "/admin/contacts"
+    if kind == "calendar":
+        return f"/annexes/{step.annex_id}/calendar" if step.annex_id else "/admin/calendars"
     return "/admin/districts" if kind == "district" else "/admin/devices"

@@ -252,8 +252,8 @@ ROLLOUT_FORM = {"playbook": "files", "name": "x", "annexes": "berkane-1", "do": 
 LATER = (datetime.now(UTC) + timedelta(hours=9)).isoformat()
 BODIES = {
     ("POST", "/annexes/{annex_id}/services/{code}"): {"data": {"offered": "yes", "needs": "province"}},
-    ("PUT", "/api/v1/services"): {"json": {"services": []}},
-    ("PUT", "/api/v1/annexes/{annex_id}/services/{code}"): {"json": {"offered": True}},
+    ("PUT", "/api/v1/services"): {"json": {"services": [], "version": 0}},
+    ("PUT", "/api/v1/annexes/{annex_id}/services/{code}"): {"json": {"offered": True, "version": 0}},
     ("POST", "/annexes/{annex_id}/calendar"): {"data": {"do": "reset", "version": "0"}},
     ("POST", "/admin/calendars"): {"data": {"do": "feast", "name": "eid_al_fitr", "date": "2027-03-10"}},
     ("PUT", "/api/v1/calendars/province"): {"json": {"version": 0, "document": {}}},
@@ -282,7 +282,9 @@ BODIES = {
     ("POST", "/admin/contacts"): {"data": {"name": "x", "kind": "email", "address": "x@example.ma", "language": "fr"}},
     ("POST", "/admin/contacts/{contact_id}"): {"data": {"name": "x", "kind": "email", "language": "fr"}},
     ("POST", "/api/v1/contacts"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
-    ("PUT", "/api/v1/contacts/{contact_id}"): {"json": {"name": "x", "kind": "email", "address": "x@example.ma"}},
+    ("PUT", "/api/v1/contacts/{contact_id}"): {
+        "json": {"name": "x", "kind": "email", "address": "x@example.ma", "version": 1}
+    },
     ("POST", "/supplies/stock"): {"data": {"order_key": "cf259a", "quantity": "4"}},
     ("PUT", "/api/v1/supplies/stock/{order_key}"): {"json": {"quantity": 4}},
     ("PUT", "/api/v1/devices/{device_id}/connection"): {"json": {"connection": "ssh", "ssh_address": "10.0.0.9:22"}},
@@ -332,6 +334,8 @@ QUERIES = {
     ("POST", "/api/v1/desired/take-back"): "?kind=annex&of=berkane-1",
 }
 ANSWERS = {
+    # The page wrote it before.
+    ("PUT", "/api/v1/annexes/{annex_id}/services/{code}"): {200, 409},
     # Where no device differs from what is wanted of it.
     ("POST", "/desired/repair"): {409},
     ("POST", "/api/v1/desired/repair"): {409},
