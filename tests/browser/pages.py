@@ -6,7 +6,7 @@ from msgspec import Struct
 from tests.browser.town import Town
 from tests.controller.web import ran, rolled
 
-from annexfleet_controller.store import incidents, people, rollouts, runs
+from annexfleet_controller.store import contacts, incidents, notices, people, rollouts, runs
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 
@@ -56,6 +56,27 @@ def _rollout(town: Town) -> str:
     with writing(town.engine) as db:
         found = rollouts.listing(db, WHOLE, limit=1)
         return f"/rollouts/{found[0].id if found else rolled.draft(db, [[2], [3, 4]], now=town.clock.at)}"
+
+
+def _notices(town: Town) -> str:
+    """Of a technician who was told of something, and of something that never arrived."""
+    town.cookie("technician")
+    with writing(town.engine) as db:
+        user = people.get(db, "technician-province-fr")
+        if not contacts.of_person(db, user.id, ""):
+            new = contacts.NewContact(
+                name="Amina", kind="email", address="amina@example.ma", language="fr", user_id=user.id
+            )  # fmt: skip
+            contact = contacts.create(db, new, [], by="test", now=town.clock.at)
+            about = tuple(
+                notices.NewItem(incident_id=one.id, what="opened", severity="critical")
+                for one in incidents.open_ones(db)
+            )
+            told = notices.NewNotice(
+                contact_id=contact.id, kind="opened", items=about, due_at=town.clock.at, dedupe_key="own"
+            )
+            notices.queue(db, [told], now=town.clock.at)
+    return "/account/notices"
 
 
 PAGES = {
@@ -114,6 +135,7 @@ PAGES = {
     "person-disable": Shown("admin", lambda town: f"{_person(town)}/disable"),
     "keys": Shown("admin", "/admin/keys"),
     "account": Shown("staff", "/account"),
+    "account-notices": Shown("technician", _notices),
     "account-factor": Shown("technician", "/account/factor"),
     "account-key": Shown("technician", "/account/keys/new"),
     "tokens": Shown("operator", "/admin/tokens"),

@@ -31,7 +31,7 @@ def test_every_page_is_looked_at(quiet_town: Town):
     looked_at = [address_of(quiet_town, name).partition("?")[0] for name in PAGES]
 
     def is_looked_at(path: str) -> bool:
-        pattern = re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))
+        pattern = re.compile(re.sub(r"\\{[\w:]+\\}", "[^/]+", re.escape(path)))
         return any(pattern.fullmatch(address) for address in looked_at)
 
     assert {path for path in pages - set(ELSEWHERE) if not is_looked_at(path)} == set()

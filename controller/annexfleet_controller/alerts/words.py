@@ -141,7 +141,7 @@ class Words:
 
     def _facts_of(self, fix: Fix, names: Mapping[Thing, str]) -> dict[str, str]:
         name = self.place(fix.thing.id) if fix.thing.kind == "annex" else names.get(fix.thing, "")
-        facts: dict[str, str] = {fix.thing.kind: name or fix.thing.id.rpartition("/")[2]}
+        facts: dict[str, str] = {fix.thing.kind: name or fix.thing.id.split("/", 1)[-1]}
         if fix.part:
             facts["tray" if fix.cause.startswith(("paper", "tray")) else "colour"] = fix.part
         return facts

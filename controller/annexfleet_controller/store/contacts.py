@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import AnnexUnknown, ContactUnknown
@@ -50,6 +50,17 @@ def listening(db: Session) -> Sequence[Contact]:
     """Those that are switched on and do not belong to a person who may no longer come in."""
     query = select(Contact).join(User, User.id == Contact.user_id, isouter=True).order_by(Contact.id)
     return db.scalars(query.where(Contact.enabled, User.disabled_at.is_(None))).all()
+
+
+def of_person(db: Session, user_id: int, email: str) -> Sequence[Contact]:
+    """The contacts that are this person, by name: given to them, or nobody's and with their e-mail address."""
+    own = Contact.user_id == user_id
+    if email:
+        by_address = and_(
+            Contact.user_id.is_(None), Contact.kind == "email", func.lower(Contact.address) == email.lower()
+        )  # fmt: skip
+        own = or_(own, by_address)
+    return db.scalars(select(Contact).where(own).order_by(Contact.name, Contact.id)).all()
 
 
 def get(db: Session, contact_id: int) -> Contact:

@@ -242,6 +242,21 @@ def listing(
     return [(row, name, items.get(row.id, [])) for row, name in rows]
 
 
+def of_contacts(
+    db: Session, contact_ids: Collection[int], *, skip: int, limit: int
+) -> list[tuple[NoticeRow, list[NoticeItem]]]:  # fmt: skip
+    """What these were told, will be or could not be, newest first, with what each was about when it went out."""
+    rows = db.scalars(
+        select(NoticeRow)
+        .where(NoticeRow.contact_id.in_(sorted(contact_ids)))
+        .order_by(NoticeRow.created_at.desc(), NoticeRow.id.desc())
+        .offset(skip)
+        .limit(limit)
+    ).all()
+    items = _items(db, [row.id for row in rows])
+    return [(row, [item for item in items.get(row.id, []) if not item.left_out]) for row in rows]
+
+
 def about(db: Session, incident_id: int, *, limit: int = 200) -> list[Said]:
     """Who was told of an incident, will be, or could not be, oldest first."""
     query = (

@@ -162,7 +162,7 @@ class _Names:
     def _name(self, thing: Thing) -> str:
         if thing.kind == "annex":
             return self._annex_name
-        return self._things.get(thing) or thing.id.rpartition("/")[2]
+        return self._things.get(thing) or thing.id.split("/", 1)[-1]
 
 
 def _part(fix: Fix) -> dict[str, str]:

@@ -70,6 +70,7 @@ def test_the_queue_of_today_stands_against_the_weeks_before(seeded: Site):
     text = " ".join(Parsed(page(seeded)).text.split())
 
     assert "Waiting today" in text
+    assert re.search(r"<figcaption><b><bdi>Residence certificate</bdi>", page(seeded)), "its name, not its code"
     assert "The same day of the 2 weeks before" in text
     assert re.search(r"09:00</th><td>12</td><td>5</td>", page(seeded))
     assert 'class="usual"' in page(seeded)

@@ -1,5 +1,6 @@
 """Pages of single things: a device with what happened around it, a printer, a queue of people."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -220,6 +221,22 @@ def test_a_queue_says_who_waits_how_long_and_at_how_many_counters(seeded: Site):
         assert told in page
     assert "Nobody tells how many people wait." in text_of(seeded, "/annexes/berkane-5/queues/legalisation")
     assert seeded.signed_in().get("/annexes/berkane-1/queues/nothing").status_code == 404
+
+
+def test_a_queue_whose_name_holds_a_slash_has_its_page(seeded: Site):
+    with writing(seeded.engine) as db:
+        places.queue(db, 1, "etat/civil", waiting=7, at=seeded.clock.now())
+
+    (link,) = set(re.findall(r'href="(/annexes/berkane-1/queues/etat[^"]+)"', text_of_html(seeded)))
+    shown = text_of(seeded, link)
+
+    assert "7 people wait" in shown
+    assert "etat/civil" in shown
+    assert f'data-hx-get="{link}"' in seeded.signed_in().get(link).text
+
+
+def text_of_html(seeded: Site) -> str:
+    return seeded.signed_in().get("/annexes/berkane-1").text
 
 
 def test_todays_queue_is_drawn_beside_the_usual_one(seeded: Site):

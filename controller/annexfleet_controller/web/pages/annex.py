@@ -55,7 +55,11 @@ def show(
     rows = fleet.devices(db, person.scope, now=now, annex_id=annex_id)
     known = fleet.known(db, rows, collectors=["printers", "queues"])
     queues = fleet.queues(rows, known)
-    found: dict[str, Any] = {"events": f"/api/v1/events?annex={place.id}", "place": place, "queues": queues}
+    services = catalogue(readiness.own_services(db))
+    found: dict[str, Any] = {
+        "events": f"/api/v1/events?annex={place.id}", "place": place, "queues": queues,
+        "service_names": {code: of.name(language.code) for code, of in services.items()},
+    }  # fmt: skip
     calendar = calendars.of(db, place.id)
     if block != "state":
         found["days"] = queue_day.days(db, queues, calendar, now=now)

@@ -39,7 +39,7 @@ class Told(Struct, frozen=True):
     all: list[fleet.SeenQueue]
 
 
-@router.get("/annexes/{annex_id}/queues/{queue}")
+@router.get("/annexes/{annex_id}/queues/{queue:path}")
 def show(
     *,
     annex_id: str,
@@ -51,7 +51,7 @@ def show(
     page: Page,
     block: WantedBlock,
 ) -> HTMLResponse:
-    """Asked by htmx, only its state."""
+    """Asked by htmx, only its state.  A service's code is whatever its device calls it, also with a slash."""
     place = annexes.get(db, person.scope, annex_id)
     told = _told(db, person, annex_id, queue, now)
     named = catalogue(readiness.own_services(db))

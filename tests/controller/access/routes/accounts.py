@@ -39,6 +39,7 @@ OF_ITSELF_ALONE = {("POST", "/account/keys/{key_id}/revoke"), ("DELETE", "/api/v
 
 LOWEST = BY_SESSION_ONLY | {
     ("GET", "/account/keys/new"): "staff",
+    ("GET", "/account/notices"): "staff",
     ("POST", "/account/keys/{key_id}/revoke"): "staff",
     ("GET", "/api/v1/keys"): "staff",
     ("DELETE", "/api/v1/keys/{key_id}"): "staff",

@@ -4,7 +4,7 @@ LOWEST = {
     ("GET", "/devices/{device_id}/figures"): "staff",
     ("POST", "/devices/{device_id}/watch"): "staff",
     ("GET", "/printers/{printer_id}"): "staff",
-    ("GET", "/annexes/{annex_id}/queues/{queue}"): "staff",
+    ("GET", "/annexes/{annex_id}/queues/{queue:path}"): "staff",
     ("POST", "/alerts/filters"): "staff",
     ("POST", "/alerts/filters/remove"): "staff",
 }
@@ -12,5 +12,5 @@ BODIES = {
     ("POST", "/alerts/filters"): {"data": {"name": "mine", "query": "who=mine"}},
     ("POST", "/alerts/filters/remove"): {"data": {"name": "mine"}},
 }
-NOTHING_THERE = {("GET", "/printers/{printer_id}"), ("GET", "/annexes/{annex_id}/queues/{queue}")}
+NOTHING_THERE = {("GET", "/printers/{printer_id}"), ("GET", "/annexes/{annex_id}/queues/{queue:path}")}
 NAMES = {"printer_id": "3f0c9a3b1d5e7f90aa11bb22", "queue": "nothing"}
