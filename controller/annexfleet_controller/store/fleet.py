@@ -233,6 +233,7 @@ def known(
             beat=row.beat,
             live_at=samples[row.number].at if row.number in samples else None,
             live=samples[row.number].payload if row.number in samples else None,
+            collectors=collectors,
         )
         for row in rows
     }
