@@ -49,6 +49,7 @@ from annexfleet_controller.paper.errors import PaperBusy, PaperFailed, PaperUnav
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import open_database
 from annexfleet_controller.web import packing, render
+from annexfleet_controller.web.beside import Beside
 from annexfleet_controller.web.pages import problem as problem_page
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def create_web(home: Home, *, engine: Engine | None = None, clock: Clock = SYSTE
     app.state.engine = engine or open_database(home.database_url)
     app.state.clock = clock
     app.state.hub = Hub(app.state.engine, home.settings, clock)
+    app.state.beside = Beside(app.state.engine, home.settings, clock)
     app.add_exception_handler(AnnexfleetError, _refused)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -162,7 +164,9 @@ def _routes() -> tuple[BaseRoute, ...]:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.beside.start()
     yield
+    app.state.beside.stop()
     app.state.hub.stop()
 
 

@@ -5,7 +5,7 @@ moved since.  Of two values for one reading the newer one counts.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -179,8 +179,12 @@ def merge(
     beat: bytes | None = None,
     live_at: datetime | None = None,
     live: bytes | None = None,
+    collectors: Collection[str] = (),
 ) -> Known:
-    """One picture of what the rows say.  A payload that cannot be decoded costs only its own readings."""
+    """One picture of what the rows say.  A payload that cannot be decoded costs only its own readings.
+
+    With `collectors`, which the parts are then of, beat and sample count for these only: most of a beat is of others.
+    """
     readings: dict[str, dict[str, Reading]] = {}
     missing: list[Missing] = []
     unreadable: list[str] = []
@@ -204,13 +208,13 @@ def merge(
         message = _decode("beat", beat)
         if isinstance(message, Beat):
             beat_s = message.seconds
-            _lay_over(readings, message.numbers, beat_at, told)
+            _lay_over(readings, message.numbers, beat_at, told, collectors)
         else:
             unreadable.append("beat")
     if live is not None and live_at is not None:
         sample = _decode("live", live)
         if isinstance(sample, Live):
-            _lay_over(readings, sample.readings, live_at, told)
+            _lay_over(readings, sample.readings, live_at, told, collectors)
     return Known(readings, missing, unreadable, beat_s)
 
 
@@ -340,11 +344,14 @@ def _lay_over(
     numbers: "dict[str, dict[str, float | Summary]] | dict[str, dict[str, Value]]",
     at: datetime,
     told: dict[str, datetime],
+    collectors: Collection[str],
 ) -> None:
     """Put newer numbers over older readings.  What its collector told later, or tells no more, stays as it told."""
     for subject, of in numbers.items():
         for metric, number in of.items():
             known = metrics.CATALOGUE.get(metric)
+            if collectors and (known is None or known.collector not in collectors):
+                continue
             since = told.get(known.collector) if known else None
             if since is not None and since > at:
                 continue

@@ -10,8 +10,8 @@ from statistics import median
 import pytest
 from tests.bench.country import DEVICES_OF_AN_ANNEX, Country
 
-from annexfleet_controller.alerts.watch import settle
 from annexfleet_controller.alerts.watcher import Watcher
+from annexfleet_controller.garbage import settle
 from annexfleet_controller.settings import Home, Settings
 from annexfleet_controller.views import DeviceView
 

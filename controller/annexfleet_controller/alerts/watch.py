@@ -1,6 +1,5 @@
 """The loop around the watcher: one worker holds the lease and looks every two seconds; a successor reads anew."""
 
-import gc
 import logging
 import secrets
 import threading
@@ -12,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.alerts.watcher import Watcher
 from annexfleet_controller.clock import SYSTEM, Clock
+from annexfleet_controller.garbage import settle
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import jobs
 from annexfleet_controller.store.database import open_database, writing
@@ -43,12 +43,6 @@ def run(home: Home, stop: threading.Event, *, clock: Clock = SYSTEM) -> None:
         holder.let_go()
     finally:
         engine.dispose()
-
-
-def settle() -> None:
-    """What was read at the beginning stays: the collector need not go through millions of values at every look."""
-    gc.collect()
-    gc.freeze()
 
 
 class Holder:
@@ -84,7 +78,7 @@ class Holder:
                 self.watcher = Watcher(self._engine, self._home, clock=self._clock, keep_lease=self._keep_lease)
             self.watcher.tick()
             if is_new:
-                settle()
+                settle()  # millions of values were read, and stay
             self._failed, self._failures = "", 0
         except LeaseLost:
             log.warning("watch taken over by another worker")

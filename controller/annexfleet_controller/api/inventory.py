@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from annexfleet_controller.access.asked import Db, EngineOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.api import problems
+from annexfleet_controller.api import paging, problems
 from annexfleet_controller.api.settings_acts import hand
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import inventory, targets
@@ -25,12 +25,16 @@ Tag = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
 class InventoryOut(BaseModel):
-    """Every device in your sight and in service."""
+    """Devices in your sight and in service, by id."""
 
     hosts: dict[str, dict[str, Any]]
     """Variables by device id."""
     groups: dict[str, list[str]]
-    """Device ids by group: `annex_…`, `role_…`, `tag_…`, `readiness_…`, `link_online`, `link_offline`, `os_…`."""
+    """Of these hosts: their ids by group (`annex_…`, `role_…`, `tag_…`, `readiness_…`, `link_online`, `link_offline`,
+    `os_…`).
+    """
+    next: str | None = None
+    """Where there are more, which belong to the same groups and to others."""
 
     model_config = {
         "json_schema_extra": {
@@ -74,10 +78,17 @@ def show(
     person: Annotated[Person, Depends(Needs("read_inventory"))],
     db: Db,
     packages: Annotated[bool, Query(description="With each device's packages; about 100 kB a device")] = False,
+    cursor: paging.Cursor = "",
+    limit: paging.Limit = 100,
 ) -> InventoryOut:
-    """Hosts, their variables and groups, as `plugins/inventory/annexfleet.py` hands them to Ansible."""
-    found = inventory.document(targets.targets(db, person.scope), packages=packages)
-    return InventoryOut(hosts=found.hosts, groups=found.groups)
+    """Hosts, their variables and groups; `plugins/inventory/annexfleet.py` puts the pages together for Ansible."""
+    (after,) = paging.keys(cursor, 1) or ("",)
+    some = targets.targets(db, person.scope, after=after, limit=limit + 1)
+    found = inventory.document(some[:limit], packages=packages)
+    return InventoryOut(
+        hosts=found.hosts, groups=found.groups,
+        next=paging.cursor(some[limit - 1].device_id) if len(some) > limit else None,
+    )  # fmt: skip
 
 
 @router.put("/devices/{device_id}/connection")

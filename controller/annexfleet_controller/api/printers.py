@@ -1,17 +1,21 @@
 """/api/v1/printers: each printer once, whichever devices see it."""
 
+from collections import Counter
 from datetime import datetime
+from itertools import accumulate
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
+from sqlalchemy.orm import Session
 
 from annexfleet_controller import state
-from annexfleet_controller.access.asked import Db
+from annexfleet_controller.access.asked import Db, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import paging, problems
-from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.store import fleet, overview, sightings
+from annexfleet_controller.store.scope import Scope
 
 router = APIRouter(prefix="/api/v1/printers", tags=["printers"], responses=problems.RESPONSES)
 
@@ -68,7 +72,7 @@ class PrinterPage(BaseModel):
     next: str | None = None
 
 
-_ANNEXES_AT_ONCE = 20
+_MOST_ANNEXES = 200
 
 
 @router.get("")
@@ -76,6 +80,7 @@ def list_printers(
     *,
     person: Annotated[Person, Depends(Needs("look"))],
     db: Db,
+    now: Now,
     annex: Annotated[str, Query(max_length=63)] = "",
     in_trouble: Annotated[bool | None, Query(description="Only those in trouble, or only the others")] = None,
     search: paging.Search = "",
@@ -84,25 +89,49 @@ def list_printers(
 ) -> PrinterPage:
     """The printers in your sight, by annex and id."""
     after = paging.keys(cursor, 2)
-    places = [annex] if annex else sorted(annexes.names(db, person.scope))
+
+    # Of one annex everything is read, whoever told of what.
+    places = [(annex, 0)] if annex else _annexes(db, person.scope, search, now=now, in_trouble=bool(in_trouble))
     if after:
-        places = [place for place in places if place >= after[0]]
+        places = [(place, count) for place, count in places if place >= after[0]]
     wanted: list[fleet.SeenPrinter] = []
-    for start in range(0, len(places), _ANNEXES_AT_ONCE):
-        rows = fleet.telling(db, person.scope, "printers", annex_ids=places[start : start + _ANNEXES_AT_ONCE])
+    while places and len(wanted) <= limit:
+        some = _enough(places, limit + 1 - len(wanted))
+        del places[: len(some)]
+        rows = fleet.telling(db, person.scope, "printers", annex_ids=some)
         wanted += [
             printer
             for printer in sorted(fleet.printers(rows, fleet.known(db, rows, collectors=["printers"])), key=_place)
             if (in_trouble is None or printer.printer.in_trouble == in_trouble)
             and (after is None or [*_place(printer)] > after)
-            and search.casefold() in f"{printer.id} {printer.printer.name} {printer.printer.model}".casefold()
+            and search.casefold() in sightings.searched(printer.id, printer.printer)
         ]
-        if len(wanted) > limit:
-            break
     return PrinterPage(
         items=[_out(printer) for printer in wanted[:limit]],
         next=paging.cursor(*_place(wanted[limit - 1])) if len(wanted) > limit else None,
     )
+
+
+def _annexes(
+    db: Session, scope: Scope, search: str, *, now: datetime, in_trouble: bool
+) -> list[tuple[str, int]]:  # fmt: skip
+    """The annexes where there may be such printers, by id, with how many."""
+    # The watch looks every two seconds, and what was sighted may be a minute old: of either's word it is looked there.
+    troubled = overview.troubled(db, scope) if in_trouble else frozenset()
+    part = search.casefold()
+    counts = Counter(
+        one.annex_id
+        for one in sightings.found(db, scope, "printers", now=now)
+        if part in one.words and (not in_trouble or one.in_trouble or one.annex_id in troubled)
+    )
+    return sorted(counts.items())
+
+
+def _enough(places: list[tuple[str, int]], wanted: int) -> list[str]:
+    """The first annexes that together have so many, but not so many annexes that a query could not name them."""
+    reached = accumulate(count for _, count in places)
+    most = 1 + next((n for n, count in enumerate(reached) if count >= wanted), len(places))
+    return [place for place, _ in places[: min(most, _MOST_ANNEXES)]]
 
 
 def _place(printer: fleet.SeenPrinter) -> tuple[str, str]:

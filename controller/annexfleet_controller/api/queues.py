@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
 
-from annexfleet_controller.access.asked import Db
+from annexfleet_controller.access.asked import Db, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import paging, problems
-from annexfleet_controller.store import fleet
+from annexfleet_controller.store import fleet, sightings
 
 router = APIRouter(prefix="/api/v1/queues", tags=["queues"], responses=problems.RESPONSES)
 
@@ -53,14 +53,12 @@ class QueuePage(BaseModel):
     next: str | None = None
 
 
-_DEVICES_AT_ONCE = 200
-
-
 @router.get("")
 def list_queues(
     *,
     person: Annotated[Person, Depends(Needs("look"))],
     db: Db,
+    now: Now,
     annex: Annotated[str, Query(max_length=63)] = "",
     search: paging.Search = "",
     cursor: paging.Cursor = "",
@@ -68,21 +66,19 @@ def list_queues(
 ) -> QueuePage:
     """The service queues in your sight, by id."""
     after = paging.keys(cursor, 1)
+    part = search.casefold()
+    ids = sorted(
+        one.id
+        for one in sightings.found(db, person.scope, "queues", now=now)
+        if part in one.words and (not annex or one.annex_id == annex) and (after is None or one.id > after[0])
+    )
     wanted: list[fleet.SeenQueue] = []
-    rows: list[fleet.DeviceRow] = []
-    first = after[0].partition(".")[0] if after else ""
-    while len(wanted) <= limit and (not rows or len(rows) == _DEVICES_AT_ONCE):
-        rows = fleet.telling(
-            db, person.scope, "queues", annex_ids=[annex] if annex else (), from_id=first, limit=_DEVICES_AT_ONCE
-        )
-        if not rows:
-            break
-        first = f"{rows[-1].id} "  # no id is between
-        wanted += [
-            queue
-            for queue in sorted(fleet.queues(rows, fleet.known(db, rows, collectors=["queues"])), key=lambda q: q.id)
-            if (after is None or queue.id > after[0]) and search.casefold() in queue.id.casefold()
-        ]
+    while ids and len(wanted) <= limit:  # one may have gone meanwhile
+        some = ids[: limit + 1 - len(wanted)]
+        del ids[: len(some)]
+        rows = fleet.telling(db, person.scope, "queues", device_ids={id_.partition(".")[0] for id_ in some})
+        queues = {queue.id: queue for queue in fleet.queues(rows, fleet.known(db, rows, collectors=["queues"]))}
+        wanted += [queues[id_] for id_ in some if id_ in queues]
     return QueuePage(
         items=[_out(queue) for queue in wanted[:limit]],
         next=paging.cursor(wanted[limit - 1].id) if len(wanted) > limit else None,

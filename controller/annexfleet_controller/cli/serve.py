@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from annexfleet_controller.cli import exits, lock, supervise
 from annexfleet_controller.cli.exits import NotReady, PortTaken
 from annexfleet_controller.cli.opened import opened_engine
+from annexfleet_controller.garbage import settle
 from annexfleet_controller.settings import Home
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def _listen(listener: "listening.Listener", name: str) -> int:
     host, port = listener.config.host, listener.config.port
     if not is_free(host, port):
         raise PortTaken(f"Port {port} is taken by another program; {name}_port in controller.toml chooses another one.")
+    settle()
     listener.run()
     return exits.DONE
 

@@ -12,11 +12,16 @@ from annexfleet_controller.store.reaching import Reachable
 from annexfleet_controller.store.scope import Scope
 
 
-def targets(db: Session, scope: Scope, *, ids: Collection[str] | None = None) -> list[Target]:
-    """Every device in sight and in service, or those of these ids, with all that an inventory tells of it."""
-    found = reaching.devices(db, scope, ids=ids)
-    tags = reaching.tags(db, None if ids is None else [device.number for device in found])
-    standing = {of.readiness.annex_id: of.readiness.state for of in readiness.now(db, scope)}
+def targets(
+    db: Session, scope: Scope, *, ids: Collection[str] | None = None, after: str = "", limit: int | None = None
+) -> list[Target]:
+    """The devices in sight and in service by id, with all that an inventory tells of them.
+
+    Those of these ids, or else a page of all, from after that id.
+    """
+    found = reaching.devices(db, scope, ids=ids, after=after, limit=limit)
+    tags = reaching.tags(db, [device.number for device in found])
+    standing = readiness.states(db, {device.annex_id for device in found})
     return [
         Target(
             device_id=device.id,

@@ -148,22 +148,23 @@ def devices(
 
 
 def telling(
-    db: Session, scope: Scope, collector: str, *, annex_ids: Collection[str] = (), from_id: str = "",
-    limit: int | None = None,
+    db: Session, scope: Scope, collector: str, *, annex_ids: Collection[str] = (), device_ids: Collection[str] = ()
 ) -> list[DeviceRow]:  # fmt: skip
-    """Devices in sight and in service that ever told of a collector, by id, from that id on.
+    """Devices in sight and in service that ever told of a collector, by id.
 
-    With `annex_ids` only of these.  Few devices have a printer or a queue, and the others' beats need not be read.
+    With `annex_ids` only of these annexes, and with `device_ids` only these.  Few devices have a printer or a queue,
+    and the others' beats need not be read.
     """
     query = (
         _rows(scope)
         .join(DevicePart, and_(DevicePart.device_number == Device.number, DevicePart.collector == collector))
-        .where(Device.revoked_at.is_(None), Device.id >= from_id)
+        .where(Device.revoked_at.is_(None))
         .order_by(Device.id)
-        .limit(limit)
     )
     if annex_ids:
         query = query.where(Device.annex_id.in_(annex_ids))
+    if device_ids:
+        query = query.where(Device.id.in_(device_ids))
     return [_row(device, known) for device, known in db.execute(query)]
 
 
@@ -232,6 +233,7 @@ def known(
             beat=row.beat,
             live_at=samples[row.number].at if row.number in samples else None,
             live=samples[row.number].payload if row.number in samples else None,
+            collectors=collectors,
         )
         for row in rows
     }

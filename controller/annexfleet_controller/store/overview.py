@@ -146,6 +146,11 @@ def lines(db: Session, scope: Scope) -> list[AnnexLine]:
     ]  # fmt: skip
 
 
+def troubled(db: Session, scope: Scope) -> frozenset[str]:
+    """The annexes in sight where the watch saw a printer in trouble."""
+    return frozenset(db.scalars(select(AnnexNow.annex_id).where(AnnexNow.troubled > 0, scope.limit(AnnexNow.annex_id))))
+
+
 NOTHING = Numbers()
 
 

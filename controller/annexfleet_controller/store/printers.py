@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import AnnexUnknown, PrinterUnknown
-from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.store import annexes, fleet, sightings
 from annexfleet_controller.store.fleet import SeenPrinter
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.alerts import AlertRow
@@ -22,7 +22,7 @@ def find(db: Session, scope: Scope, printer_id: str, *, annex_id: str = "", now:
     """The printer of this identity (`state.printer_identity`), by what its annex's devices tell now.
 
     A link names the annex; without it, labels, supplies, troubles and alerts tell where such a printer stood, and where
-    none of them knows, every annex in sight is asked, which takes a second or two in a whole country.
+    none of them knows, whatever devices named (`sightings`).
 
     Raises PrinterUnknown where there is none, or none in sight.
     """
@@ -30,8 +30,10 @@ def find(db: Session, scope: Scope, printer_id: str, *, annex_id: str = "", now:
         for place in _places(db, printer_id, annex_id):
             if scope.covers(place) and (seen := _in_annex(db, scope, printer_id, place, now)):
                 return seen
-        if not annex_id and (seen := _in_annex(db, scope, printer_id, "", now)):
-            return seen
+        sighted = [] if annex_id else sightings.found(db, scope, "printers", now=now)
+        for place in (one.annex_id for one in sighted if one.id == printer_id):
+            if seen := _in_annex(db, scope, printer_id, place, now):
+                return seen
     raise PrinterUnknown(f"no printer {printer_id!r}")
 
 
@@ -56,11 +58,10 @@ def _places(db: Session, printer_id: str, annex_id: str) -> list[str]:
 
 
 def _in_annex(db: Session, scope: Scope, printer_id: str, annex_id: str, now: datetime) -> SeenPrinter | None:
-    if annex_id:
-        try:
-            annexes.get(db, scope, annex_id)
-        except AnnexUnknown:
-            return None
+    try:
+        annexes.get(db, scope, annex_id)
+    except AnnexUnknown:
+        return None
     rows = fleet.devices(db, scope, now=now, annex_id=annex_id)
     found = fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]))
     return next((seen for seen in found if seen.id == printer_id), None)

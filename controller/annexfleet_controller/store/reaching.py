@@ -33,8 +33,10 @@ class Reachable(Struct, frozen=True, kw_only=True):
     """What it is made of, as it came."""
 
 
-def devices(db: Session, scope: Scope, *, ids: Collection[str] | None = None) -> list[Reachable]:
-    """The devices in sight and in service by id; of these ids only, if any are given."""
+def devices(
+    db: Session, scope: Scope, *, ids: Collection[str] | None = None, after: str = "", limit: int | None = None
+) -> list[Reachable]:
+    """The devices in sight and in service by id: those of these ids, or else a page of all, from after that id."""
     query = (
         select(
             Device.number, Device.id, Device.annex_id, Device.name, Device.role, Device.connection, Device.ssh_address,
@@ -49,7 +51,8 @@ def devices(db: Session, scope: Scope, *, ids: Collection[str] | None = None) ->
         .order_by(Device.id)
     )  # fmt: skip
     if ids is None:
-        return [Reachable(**row) for row in db.execute(query).mappings()]
+        page = query.where(Device.id > after).limit(limit)
+        return [Reachable(**row) for row in db.execute(page).mappings()]
     wanted = sorted(ids)
     found: list[Reachable] = []
     for start in range(0, len(wanted), _AT_ONCE):

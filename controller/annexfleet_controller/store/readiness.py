@@ -1,7 +1,7 @@
 """Services and what they need, how each stands now, and how each stood."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,7 +16,7 @@ from annexfleet_controller.readiness.document import (
     parse_service,
     written_service,
 )
-from annexfleet_controller.readiness.model import AnnexReadiness, ServiceReadiness, State
+from annexfleet_controller.readiness.model import STATES, AnnexReadiness, ServiceReadiness, State
 from annexfleet_controller.readiness.services import Override, ServiceDefinition
 from annexfleet_controller.store import bulk
 from annexfleet_controller.store.scope import WHOLE, Scope
@@ -136,6 +136,20 @@ def now(
     if state is not None:
         query = query.where(func.coalesce(ReadinessNow.state, "unknown") == state)
     return [_found(*row) for row in db.execute(query.order_by(Annex.id).limit(limit))]
+
+
+def states(db: Session, annex_ids: Collection[str]) -> dict[str, State]:
+    """The states of these annexes, by id; one at which nobody ever looked, or that is closed for good, is missing."""
+    wanted = sorted(annex_ids)
+    found: dict[str, State] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        query = (
+            select(ReadinessNow.annex_id, ReadinessNow.state)
+            .join(Annex, Annex.id == ReadinessNow.annex_id)
+            .where(ReadinessNow.annex_id.in_(wanted[start : start + _AT_ONCE]), Annex.retired_at.is_(None))
+        )
+        found |= {annex_id: state for annex_id, state in db.execute(query) if state in STATES}
+    return found
 
 
 def _found(annex_id: str, at: datetime | None, payload: str | None) -> Found:

@@ -106,6 +106,12 @@ def latest(db: Session, scope: Scope, *, since: date) -> list[SupplyDay]:
     return _days(db, query)
 
 
+def count(db: Session, *, since: date, at_most: int) -> int:
+    """How many supplies somebody told of since then, counted no further than `at_most`."""
+    some = select(SupplyDayRow.printer_id, SupplyDayRow.supply).where(SupplyDayRow.day >= since.isoformat())
+    return db.scalar(select(func.count()).select_from(some.distinct().limit(at_most).subquery())) or 0
+
+
 def prune(db: Session, *, before: date, at_most: int) -> int:
     """Forget days before this one; gives how many rows went."""
     key = (SupplyDayRow.printer_id, SupplyDayRow.supply, SupplyDayRow.day)

@@ -1,7 +1,9 @@
 """The plan of supplies for whoever asks: forecasts, orders and visits of what is in their sight.
 
 A forecast takes a millisecond or so, and a country has tens of thousands of supplies, whose levels are written down
-once a day.  So forecasts of very many are kept for some minutes; the shelf and the troubles are always those of now.
+once a day.  So those of a province with very many are kept, and everybody is shown of them what is in their sight; the
+web process has them made anew beside it (`web.beside`), so that nobody waits.  The shelf and the troubles are always
+those of now.
 """
 
 from collections.abc import Callable
@@ -13,19 +15,18 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.store import calendars, supplies
-from annexfleet_controller.store.scope import Scope
+from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.supplies import forecast, plan
 from annexfleet_controller.supplies.forecast import SupplyForecast
 from annexfleet_controller.supplies.plan import Plan
 from annexfleet_controller.things import Incident
 
-KEPT_FOR = timedelta(minutes=10)
-MANY = 1_000
-"""Of fewer supplies the forecast is made anew each time."""
-_SIGHTS_KEPT = 8
-
-_Key = tuple[frozenset[str] | None, str, float]
-"""Annexes in sight, the one asked for, and the lead time in opening days."""
+KEPT_FOR = timedelta(hours=1)
+"""After that somebody has to wait: whoever made them anew does not any more."""
+MANY = 150
+"""Of a province with fewer supplies forecasts are made anew each time."""
+FEW_ANNEXES = 5
+"""And those of so few annexes, always."""
 
 
 class _Kept(Struct, frozen=True):
@@ -33,7 +34,8 @@ class _Kept(Struct, frozen=True):
     found: list[SupplyForecast]
 
 
-_kept: "WeakKeyDictionary[Engine, dict[_Key, _Kept]]" = WeakKeyDictionary()
+_kept: "WeakKeyDictionary[Engine, dict[float, _Kept]]" = WeakKeyDictionary()
+"""By lead time in opening days; each of the whole province."""
 
 
 def made(
@@ -54,19 +56,36 @@ def made(
     return plan.made(found, stock=shelf, incidents=incidents, goes=goes, horizon_days=horizon_days)
 
 
+def are_many(db: Session, *, now: datetime) -> bool:
+    """Whether forecasts are kept: a province with fewer supplies needs none made beforehand."""
+    return supplies.count(db, since=(now - forecast.GONE_AFTER).date(), at_most=MANY) >= MANY
+
+
+def of_all(db: Session, *, now: datetime, lead_days: float) -> list[SupplyForecast]:
+    """Forecasts of every supply of the province, made anew."""
+    return _made(db, WHOLE, now=now, lead_days=lead_days, annex_id="")
+
+
+def keep(engine: Engine, found: list[SupplyForecast], *, now: datetime, lead_days: float) -> None:
+    """What somebody made of the whole province is shown from now on."""
+    # One lead time a controller: what was made for another before the settings changed goes.
+    _kept[engine] = {lead_days: _Kept(now, found)}
+
+
 def _forecasts(db: Session, scope: Scope, *, now: datetime, lead_days: float, annex_id: str) -> list[SupplyForecast]:
-    bind = db.get_bind()
-    of_engine = _kept.setdefault(bind.engine, {})
-    key = (None if scope.annexes is None else frozenset(scope.annexes), annex_id, lead_days)
-    kept = of_engine.get(key)
+    if annex_id or (scope.annexes is not None and len(scope.annexes) <= FEW_ANNEXES):
+        return _made(db, scope, now=now, lead_days=lead_days, annex_id=annex_id)
+    engine = db.get_bind().engine
+    kept = _kept.get(engine, {}).get(lead_days)
     if kept is not None and timedelta(0) <= now - kept.at < KEPT_FOR:
-        return kept.found
+        return [of for of in kept.found if scope.covers(of.newest.annex_id)]
+    found = _made(db, scope, now=now, lead_days=lead_days, annex_id="")
+    if scope.annexes is None and len(found) >= MANY:
+        keep(engine, found, now=now, lead_days=lead_days)
+    return found
+
+
+def _made(db: Session, scope: Scope, *, now: datetime, lead_days: float, annex_id: str) -> list[SupplyForecast]:
     since = (now - timedelta(days=forecast.LOOK_BACK_DAYS)).date()
     rows = supplies.series(db, scope, since=since, annex_id=annex_id)
-    found = forecast.forecasts(rows, calendars.of_all(db), now, lead_days=lead_days)
-    of_engine.pop(key, None)
-    if len(found) >= MANY:
-        of_engine[key] = _Kept(now, found)
-        for old in [*of_engine][:-_SIGHTS_KEPT]:
-            of_engine.pop(old, None)
-    return found
+    return forecast.forecasts(rows, calendars.of_all(db), now, lead_days=lead_days)

@@ -50,6 +50,7 @@ keyed_groups:
 
 import json
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 
 from ansible.errors import AnsibleParserError
 from ansible.module_utils.urls import open_url
@@ -58,6 +59,8 @@ from ansible.release import __version__
 
 _OLDEST = (2, 19)
 _SUFFIXES = ("annexfleet.yml", "annexfleet.yaml")
+_AT_ONCE = 500
+"""Devices of an answer: as many as the controller gives."""
 _MOST_BYTES = 512 * 1024 * 1024
 _HOW_TO = "make one with `annexfleet user key NAME --for ansible` and put it into ANNEXFLEET_TOKEN"
 _HINTS = {
@@ -104,10 +107,22 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         token = self.get_option("token")
         if not token:
             raise AnsibleParserError(f"annexfleet: there is no API token: {_HOW_TO}")
-        query = "?packages=true" if self.get_option("packages") else ""
+        document = {"hosts": {}, "groups": {}}
+        cursor = ""
+        while cursor is not None:
+            page = self._ask_page(address, token, cursor)
+            document["hosts"].update(page["hosts"])
+            for group, hosts in page["groups"].items():
+                document["groups"].setdefault(group, []).extend(hosts)
+            cursor = page.get("next")  # an older controller answers with everything at once, and has none
+        document["groups"] = dict(sorted(document["groups"].items()))
+        return document
+
+    def _ask_page(self, address, token, cursor):
+        query = {"limit": _AT_ONCE, "cursor": cursor, "packages": "true" if self.get_option("packages") else "false"}
         try:
             answer = open_url(
-                f"{address}/api/v1/inventory{query}",
+                f"{address}/api/v1/inventory?{urlencode(query)}",
                 headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
                 timeout=self.get_option("timeout_s"),
                 ca_path=self.get_option("ca_file") or None,

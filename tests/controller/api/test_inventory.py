@@ -1,6 +1,7 @@
 """/api/v1/inventory, and the inventory plugin on a real listener."""
 
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -21,7 +23,8 @@ from tests.controller.site import Site
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Inventory
 from annexfleet_controller.access import users
-from annexfleet_controller.store import audit, states
+from annexfleet_controller.readiness.model import AnnexReadiness, ServiceReadiness
+from annexfleet_controller.store import audit, readiness, states
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 
@@ -48,6 +51,29 @@ def test_it_holds_what_is_in_sight(site: Site, fleet: list[str]) -> None:
     confined = site.signed_in("technician", annex="berkane-2").get("/api/v1/inventory").json()
     assert list(confined["hosts"]) == fleet[2:]
     assert "annex_berkane_1" not in confined["groups"]
+
+
+def test_it_comes_by_the_page(site: Site, fleet: list[str]) -> None:
+    client, cursor, pages = site.signed_in("technician"), "", []
+    while cursor is not None:
+        pages.append(client.get(f"/api/v1/inventory?limit=2&cursor={cursor}").json())
+        cursor = pages[-1]["next"]
+
+    assert [list(page["hosts"]) for page in pages] == [fleet[:2], fleet[2:]]
+    assert pages[0]["groups"]["annex_berkane_1"] == fleet[:2]
+    assert "annex_berkane_1" not in pages[1]["groups"]
+    assert client.get("/api/v1/inventory?cursor=x").status_code == 422
+
+
+def test_a_host_is_in_the_group_of_its_annex_s_readiness(site: Site, fleet: list[str]) -> None:
+    stands = AnnexReadiness("berkane-2", (ServiceReadiness("birth", "blocked"),))
+    with writing(site.engine) as db:
+        readiness.write_now(db, {"berkane-2": stands}, now=site.clock.now())
+
+    groups = site.signed_in("technician").get("/api/v1/inventory").json()["groups"]
+
+    assert groups["readiness_unknown"] == fleet[:2]
+    assert groups["readiness_blocked"] == fleet[2:]
 
 
 def test_tags_make_groups_and_are_replaced_whole(site: Site, fleet: list[str]) -> None:
@@ -128,16 +154,35 @@ def test_a_wrong_token_says_how_to_get_a_right_one(site: Site, fleet: list[str],
     assert "annexfleet user key" in found.stderr
 
 
+def test_ansible_gets_every_page(site: Site, fleet: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin, client = _plugin(), site.signed_in("technician")
+    monkeypatch.setattr(plugin, "_AT_ONCE", 1)
+    monkeypatch.setattr(plugin, "open_url", lambda address, **_: io.BytesIO(client.get(address).content))
+    asking = plugin.InventoryModule()
+    monkeypatch.setattr(asking, "get_option", {"url": "", "token": "t", "timeout_s": 1}.get)
+
+    whole = asking._ask()
+
+    assert list(whole["hosts"]) == fleet
+    assert whole["groups"]["annex_berkane_1"] == fleet[:2]
+    assert whole["groups"]["role_counter"] == fleet
+
+
 @pytest.mark.parametrize("version", ["2.18.9", "2.9.27"])
 def test_an_ansible_that_would_execute_what_devices_say_gets_nothing(
     version: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    plugin = _plugin()
+    monkeypatch.setattr(plugin, "__version__", version)
+
+    with pytest.raises(AnsibleParserError, match="templates"):
+        plugin.InventoryModule().parse(None, None, "fleet.annexfleet.yml")
+
+
+def _plugin() -> Any:
     spec = importlib.util.spec_from_file_location("plugin", _ROOT / "playbooks/plugins/inventory/annexfleet.py")
     assert spec is not None
     assert spec.loader is not None
     plugin = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(plugin)
-    monkeypatch.setattr(plugin, "__version__", version)
-
-    with pytest.raises(AnsibleParserError, match="templates"):
-        plugin.InventoryModule().parse(None, None, "fleet.annexfleet.yml")
+    return plugin
