@@ -14,7 +14,7 @@ def devices(page: Page) -> Locator:
 
 
 def annexes(page: Page) -> Locator:
-    return page.locator("#annexes a[href^='/annexes/berkane-']:visible").filter(has_text="Annexe")
+    return page.locator("#annexes section.annex")
 
 
 LISTS = pytest.mark.parametrize(
