@@ -123,16 +123,17 @@ def test_a_number_that_changed_shines_or_is_framed(town: Town, opened: Opened, m
     town.live(1, {"": {"cpu_used_ratio": 0.12}})
     page = opened(town, f"/devices/{town.ids[0]}", role="technician", motion=motion)
     page.evaluate("""() => {
-      window.began = [];
-      document.addEventListener("animationstart", (event) => began.push(event.animationName));
+      window.began = new Promise((done) => {
+        document.addEventListener("animationstart", (event) => done(event.animationName));
+        setTimeout(() => done("nothing"), 20000);
+      });
     }""")
     expect(page.locator("#line")).to_have_class(re.compile(r"\bon\b"))
 
     town.live(1, {"": {"cpu_used_ratio": 0.87}})
 
     expect(page.locator("[data-reading=' cpu_used_ratio']").first).to_contain_text("87")
-    page.wait_for_function("began.length > 0")
-    assert ("framed" in page.evaluate("began")) is not motion
+    assert page.evaluate("began") == ("fresh" if motion else "framed")
 
 
 # -- what somebody chose
