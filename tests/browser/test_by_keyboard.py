@@ -141,7 +141,7 @@ def test_a_number_that_changed_shines_or_is_framed(town: Town, opened: Opened, m
 
 def test_colours_and_language_that_were_chosen_are_kept(town: Town, opened: Opened):
     page = opened(town, "/alerts", role="technician")
-    look = "getComputedStyle(document.body).backgroundColor"
+    look = "getComputedStyle(document.documentElement).backgroundColor"
     light = page.evaluate(look)
 
     page.locator(".me > summary").click()

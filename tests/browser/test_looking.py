@@ -21,11 +21,11 @@ COLOURS_ALONE: dict[str, object] = {"runOnly": {"type": "rule", "values": ["colo
 
 def _found(page: Page, options: dict[str, object] | None = None) -> list[str]:
     """What axe-core objects to, a line a rule and place."""
-    told = axe.run(page, options={"resultTypes": ["violations"], **(options or {})})
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe.axe_script)
+    told = page.evaluate("(options) => axe.run(options)", {"resultTypes": ["violations"], **(options or {})})
     return [
-        f"{rule['id']}: {node['target']} {node['html'][:160]}"
-        for rule in told.response["violations"]
-        for node in rule["nodes"]
+        f"{rule['id']}: {node['target']} {node['html'][:160]}" for rule in told["violations"] for node in rule["nodes"]
     ]
 
 
