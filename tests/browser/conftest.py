@@ -67,10 +67,15 @@ def opened(chromium: Browser) -> Iterator[Opened]:
         size: tuple[int, int] = DESKTOP,
         dark: bool = False,
         scripts: bool = True,
+        motion: bool = False,
+        before: str = "",
+        turned: bool = False,
     ) -> Page:
+        """`before` is a script that runs ahead of the page's own; a `turned` page's clock can be put forward."""
         context = chromium.new_context(
             base_url=town.address, locale=language, viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if dark else "light", reduced_motion="reduce", java_script_enabled=scripts,
+            color_scheme="dark" if dark else "light", reduced_motion="no-preference" if motion else "reduce",
+            java_script_enabled=scripts,
         )  # fmt: skip
         contexts.append(context)
         context.set_default_timeout(PATIENCE_MS)
@@ -78,6 +83,10 @@ def opened(chromium: Browser) -> Iterator[Opened]:
             cookie = town.cookie(role, annex=annex, language=language)
             context.add_cookies([{"name": "annexfleet", "value": cookie, "url": town.address}])
         page = context.new_page()
+        if before:
+            page.add_init_script(before)
+        if turned:
+            page.clock.install()
         page.on("pageerror", lambda error: said.append(f"{page.url}: {error}"))
         page.on("request", lambda asked: _stays_home(asked.url, town, said))
         page.on(

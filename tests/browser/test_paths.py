@@ -1,9 +1,11 @@
 """What each kind of person comes for, from the first page to the end, in a real browser, in French and in Arabic."""
 
 import re
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
+from tests.browser import jam_path
 from tests.browser.conftest import PHONE, Opened
 from tests.browser.town import Town
 
@@ -61,6 +63,17 @@ def test_annex_staff_mend_a_jam_from_the_board_with_one_tap_and_without_a_passwo
     expect(page.locator(".outcome.confirmed, .news .mark.ready").first).to_be_visible()
     assert page.locator(".task:not(.done)").count() == 0
     assert saved == []
+
+
+@pytest.mark.trial
+@pytest.mark.parametrize("screen", jam_path.SCREENS)
+def test_somebody_new_finds_and_ends_a_jam_in_three_taps(
+    *, chromium: Browser, sqlite_template: Path, tmp_path: Path, language: str, screen: str
+):
+    taps = jam_path.walk(chromium, sqlite_template, tmp_path / "home", tmp_path, language=language, screen=screen)
+
+    assert taps.count <= 3
+    assert [picture.stat().st_size > 0 for picture in taps.taken].count(True) >= 4
 
 
 def test_a_technician_takes_trouble_in_charge_and_it_is_seen_on_another_screen(

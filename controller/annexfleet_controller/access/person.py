@@ -5,7 +5,10 @@ from typing import Literal
 from msgspec import Struct
 
 from annexfleet_controller.access.roles import Right, may
+from annexfleet_controller.store.around import DeedKind
 from annexfleet_controller.store.scope import Scope
+
+_DEEDS: dict[DeedKind, Right] = {"rollout": "plan_rollouts", "run": "run_playbooks", "command": "send_commands"}
 
 
 class Person(Struct, frozen=True):
@@ -34,3 +37,8 @@ class Person(Struct, frozen=True):
 
     def may(self, right: Right) -> bool:
         return may(self.role, right, whole_province=self.scope.annexes is None)
+
+    @property
+    def reads_deeds(self) -> frozenset[DeedKind]:
+        """What of that which was done to devices this person's role reads of anywhere."""
+        return frozenset(kind for kind, right in _DEEDS.items() if self.may(right))

@@ -14,13 +14,15 @@ from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
 from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
 
+DeedKind = Literal["run", "rollout", "command"]
+
 _AT_ONCE = 500
 
 
 class Deed(Struct, frozen=True):
     """One run, rollout or command, with how many of the devices asked about it touched."""
 
-    kind: Literal["run", "rollout", "command"]
+    kind: DeedKind
     id: str
     name: str
     """A run's playbook, a rollout's name, a command's code."""

@@ -1,12 +1,14 @@
 """Lists as people want to see them again: the query of an address under a name, each person's own."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import parse_qsl, urlencode
 
 from msgspec import Struct
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import Conflict, Invalid
+from annexfleet_controller.errors import Conflict, Invalid, NotFound
 from annexfleet_controller.store.tables.people import SavedFilter
 
 
@@ -14,6 +16,10 @@ class FilterWrong(Invalid):
     """A list's filter that cannot be kept: it has no name, or is too long."""
 
     code = "filter_wrong"
+
+
+class FilterUnknown(NotFound):
+    code = "filter_unknown"
 
 
 class TooManyFilters(Conflict):
@@ -26,12 +32,24 @@ AT_MOST = 20
 """Of one person and page: more of them are no help to find one."""
 LONGEST_NAME = 60
 LONGEST_QUERY = 500
+LONGEST_VALUE = 80
+_LONGEST_ADDRESS = 1000
+
+KEPT: Mapping[str, tuple[str, ...]] = {
+    "/alerts": ("state", "period", "annex", "kind", "severity", "who", "q"),
+}
+"""By the path of a list: what of its address is kept.  Where one has paged to is not."""
 
 
 class Saved(Struct, frozen=True):
     name: str
     query: str
     """As it stands in an address, without the question mark; empty: everything."""
+
+    @property
+    def narrowed(self) -> dict[str, str]:
+        """What the query says, by the names of its page's form."""
+        return dict(parse_qsl(self.query))
 
 
 def of(db: Session, user_id: int, page: str) -> list[Saved]:
@@ -41,11 +59,11 @@ def of(db: Session, user_id: int, page: str) -> list[Saved]:
 
 
 def save(db: Session, user_id: int, page: str, name: str, query: str, *, now: datetime) -> Saved:
-    """Keep a query under a name; one that is there under this name is replaced.
+    """Keep a query under a name, as far as its page knows it; one that is there under this name is replaced.
 
     Raises FilterWrong for an empty name or what is too long, TooManyFilters where a person has enough of them.
     """
-    name = " ".join(name.split())
+    name, query = " ".join(name.split()), tidy(page, query)
     if not name or len(name) > LONGEST_NAME or len(query) > LONGEST_QUERY:
         raise FilterWrong("a filter needs a short name", field="name")
     row = db.get(SavedFilter, (user_id, page, name))
@@ -61,7 +79,15 @@ def save(db: Session, user_id: int, page: str, name: str, query: str, *, now: da
 
 
 def remove(db: Session, user_id: int, page: str, name: str) -> None:
-    """Forget one; nothing changes where it is gone already."""
-    db.execute(
+    """Forget one.  Raises FilterUnknown where this person has none of this name."""
+    removed = db.execute(
         delete(SavedFilter).where(SavedFilter.user_id == user_id, SavedFilter.page == page, SavedFilter.name == name)
     )
+    if not removed.rowcount:  # type: ignore[attr-defined]
+        raise FilterUnknown(f"user {user_id} has no filter {name!r} for {page}")
+
+
+def tidy(page: str, query: str) -> str:
+    """Of a query only what its page keeps, each once: it will stand in a link."""
+    told = dict(parse_qsl(query[:_LONGEST_ADDRESS]))
+    return urlencode({name: told[name][:LONGEST_VALUE] for name in KEPT[page] if told.get(name)})

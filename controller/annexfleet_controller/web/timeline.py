@@ -12,8 +12,7 @@ from msgspec import Struct
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.roles import Right
-from annexfleet_controller.alerts import words
+from annexfleet_controller.alerts import chronicle, words
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.maintenance import About, Maintenance, active, spans
 from annexfleet_controller.store import alerts, around, changes, fleet, maintenance
@@ -24,7 +23,6 @@ MarkKind = Literal["alert", "maintenance", "away", "rollout", "run", "command"]
 MARK_KINDS: tuple[MarkKind, ...] = ("alert", "maintenance", "away", "rollout", "run", "command")
 """In the order of the key."""
 
-_RIGHTS: dict[str, Right] = {"rollout": "plan_rollouts", "run": "run_playbooks", "command": "send_commands"}
 _AWAY_AT_LEAST = timedelta(minutes=1)
 """A reconnect is no absence."""
 _AT_MOST = 60
@@ -64,27 +62,19 @@ def of_device(
         *_alerts(told, words.read(db, language) if told else None),
         *_maintenance(work, device, since=since, now=now),
         *_away(db, device, since=since),
-        *(mark(deed, language) for deed in done if may_see(person, deed)),
+        *(_of_deed(deed, language) for deed in done if deed.kind in person.reads_deeds),
     ]
     return sorted(found, key=lambda one: (one.at, one.kind), reverse=True)[:_AT_MOST]
 
 
-def may_see(person: Person, deed: Deed) -> bool:
-    """Whether this person's role reads of such deeds anywhere else."""
-    return person.may(_RIGHTS[deed.kind])
+def deed_href(deed: Deed) -> str:
+    """Where a deed has a page of its own; empty where it has none."""
+    return {"rollout": f"/rollouts/{deed.id}", "run": f"/runs/{deed.id}"}.get(deed.kind, "")
 
 
-def mark(deed: Deed, language: Language) -> Mark:
-    """A deed in words."""
-    if deed.kind == "rollout":
-        return _of_deed(deed, deed.name, f"/rollouts/{deed.id}")
-    if deed.kind == "run":
-        return _of_deed(deed, language.name("playbook", deed.name), f"/runs/{deed.id}")
-    return _of_deed(deed, language.name("command", deed.name), "")
-
-
-def _of_deed(deed: Deed, title: str, href: str) -> Mark:
-    return Mark(kind=deed.kind, at=deed.began_at, until=deed.ended_at, title=title, by=deed.by, href=href)
+def _of_deed(deed: Deed, language: Language) -> Mark:
+    title = chronicle.deed_title(deed, language)
+    return Mark(kind=deed.kind, at=deed.began_at, until=deed.ended_at, title=title, by=deed.by, href=deed_href(deed))
 
 
 def _alerts(told: Iterable[Alert], say: words.Words | None) -> Iterable[Mark]:

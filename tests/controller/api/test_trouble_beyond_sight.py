@@ -49,7 +49,7 @@ def told(site: Site, path: str, role: str = "technician", annex: str = "berkane-
 def test_an_incident_of_several_annexes_names_none_of_the_others(site: Site, certificate: int):
     for path in (
         "/api/v1/incidents", f"/api/v1/incidents/{certificate}", "/alerts", f"/incidents/{certificate}",
-        f"/incidents/{certificate}/fixed", "/", "/annexes/berkane-1",
+        f"/incidents/{certificate}/fixed", "/", "/annexes/berkane-1", f"/api/v1/incidents/{certificate}/timeline",
     ):  # fmt: skip
         text = told(site, path)
         assert [word for word in OTHERS if word in text] == [], path

@@ -10,6 +10,7 @@ from annexfleet_controller.store import commands, run_queue, run_results, runs
 from annexfleet_controller.store.run_progress import Batch, Progress, Result, Task
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
+from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
 
 DIFF = """--- /etc/cups/cupsd.conf
 @@ -1,4 +1,4 @@
@@ -95,3 +96,21 @@ def command(db: Session, number: int, name: str, *, now: datetime, outcome: str 
         commands.claim(db, made.id, now=now)
         commands.settle(db, made.id, outcome, now=now + timedelta(seconds=3), device_id=device_id(number))
     return made.id
+
+
+def past(db: Session, number: int, at: datetime, *, device: int, check: bool = False) -> None:
+    """A run of that number that ended a minute after it began."""
+    db.add(
+        RunRow(
+            id=number, kind="playbook", playbook="agent_update", check=check, forks=1, timeout_s=60.0, author="amina",
+            created_at=at, state="ended", outcome="ok", started_at=at, ended_at=at + timedelta(minutes=1),
+        )
+    )  # fmt: skip
+    db.flush()
+    db.add(
+        RunHostRow(
+            run_id=number, device_number=device, annex_id="berkane-1", state="ended", outcome="ok", started_at=at,
+            ended_at=at + timedelta(minutes=1),
+        )
+    )  # fmt: skip
+    db.flush()

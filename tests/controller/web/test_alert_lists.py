@@ -8,7 +8,7 @@ import pytest
 from msgspec import structs
 from tests.controller.fleet import device_id
 from tests.controller.site import Site
-from tests.controller.web import places, troubled
+from tests.controller.web import places, ran, troubled
 from tests.controller.web.test_alerts import text_of
 from tests.controller.web.test_pages import POLYGLOTS, Parsed
 
@@ -17,7 +17,6 @@ from annexfleet_controller.store.contacts import NewContact
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.incidents import Told
 from annexfleet_controller.store.notices import NewItem, NewNotice
-from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
 from annexfleet_controller.things import Incident, Rank
 
 
@@ -204,10 +203,10 @@ def test_a_story_tells_by_day_what_preceded_it_who_was_told_and_what_followed(si
         ]
         incident = troubled.incident(db, "device", "cpu_high", of, now=now)
         incidents.tell(db, [Told(incident.id, now - timedelta(days=1), "noted", "amina", {"note": "Seen before"})])
-        run(db, 1, now - timedelta(minutes=40), device=1)
-        run(db, 2, now - timedelta(hours=3), device=1)
-        run(db, 3, now - timedelta(minutes=40), device=2)
-        run(db, 4, now - timedelta(minutes=40), device=1, check=True)
+        ran.past(db, 1, now - timedelta(minutes=40), device=1)
+        ran.past(db, 2, now - timedelta(hours=3), device=1)
+        ran.past(db, 3, now - timedelta(minutes=40), device=2)
+        ran.past(db, 4, now - timedelta(minutes=40), device=1, check=True)
         contact = contacts.create(
             db, NewContact(name="karim", kind="sms", address="+212600000000", language="fr"), [], by="test", now=now
         )
@@ -226,20 +225,3 @@ def test_a_story_tells_by_day_what_preceded_it_who_was_told_and_what_followed(si
     assert page.count("karim") == 2  # in the story, as one who waits for it, and among those who are told
     assert "Device no longer answers 5" in page
     assert 'href="/runs/1"' not in site.signed_in("staff", annex="berkane-1").get(url).text
-
-
-def run(db, number: int, at, *, device: int, check: bool = False) -> None:
-    db.add(
-        RunRow(
-            id=number, kind="playbook", playbook="agent_update", check=check, forks=1, timeout_s=60.0, author="amina",
-            created_at=at, state="ended", outcome="ok", started_at=at, ended_at=at + timedelta(minutes=1),
-        )
-    )  # fmt: skip
-    db.flush()
-    db.add(
-        RunHostRow(
-            run_id=number, device_number=device, annex_id="berkane-1", state="ended", outcome="ok", started_at=at,
-            ended_at=at + timedelta(minutes=1),
-        )
-    )  # fmt: skip
-    db.flush()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Form, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -24,6 +24,7 @@ from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import CAUSES, guidance
 from annexfleet_controller.store import alerts, annexes, incidents, readiness, saved_filters
 from annexfleet_controller.store.incidents import Wanted
+from annexfleet_controller.store.saved_filters import FilterUnknown
 from annexfleet_controller.things import INCIDENT_KINDS, SEVERITIES, Incident, IncidentKind, Severity
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import is_old
@@ -43,11 +44,9 @@ _ALONE_AT_MOST = 50
 _PLACES_TO_CHOOSE = 60
 """With more annexes than that, one types a name instead of choosing from a list that nobody reads."""
 _PLACES_FOUND = 200
-_LONGEST_TEXT = 80
+_LONGEST_TEXT = saved_filters.LONGEST_VALUE
 _LATEST = 2**33
 """Seconds since 1970 beyond which no cursor of ours reaches."""
-_KEPT = ("state", "period", "annex", "kind", "severity", "who", "q")
-"""What of an address is kept under a name; where one has paged to is not."""
 
 _Ids = Annotated[list[Annotated[int, Field(ge=1, le=2**63 - 1)]], Form(max_length=500)]
 _Query = Annotated[str, Form(max_length=1000)]
@@ -170,7 +169,7 @@ def keep(
     *, person: Looking, db: WritingDb, now: Now, name: Annotated[str, Form(max_length=200)] = "", query: _Query = ""
 ) -> Response:
     """Keep the list as it is narrowed now under a name; one of this name is replaced."""
-    saved_filters.save(db, person.user_id, PATH, name, _tidy(query), now=now)
+    saved_filters.save(db, person.user_id, PATH, name, query, now=now)
     return _back(query)
 
 
@@ -178,7 +177,9 @@ def keep(
 def forget(
     *, person: Looking, db: WritingDb, name: Annotated[str, Form(max_length=200)] = "", back: _Query = ""
 ) -> Response:
-    saved_filters.remove(db, person.user_id, PATH, name)
+    """One that is gone already is gone."""
+    with suppress(FilterUnknown):
+        saved_filters.remove(db, person.user_id, PATH, name)
     return _back(back)
 
 
@@ -270,14 +271,8 @@ def _place(after: str) -> tuple[float, datetime, int] | None:
     return place, datetime.fromtimestamp(whole, UTC) + timedelta(microseconds=rest), number
 
 
-def _tidy(query: str) -> str:
-    """Of a list's query only what this page knows, each once: it will stand in a link."""
-    told = dict(parse_qsl(query[:1000]))
-    return urlencode({name: told[name][:_LONGEST_TEXT] for name in _KEPT if told.get(name)})
-
-
 def _back(query: str) -> Response:
-    tidy = _tidy(query)
+    tidy = saved_filters.tidy(PATH, query)
     return RedirectResponse(f"{PATH}?{tidy}" if tidy else PATH, 303)
 
 

@@ -183,27 +183,50 @@
     };
   }
 
-  async function draw(figure) {
+  // Those in view are asked for at once, the others when the browser has nothing else to do.
+  function draw(figure) {
     if (drawn.has(figure)) return;
-    const unit = figure.dataset.unit;
-    const span = Number(figure.dataset.span);
-    const known = { plot: null, data: [[], [], [], []], unit, span, inView: false, resized: null };
+    const known = { plot: null, data: [[], [], [], []], unit: figure.dataset.unit, span: Number(figure.dataset.span), asked: false, inView: false, resized: null };
     drawn.set(figure, known);
     looked.observe(figure);
+  }
+
+  async function load(figure) {
+    const known = drawn.get(figure);
+    if (!known || known.asked) return;
+    known.asked = true;
     try {
-      const since = new Date(nowMs() - span * 1000).toISOString();
+      const since = new Date(nowMs() - known.span * 1000).toISOString();
       const answer = await fetch(`${figure.dataset.chart}&since=${encodeURIComponent(since)}`, { headers: { "X-By-Itself": "1" } });
       if (!answer.ok) throw new Error(String(answer.status));
       const series = await answer.json();
+      await turn();
+      if (drawn.get(figure) !== known) return;
       known.data = [series.at, series.mins, series.values, series.maxs];
-      await new Promise((done) => setTimeout(done)); // each chart is a task of its own, so that no key waits for all
-      if (!drawn.has(figure)) return;
       if (series.at.length) show(figure);
       else note(figure, figure.dataset.empty);
     } catch {
+      if (drawn.get(figure) !== known) return;
       forget(figure, known);
       note(figure, figure.dataset.failed);
     }
+  }
+
+  const whenIdle = window.requestIdleCallback || ((work) => setTimeout(work, 200));
+  async function loadOthers() {
+    for (const [figure, known] of drawn) {
+      if (known.asked) continue;
+      await load(figure);
+      return whenIdle(loadOthers);
+    }
+  }
+
+  // Resolves in a task of its own, after a frame that shows what the one before did: no key waits for all of them.
+  let last = Promise.resolve();
+  function turn() {
+    const framed = () => new Promise((done) => (document.hidden ? setTimeout(done) : requestAnimationFrame(() => setTimeout(done))));
+    last = last.then(framed);
+    return last;
   }
 
   function forget(figure, known) {
@@ -282,7 +305,7 @@
     const newest = new Map(event.detail.values.map(([subject, metric, value]) => [`${subject} ${metric}`, value]));
     for (const [figure, known] of drawn) {
       const value = newest.get(figure.dataset.key);
-      if (typeof value !== "number" || known.span > 90000) continue;
+      if (typeof value !== "number" || known.span > 90000 || !known.asked) continue;
       take(known, Math.max(event.detail.at, (known.data[0].at(-1) ?? 0) + 0.001), value);
       due.add(figure);
     }
@@ -318,8 +341,13 @@
   }
 
   const looked = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) if (drawn.has(target)) drawn.get(target).inView = isIntersecting;
+    for (const { target, isIntersecting } of entries) {
+      if (!drawn.has(target)) continue;
+      drawn.get(target).inView = isIntersecting;
+      if (isIntersecting) load(target);
+    }
     redrawSoon();
+    whenIdle(loadOthers);
   });
 
   function drawAll() {

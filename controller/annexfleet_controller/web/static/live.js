@@ -65,14 +65,23 @@
 
   function write() {
     framed = false;
-    for (const place of document.querySelectorAll("[data-reading]")) {
-      const { value, text } = told.get(place.dataset.reading) || {};
-      if (text === undefined || text === place.textContent) continue;
+    const moved = [...document.querySelectorAll("[data-reading]")].filter((place) => {
+      const text = told.get(place.dataset.reading)?.text;
+      return text !== undefined && text !== place.textContent;
+    });
+    const seen = new Set(moved.filter(isDrawn)); // asked of all before anything is written: each asking would lay out anew
+    for (const place of moved) {
+      const { value, text } = told.get(place.dataset.reading);
       judge(place, value);
       (place.querySelector("bdi") || place).textContent = text; // a device's own word keeps a direction of its own
-      shine(place);
+      if (seen.has(place)) shine(place);
     }
     told.clear();
+  }
+
+  // What lies far below is not drawn (content-visibility), and would shine only when somebody comes to it.
+  function isDrawn(place) {
+    return !place.checkVisibility || place.checkVisibility({ contentVisibilityAuto: true });
   }
 
   // Begins anew where it still shines.
