@@ -25,6 +25,7 @@ from annexfleet_controller.web import condition, curves, timeline
 from annexfleet_controller.web.curves import SPANS, Span, about
 from annexfleet_controller.web.pages import commands, maintained
 from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.queue import service_names
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(include_in_schema=False)
@@ -195,6 +196,7 @@ def whole(
         unreadable=told.unreadable,
         printers=printers,
         queues=queues,
+        service_names=service_names(db, language),
         commanding=commands.of_device(db, row, printers, language, refused=refused)
         if person.may("send_commands")
         else None,
