@@ -15,6 +15,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.alerts import dossier, words
 from annexfleet_controller.errors import QueueUnknown
+from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.readiness.services import catalogue
 from annexfleet_controller.store import alerts, annexes, fleet, history, readiness
 from annexfleet_controller.things import Thing
