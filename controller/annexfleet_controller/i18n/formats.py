@@ -87,7 +87,10 @@ def opening_time(language: Language, seconds: float) -> str:
 
 
 def moment(language: Language, at: datetime) -> str:
-    return dates.format_datetime(at, "medium", tzinfo=PROVINCE, locale=language.locale)
+    """With its month as a word: written in figures, an Arabic date is read from either end."""
+    local = at.astimezone(PROVINCE)
+    time = dates.format_time(local.time(), "HH:mm:ss", locale=language.locale)
+    return str(language.locale.datetime_formats["medium"]).format(time, date_of(language, local.date()))
 
 
 def short_moment(language: Language, at: datetime, now: datetime) -> str:
@@ -124,7 +127,7 @@ def local_day(language: Language, on: date) -> str:
 
 def date_of(language: Language, day: date) -> str:
     """A day of the calendar, without a time."""
-    return dates.format_date(day, "medium", locale=language.locale)
+    return dates.format_skeleton("yMMMd", day, locale=language.locale)
 
 
 def month(language: Language, on: date) -> str:

@@ -21,6 +21,7 @@ from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import Annex
 from annexfleet_controller.web import queue_day, rooms, trouble
 from annexfleet_controller.web.pages import hours, maintained, province
+from annexfleet_controller.web.pages.queue import service_names
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import standing
 
@@ -55,11 +56,8 @@ def show(
     rows = fleet.devices(db, person.scope, now=now, annex_id=annex_id)
     known = fleet.known(db, rows, collectors=["printers", "queues"])
     queues = fleet.queues(rows, known)
-    services = catalogue(readiness.own_services(db))
-    found: dict[str, Any] = {
-        "events": f"/api/v1/events?annex={place.id}", "place": place, "queues": queues,
-        "service_names": {code: of.name(language.code) for code, of in services.items()},
-    }  # fmt: skip
+    found: dict[str, Any] = {"events": f"/api/v1/events?annex={place.id}", "place": place, "queues": queues}
+    found["service_names"] = service_names(db, language)
     calendar = calendars.of(db, place.id)
     if block != "state":
         found["days"] = queue_day.days(db, queues, calendar, now=now)

@@ -19,13 +19,13 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.alerts import dossier, words
 from annexfleet_controller.i18n import readings
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.readiness.services import catalogue
-from annexfleet_controller.store import alerts, annexes, fleet, lineage, readiness, rollout_targets, run_hosts, watches
+from annexfleet_controller.store import alerts, annexes, fleet, lineage, rollout_targets, run_hosts, watches
 from annexfleet_controller.things import Thing
 from annexfleet_controller.web import condition, curves, timeline
 from annexfleet_controller.web.curves import SPANS, Span, about
 from annexfleet_controller.web.pages import commands, maintained
 from annexfleet_controller.web.pages.province import name_of
+from annexfleet_controller.web.pages.queue import service_names
 from annexfleet_controller.web.render import Page, WantedBlock
 
 router = APIRouter(include_in_schema=False)
@@ -196,9 +196,7 @@ def whole(
         unreadable=told.unreadable,
         printers=printers,
         queues=queues,
-        service_names={code: of.name(language.code) for code, of in catalogue(readiness.own_services(db)).items()}
-        if queues
-        else {},
+        service_names=service_names(db, language),
         commanding=commands.of_device(db, row, printers, language, refused=refused)
         if person.may("send_commands")
         else None,

@@ -15,6 +15,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.alerts import dossier, words
 from annexfleet_controller.errors import QueueUnknown
+from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.readiness.services import catalogue
 from annexfleet_controller.store import alerts, annexes, fleet, history, readiness
 from annexfleet_controller.things import Thing
@@ -54,13 +55,13 @@ def show(
     """Asked by htmx, only its state.  A service's code is whatever its device calls it, also with a slash."""
     place = annexes.get(db, person.scope, annex_id)
     told = _told(db, person, annex_id, queue, now)
-    named = catalogue(readiness.own_services(db))
+    named = service_names(db, language)
     found = alerts.listing(db, person.scope, annex_id=place.id, thing=Thing("queue", f"{annex_id}/{queue}"))
     say = words.read(db, language)
     return page(
         "queue.html",
         block=block if block == "state" else "",
-        service=named[queue].name(language.code) if queue in named else queue,
+        service=named.get(queue, queue),
         code=queue,
         told=told,
         queue=told.best.queue,
@@ -89,6 +90,11 @@ def _day(db: Session, seen: fleet.SeenQueue, on: date, zone: ZoneInfo) -> tuple[
     )
     # A point stands at the end of its time; what it tells was so in the middle.
     return [moment - (found.step_s or 300) / 2 for moment in found.at], found.values
+
+
+def service_names(db: Session, language: Language) -> dict[str, str]:
+    """What people call each service, by the code that a queue bears."""
+    return {code: service.name(language.code) for code, service in catalogue(readiness.own_services(db)).items()}
 
 
 def _told(db: Session, person: Person, annex_id: str, service: str, now: datetime) -> Told:
