@@ -9,13 +9,12 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from annexfleet_agent import __version__, desired, status
 from annexfleet_agent.chance import Chance, SystemChance
 from annexfleet_agent.collectors.report import Collector, Report
 from annexfleet_agent.digest import Digest
-from annexfleet_agent.forwarding import Forwarding
 from annexfleet_agent.identity import Identity
 from annexfleet_agent.loop import Loop, Outcome, Timer
 from annexfleet_agent.outbox import Outbox
@@ -43,6 +42,15 @@ _REFUSALS_PER_MINUTE = 10
 _OF_A_PRINTER = ("printer_model", "printer_uuid", "printer_address")
 
 
+class Runs(Protocol):
+    """What leads to a runner."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def refused_today(self) -> float | None:
+        """Envelopes refused as if forged, in the last 24 hours; None while nobody knows."""
+
+
 class AgentCore:
     """A whole agent but for the program around it."""
 
@@ -59,7 +67,7 @@ class AgentCore:
         boot_id: str,
         inventory: Callable[[Sequence[dict[str, messages.Value]]], "Taken"] | None = None,
         renew: Callable[[], object] | None = None,
-        forwarding: Callable[["AgentCore"], Forwarding] | None = None,
+        forwarding: Callable[["AgentCore"], "Runs"] | None = None,
         retry_windows_s: Sequence[float] = RETRY_WINDOWS_S,
         rng: Chance | None = None,
     ) -> None:

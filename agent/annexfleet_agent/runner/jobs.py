@@ -52,11 +52,11 @@ class Tools(Struct, frozen=True):
     warm: Warm
 
 
-class Job:
-    """One request.  `start` comes first, `done` of its place is told once."""
+class Answer:
+    """To one request.  `start` comes first, `done` of its place is told once."""
 
-    def __init__(self, tools: Tools, place: Place, limits: Limits) -> None:
-        self.tools, self.place, self.limits = tools, place, limits
+    def __init__(self, place: Place) -> None:
+        self.place = place
         self._is_done = False
 
     def start(self) -> None:
@@ -86,6 +86,14 @@ class Job:
         if not self._is_done:
             self._is_done = True
             self.place.done(result)
+
+
+class Job(Answer):
+    """One that is carried out on this machine."""
+
+    def __init__(self, tools: Tools, place: Place, limits: Limits) -> None:
+        super().__init__(place)
+        self.tools, self.limits = tools, limits
 
 
 class Execute(Job):

@@ -31,7 +31,7 @@ from annexfleet_agent.runner import cgroup, family, framing
 from annexfleet_agent.runner.acting import Act, Repeat
 from annexfleet_agent.runner.commands import here
 from annexfleet_agent.runner.gate import Gate
-from annexfleet_agent.runner.jobs import Job, Place, Tools
+from annexfleet_agent.runner.jobs import Job, Place, Tools, of_request
 from annexfleet_agent.runner.judge import Accepted, Refused
 from annexfleet_agent.runner.ledger import Kept, Ledger
 from annexfleet_agent.runner.link import Link
@@ -204,7 +204,8 @@ class Runner:
         )
         session = Session(
             Opening(id=envelope.session, action=envelope.action, arguments=arguments, limits=limits),
-            tools=self._tools,
+            loop=self._loop,
+            make=lambda place, request, limits, name: of_request(self._tools, place, request, limits, name=name),
             turns=self._turns,
             channel=channel,
             closed=self._closed,

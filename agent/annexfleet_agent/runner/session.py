@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 import msgspec
 from msgspec import Struct
 
-from annexfleet_agent.loop import Timer
+from annexfleet_agent.loop import Loop, Timer
 from annexfleet_agent.protocol.channel import Channel, ChannelBroken, Part
 from annexfleet_agent.protocol.envelope import Arguments, Malformed, Request, Result
 from annexfleet_agent.protocol.requests import RequestGathering
-from annexfleet_agent.runner.jobs import Job, Place, Tools, of_request
+from annexfleet_agent.runner.jobs import Answer, Place
 from annexfleet_agent.runner.process import Limits
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Turns:
 class Entry:
     """One request of a session and its job; what the job sees of the session."""
 
-    def __init__(self, session: "Session", number: int, make: Callable[[Place], Job], timeout_s: float) -> None:
+    def __init__(self, session: "Session", number: int, make: Callable[[Place], Answer], timeout_s: float) -> None:
         """Raises ValueError if `make` does: the request cannot be meant."""
         self.session = session
         self.number = number
@@ -75,7 +75,7 @@ class Entry:
 
     def begin(self) -> None:
         self._began = True
-        self._deadline = self.session.tools.loop.after(self._timeout_s, lambda: self.cancel("timed_out"))
+        self._deadline = self.session.loop.after(self._timeout_s, lambda: self.cancel("timed_out"))
         self._job.start()
         while self._waiting:
             self._job.feed(self._waiting.popleft())
@@ -142,16 +142,20 @@ class Session:
         self,
         opening: Opening,
         *,
-        tools: Tools,
+        loop: Loop,
+        make: Callable[[Place, Request, Limits, str], Answer],
         turns: Turns,
         channel: Channel,
         closed: Callable[["Session"], object],
     ) -> None:
-        """`closed` is told once, when nothing of it runs any more."""
+        """`make` answers a request, under a name of its own, or raises ValueError if it cannot be meant.  `closed` is
+        told once, when nothing of it runs any more.
+        """
         self.id = opening.id
         self.is_lost = False
         """Whether nobody hears the answers any more."""
-        self.tools = tools
+        self.loop = loop
+        self._make = make
         self._opening = opening
         self._turns = turns
         self._channel = channel
@@ -159,7 +163,7 @@ class Session:
         self._gathering: dict[int, RequestGathering] = {}
         self._entries: dict[int, Entry] = {}
         self._is_closing = False
-        self._ends = tools.loop.after(opening.arguments.session_timeout_s, lambda: self.close("timed_out"))
+        self._ends = loop.after(opening.arguments.session_timeout_s, lambda: self.close("timed_out"))
         channel.resume(self._now())  # its acknowledgement says that the envelope is obeyed
 
     # -- hearing
@@ -217,13 +221,13 @@ class Session:
         if number not in self._gathering and len(self._entries) + len(self._gathering) >= MOST_WAITING:
             raise Malformed("too many requests wait")
 
-    def _job(self, place: Place, request: Request) -> Job:
+    def _job(self, place: Place, request: Request) -> Answer:
         limits = msgspec.structs.replace(
             self._opening.limits, seconds=min(request.timeout_s, self._opening.arguments.request_timeout_s)
         )
-        return of_request(self.tools, place, request, limits, name=f"annexfleet-{self.id}-{place.number}")
+        return self._make(place, request, limits, f"annexfleet-{self.id}-{place.number}")
 
-    def begin(self, number: int, make: Callable[[Place], Job], timeout_s: float) -> None:
+    def begin(self, number: int, make: Callable[[Place], Answer], timeout_s: float) -> None:
         """Do this, now or in its turn, for at most so long."""
         timeout_s = min(timeout_s, self._opening.arguments.request_timeout_s)
         entry = self._entries[number] = Entry(self, number, make, timeout_s)
@@ -238,7 +242,7 @@ class Session:
             self._channel.put(part, self._now())
         except ChannelBroken as error:
             log.warning("a session is given up session=%s reason=%s", self.id, error)
-            self.tools.loop.soon(self.lose)  # not from within the job that speaks
+            self.loop.soon(self.lose)  # not from within the job that speaks
 
     def may_say(self) -> bool:
         return self.is_lost or self._channel.may_put
@@ -316,4 +320,4 @@ class Session:
         closed(self)
 
     def _now(self) -> float:
-        return self.tools.loop.clock.mono()
+        return self.loop.clock.mono()

@@ -1,7 +1,7 @@
 """/api/v1/rollouts/{id}/rehearse: what would happen, with simulated devices.  It begins nothing and keeps nothing."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -14,6 +14,7 @@ from annexfleet_controller.errors import DeviceUnknown
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import rehearsing, wording
 from annexfleet_controller.store import annexes, fleet, rollouts
+from annexfleet_controller.waves.mishaps import Fault, MishapKind
 from annexfleet_controller.waves.rehearsal.story import Moment, Story
 
 router = APIRouter(prefix="/api/v1/rollouts/{rollout_id}", tags=["rollouts"], responses=problems.RESPONSES)
@@ -26,12 +27,14 @@ _A_DEVICE = "device"
 
 
 class MishapIn(BaseModel):
-    """Something that befalls one device or one annex, whatever is released."""
+    """Something that befalls one device, one annex, or some that are drawn, whatever is released."""
 
-    kind: Literal["link", "power", "off"]
+    kind: MishapKind
     """Its link fails; its mains do; it is switched off in order."""
     device: Annotated[str, Field(max_length=63)] = ""
     annex: Annotated[str, Field(max_length=63)] = ""
+    count: Annotated[int, Field(ge=0, le=1_000)] = 0
+    """Where neither is named: so many of its devices are drawn; of `power`, of their annexes."""
     at_s: Annotated[float, Field(ge=-_MOST_S, le=_MOST_S)] = 0.0
     """After the start of the rehearsal."""
     lasts_s: Annotated[float, Field(gt=0, le=_MOST_S)] = 3600.0
@@ -41,7 +44,7 @@ class MishapIn(BaseModel):
 class Rehearsal(BaseModel):
     """What goes wrong: by default nothing.  Devices that fit all that is named have the release's fault."""
 
-    fault: Literal["", "play_fails", "hangs", "crash", "crash_loop", "leak", "under_load"] = ""
+    fault: Fault = ""
     models: _Names = []
     roles: _Names = []
     annexes: _Names = []
@@ -107,7 +110,8 @@ def rehearse(
             annexes.get(db, person.scope, one.annex)
         mishaps.append(
             rehearsing.Mishap(
-                kind=one.kind, device=next(iter(numbers)), annex=one.annex, at_s=one.at_s, lasts_s=one.lasts_s
+                kind=one.kind, device=next(iter(numbers)), annex=one.annex, count=one.count, at_s=one.at_s,
+                lasts_s=one.lasts_s,
             )
         )  # fmt: skip
     release = rehearsing.Release(

@@ -4,7 +4,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from annexfleet_controller.cli import exits
+from annexfleet_controller.cli import exits, mishaps
 from annexfleet_controller.cli.opened import opened_engine
 from annexfleet_controller.settings import Home
 
@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from annexfleet_controller.waves.model import GateVerdict
     from annexfleet_controller.waves.rehearsal import Moment, Story
 
-FAULTS = ("play_fails", "hangs", "crash", "crash_loop", "leak", "under_load")
-"""Those of `waves.rehearsal.script.Fault`."""
-_A_MINUTE_S = 60.0
 _AN_HOUR_S = 3600.0
 _NOT_TOLD = "device"
 """Kind of a moment: one device's end; the tally counts them."""
@@ -22,13 +19,7 @@ _NOT_TOLD = "device"
 
 def add(parser: argparse.ArgumentParser) -> None:
     """The options of a rehearsal; none rehearses a good release in a province where nothing happens."""
-    parser.add_argument("--fault", default="", choices=FAULTS, help="what the release does to devices")
-    parser.add_argument("--model", action="append", default=[], help="only to devices of this model; may be repeated")
-    parser.add_argument("--role", action="append", default=[], help="only to devices of this role")
-    parser.add_argument("--annex", action="append", default=[], help="only to devices of this annex")
-    parser.add_argument("--share", type=float, default=1.0, help="of these, to so many (now %(default)s)")
-    parser.add_argument("--after", type=float, default=0.0, metavar="MINUTES", help="so long after their change")
-    parser.add_argument("--leak", type=float, default=0.03, metavar="RATIO", help="leak: of its memory in an hour")
+    mishaps.add(parser)
     parser.add_argument(
         "--ordinary", action="store_true", help="with the power cuts, lost lines and jams of an ordinary province"
     )
@@ -44,14 +35,11 @@ def tell(home: Home, number: int, args: argparse.Namespace) -> int:
     from annexfleet_controller.store.database import reading
     from annexfleet_controller.store.scope import WHOLE
 
-    release = rehearsing.Release(
-        fault=args.fault, models=tuple(args.model), roles=tuple(args.role), annexes=tuple(args.annex),
-        share=args.share, after_s=args.after * _A_MINUTE_S, leak_an_hour=args.leak if args.fault == "leak" else 0.0,
-    )  # fmt: skip
     with opened_engine(home) as engine, reading(engine) as db:
         found = rollouts.find(db, WHOLE, number)
         story = rehearsing.rehearsed(
-            db, found, WHOLE, release, is_ordinary=args.ordinary, seed=args.seed, now=SYSTEM.now()
+            db, found, WHOLE, mishaps.release(args), is_ordinary=args.ordinary, seed=args.seed, now=SYSTEM.now(),
+            mishaps=mishaps.mishaps(args),
         )  # fmt: skip
     if args.json:
         import msgspec

@@ -52,7 +52,12 @@ def _add_plan(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--secret", action="append", default=[], metavar="NAME", dest="secrets",
         help="a secret variable: its value is asked for, or read as a line of standard input",
     )  # fmt: skip
-    plan.add_argument("--preset", default="careful", help="careful, evening or urgent (now %(default)s)")
+    plan.add_argument(
+        "--preset",
+        default="careful",
+        help="careful (now), evening or urgent: in the first a test group serves people for half a day, so that slow "
+        "faults stop it early; the others stop at once for what shows at once, and for the rest when all are changed",
+    )
     plan.add_argument(
         "--policy", action="append", default=[], metavar="NAME=VALUE",
         help="otherwise than in the preset, such as most_at_once=5 or soak_s=900",

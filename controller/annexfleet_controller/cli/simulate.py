@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from annexfleet_controller.cli import lock
+from annexfleet_controller.cli import lock, mishaps
 from annexfleet_controller.settings import Home
 
 
@@ -12,7 +12,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "simulate",
         help="drive many simulated devices over the real broker, with scripted troubles",
         description="Each device is the real agent with its own certificate; only what it measures is thought up. "
-        "Identities are kept in the home, so a second run has the same devices. Needs a running `annexfleet serve`.",
+        "Identities are kept in the home, so a second run has the same devices. Needs a running `annexfleet serve`. "
+        "Runs and rollouts reach these devices like any other; nothing is done on this machine, each task is answered "
+        "as if it had changed something. To see beforehand what a rollout would do in compressed time, "
+        "use `annexfleet rollout rehearse`.",
     )
     parser.add_argument("--annexes", type=int, default=3, help="how many annexes (%(default)s)")
     parser.add_argument("--devices", type=int, default=40, help="how many devices in all (%(default)s)")
@@ -23,6 +26,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     )
     parser.add_argument("--history-days", type=float, default=0.0, help="report so many past days first, once (0 to 7)")
     parser.add_argument("--seed", type=int, default=1, help="another number gives another province")
+    mishaps.add(parser)
     parser.set_defaults(run=_simulate, log_name="simulate")
 
 
@@ -31,7 +35,7 @@ def _simulate(home: Home, args: argparse.Namespace) -> int:
 
     options = fleet.Options(
         annexes=args.annexes, devices=args.devices, rate=args.rate, script=args.script, hour=args.hour,
-        history_days=args.history_days, seed=args.seed,
+        history_days=args.history_days, seed=args.seed, release=mishaps.release(args), mishaps=mishaps.mishaps(args),
     )  # fmt: skip
     with lock.held(home.path, "simulate"):
         return fleet.run(home, options)

@@ -7,7 +7,6 @@ against devices of which this and that goes wrong.
 import threading
 from collections.abc import Mapping
 from datetime import datetime
-from typing import get_args
 
 from msgspec import structs
 from sqlalchemy.orm import Session
@@ -17,13 +16,12 @@ from annexfleet_controller.rollouts import apart, drafting, surroundings, tellin
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.waves import natures
+from annexfleet_controller.waves.mishaps import FAULTS, MISHAPS
 from annexfleet_controller.waves.model import Nature, Selector
 from annexfleet_controller.waves.rehearsal import QUIET, Background, Mishap, Release, Script, Setting, Story, rehearse
-from annexfleet_controller.waves.rehearsal.script import Fault
 
-__all__ = ["FAULTS", "Mishap", "Release", "Story", "rehearsed", "rehearsed_apart"]
+__all__ = ["FAULTS", "MISHAPS", "Mishap", "Release", "Story", "rehearsed", "rehearsed_apart"]
 
-FAULTS: tuple[Fault, ...] = get_args(Fault)
 MOST_DEVICES = 1_000
 """Of a rehearsal that somebody waits for in a browser."""
 LONGEST_S = 30.0

@@ -147,7 +147,8 @@ def _machine(province: Province, annex: Annex, machine: Machine, local: datetime
         hours = step / _HOUR_S
         machine.charge += hours / CHARGE_HOURS if machine.on_mains else -hours / BATTERY_HOURS
         machine.charge = min(1.0, max(0.0, machine.charge))
-    powered = not machine.unplugged and (annex.power or (machine.has_battery and machine.charge > 0.02))
+    can_run = not (machine.unplugged or machine.switched_off or machine.silent)
+    powered = can_run and (annex.power or (machine.has_battery and machine.charge > 0.02))
     if powered and not machine.running:
         machine.booted_at = province.now
     machine.running = powered

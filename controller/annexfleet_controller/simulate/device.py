@@ -11,6 +11,7 @@ from annexfleet_agent import identity as identities
 from annexfleet_agent.collectors.inventory import Taken
 from annexfleet_agent.collectors.report import Collector, Report
 from annexfleet_agent.device import AgentCore
+from annexfleet_agent.enrolment import RunnerPlace
 from annexfleet_agent.identity import Identity
 from annexfleet_agent.loop import Loop
 from annexfleet_agent.outbox import Outbox
@@ -18,6 +19,8 @@ from annexfleet_agent.protocol.messages import Value
 from annexfleet_agent.settings import Agent, Settings
 from annexfleet_controller.simulate.measured import View, collectors_of
 from annexfleet_controller.simulate.province import Annex, Machine, Province
+from annexfleet_controller.simulate.runner import SimulatedRunner
+from annexfleet_controller.simulate.worse import Worsening
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ class SimulatedDevice:
         directory: Path,
         rate: float,
         retry_windows_s: tuple[float, ...],
+        worsening: Worsening,
     ) -> None:
         self.annex = annex
         self.machine = machine
@@ -49,7 +53,13 @@ class SimulatedDevice:
         self._province = province
         self._rate = rate
         self._retry_windows_s = retry_windows_s
+        self._worsening = worsening
+        self._agent_starts = 0
         self._core: AgentCore | None = None
+
+    @property
+    def runner_place(self) -> RunnerPlace:
+        return RunnerPlace(self.directory / "runner", is_own=True)
 
     @property
     def identity_dir(self) -> Path:
@@ -76,6 +86,7 @@ class SimulatedDevice:
             role=machine.role,
             again=True,
             hardware=(machine.serial, machine.model),
+            runner=self.runner_place,
         )
 
     def view(self, core: AgentCore | None = None, *, offset_s: float | None = None) -> View:
@@ -96,14 +107,25 @@ class SimulatedDevice:
 
     def follow(self) -> None:
         """Bring the agent in line with the world: boot, lose power, lose the line."""
-        if self.machine.running and self._core is None:
+        self._worsening.pass_time(self._province)
+        machine = self.machine
+        if machine.running and self._core is None:
             self._boot()
-        elif not self.machine.running and self._core is not None:
-            # No goodbye: the line goes first, so the broker has to find out by itself.
-            self._core.uplink.cut("the machine lost its power")
+        elif not machine.running and self._core is not None:
+            if not machine.switched_off:
+                # No goodbye: the line goes first, so the broker has to find out by itself.
+                self._core.uplink.cut("the machine stopped")
             self.stop()
-        elif self._core is not None and not self.annex.line_up and self.link in ("connected", "nobody_listens"):
-            self._core.uplink.cut("the annex's line is cut")
+        elif self._core is not None and not self._has_line and self.link in ("connected", "nobody_listens"):
+            self._core.uplink.cut("the line is cut")
+        elif self._core is not None and machine.agent_starts != self._agent_starts:
+            self._core.uplink.cut("the agent starts anew")
+            self.stop()
+            self._boot()
+
+    @property
+    def _has_line(self) -> bool:
+        return self.annex.line_up and not self.machine.link_lost
 
     def stop(self) -> None:
         if self._core is not None:
@@ -112,6 +134,7 @@ class SimulatedDevice:
 
     def _boot(self) -> None:
         boot_id = secrets.token_hex(8)
+        self._agent_starts = self.machine.agent_starts
         sample_s = max(FASTEST_SAMPLE_S, SAMPLE_S / self._rate)
         beat_s = max(FASTEST_BEAT_S, BEAT_S / self._rate)
         settings = Settings(agent=Agent(state_dir=str(self.directory), sample_period_s=sample_s, beat_period_s=beat_s))
@@ -125,16 +148,23 @@ class SimulatedDevice:
             state_dir=self.directory,
             boot_id=boot_id,
             inventory=self._inventory,
-            renew=lambda: enrolment.renew(self.identity_dir),
+            renew=lambda: enrolment.renew(self.identity_dir, runner=self.runner_place),
+            forwarding=lambda core: self._runner(core, boot_id),
             retry_windows_s=self._retry_windows_s,
             rng=random.Random(boot_id),  # noqa: S311  # to spread load
         )
         self._core.start()
 
+    def _runner(self, core: AgentCore, boot_id: str) -> SimulatedRunner:
+        return SimulatedRunner(
+            self._loop, self.runner_place.directory, core.uplink, boot_id=boot_id, worsening=self._worsening,
+            world_now=lambda: self._province.now, worked=core.worked,
+        )  # fmt: skip
+
     def _reached_identity(self) -> Identity:
         """Asked at each attempt to connect: a cut line refuses it."""
-        if not self.annex.line_up:
-            raise ConnectionRefusedError("the annex's line is cut")
+        if not self._has_line:
+            raise ConnectionRefusedError("the line is cut")
         found = identities.load(self.identity_dir)
         if found is None:
             raise identities.IdentityBroken(f"{self.identity_dir} holds no identity any more")

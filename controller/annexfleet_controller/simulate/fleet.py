@@ -17,9 +17,10 @@ from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import AnnexfleetError, SettingsWrong
 from annexfleet_controller.identity import authority, tokens
 from annexfleet_controller.settings import Home
-from annexfleet_controller.simulate import past, province, troubles, world
+from annexfleet_controller.simulate import past, province, troubles, world, worse
 from annexfleet_controller.simulate.device import SimulatedDevice
 from annexfleet_controller.store import annexes, calendars, database, devices, migrate
+from annexfleet_controller.waves.rehearsal.script import Mishap, Release
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,10 @@ class Options(Struct, frozen=True, kw_only=True):
     hour: str = ""
     history_days: float = 0.0
     seed: int = 1
+    release: Release = Release()
+    """What a run does to devices, if it is a bad one."""
+    mishaps: tuple[Mishap, ...] = ()
+    """What befalls devices or annexes besides the script's troubles, counted from the start, after the past."""
 
 
 class Fleet:
@@ -70,12 +75,14 @@ class Fleet:
             self.province = province.build(options.annexes, options.devices, now=first, seed=options.seed)
         except ValueError as error:
             raise SettingsWrong(str(error)) from error
-        self.world = world.World(self.province, troubles.load(options.script))
+        mishaps = worse.troubles_of(options.mishaps, self.province, seed=options.seed, since_s=self._begins - first)
+        self.world = world.World(self.province, [*troubles.load(options.script), *mishaps])
         windows = tuple(max(_SHORTEST_RETRY_S, window / options.rate) for window in RETRY_WINDOWS_S)
         self.devices = [
             SimulatedDevice(
                 self.loop, self.province, annex, machine, directory=home.path / "simulate" / machine.key,
                 rate=options.rate, retry_windows_s=windows,
+                worsening=worse.Worsening(options.release, machine, seed=options.seed),
             )
             for annex in self.province.annexes
             for machine in annex.machines

@@ -46,7 +46,7 @@ class View:
 
     def memory(self) -> Report:
         report = Report()
-        report.put("", "memory_used_ratio", self._machine.memory)
+        report.put("", "memory_used_ratio", min(1.0, self._machine.memory + self._machine.leaked))
         report.put("", "memory_total_bytes", self._machine.memory_bytes)
         report.put("", "swap_used_ratio", max(0.0, self._machine.memory - 0.6) / 2)
         return report

@@ -68,6 +68,16 @@ class Machine(Struct):
     """Somebody carries it about: it has a battery and no mains."""
     probe_lost: bool = False
     """Its next look at the portal fails, whatever the portal does."""
+    link_lost: bool = False
+    """Its own link; its annex's line may be up."""
+    switched_off: bool = False
+    """Somebody switched it off in order: it says goodbye."""
+    silent: bool = False
+    """What was changed on it made it stop altogether."""
+    leaked: float = 0.0
+    """Share of its memory that a bad change has eaten."""
+    agent_starts: int = 0
+    """How often its agent was started anew by what was changed on it."""
     busy: float = 0.1
     """Share of its processors in use."""
     memory: float = 0.4

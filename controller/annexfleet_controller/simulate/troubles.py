@@ -18,7 +18,11 @@ from annexfleet_controller.simulate.province import SHEETS_IN_A_TRAY, Annex, Mac
 Kind = Literal[
     "jam", "paper", "toner_low", "toner_empty", "power_cut", "line_cut", "disk_filling", "queue_rush", "portal_down",
     "device_off", "printer_off", "cover_open", "charger_out", "probe_lost", "queue_stalled", "queue_source_down",
+    "link", "power", "off",
 ]  # fmt: skip
+"""The last three are those of rehearsals (`waves.mishaps.MishapKind`)."""
+MOST_MINUTES = 14 * 24 * 60
+"""A device may come back after days."""
 
 _CLEANED, _FULL = 0.55, 0.985
 """Share of a disk in use after somebody tidied it up, and when it is as good as full."""
@@ -29,7 +33,7 @@ class Trouble(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One disturbance.  What is left empty means the first one there is."""
 
     kind: Kind
-    minutes: Annotated[float, Meta(gt=0, le=24 * 60)]
+    minutes: Annotated[float, Meta(gt=0, le=MOST_MINUTES)]
     at: Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = ""
     """Local time of the day, every working day of the simulated province."""
     after_minutes: Annotated[float, Meta(ge=0)] | None = None
@@ -163,6 +167,16 @@ def _queue_source_down(annex: Annex, trouble: Trouble, far: float | None) -> Non
     annex.queue_source_up = far is None
 
 
+def _link(annex: Annex, trouble: Trouble, far: float | None) -> None:
+    for machine in _machine(annex, trouble.device):
+        machine.link_lost = far is not None
+
+
+def _off(annex: Annex, trouble: Trouble, far: float | None) -> None:
+    for machine in _machine(annex, trouble.device):
+        machine.switched_off = far is not None
+
+
 def _printer_off(annex: Annex, trouble: Trouble, far: float | None) -> None:
     for printer in _printer(annex, trouble.printer):
         printer.on = far is None
@@ -188,6 +202,7 @@ _EFFECTS = {
     "line_cut": _line_cut, "portal_down": _portal_down, "disk_filling": _disk_filling, "queue_rush": _queue_rush,
     "device_off": _device_off, "printer_off": _printer_off, "cover_open": _cover_open, "charger_out": _charger_out,
     "probe_lost": _probe_lost, "queue_stalled": _queue_stalled, "queue_source_down": _queue_source_down,
+    "link": _link, "power": _power_cut, "off": _off,
 }  # fmt: skip
 
 

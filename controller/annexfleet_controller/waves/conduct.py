@@ -143,7 +143,8 @@ def _next_phase(rollout: Rollout, targets: Sequence[Target], verdict: GateVerdic
         is_past = True
     elif rollout.phase == "rolling":
         is_past = _has_rolled(rollout, of_wave)
-        if is_past and any(target.state in TOUCHED for target in of_wave):
+        watched = targets if rollout.wave == last and soaking.watches_on(rollout.policy) else of_wave
+        if is_past and any(target.state in TOUCHED for target in watched):
             return Turn(state=rollout.state, phase="soaking", wave=rollout.wave)
     else:
         is_past = rollout.phase == "soaking" and verdict is not None and verdict.word == "go"

@@ -34,15 +34,31 @@ _A_DAY_S = 86_400.0
 _A_WEEK_S = 7 * _A_DAY_S
 
 CAREFUL = "careful"
+_AFTERWARDS_S = 2 * 3600.0
 PRESETS: Mapping[str, Policy] = MappingProxyType(
     {
         # The canary serves people for half a day before anybody else is touched: some faults show only under load.
         # Later waves are watched for longer than an hour: what fails then may be of a kind that the canary left out.
         CAREFUL: Policy(soak_s=5400.0, canary_soak_open_s=4 * 3600.0),
-        # All in one night of 16 hours: canary and four waves at most, each looked at for a quarter of an hour.
-        "evening": Policy(growth=4.0, soak_s=900.0, canary_soak_s=1200.0, longest_wait_s=2 * 3600.0),
+        # All in one night of 16 hours: canary and four waves at most, each looked at for a quarter of an hour.  What
+        # shows later, or under load, is found when all are changed, and before anybody is told that it went well.
+        "evening": Policy(
+            growth=4.0,
+            soak_s=900.0,
+            canary_soak_s=1200.0,
+            last_soak_s=_AFTERWARDS_S,
+            last_soak_open_s=_AFTERWARDS_S,
+            longest_wait_s=2 * 3600.0,
+        ),
         "urgent": Policy(
-            growth=5.0, most_at_once=50, soak_s=300.0, canary_soak_s=600.0, longest_wait_s=3600.0, window="always"
+            growth=5.0,
+            most_at_once=50,
+            soak_s=300.0,
+            canary_soak_s=600.0,
+            last_soak_s=_AFTERWARDS_S,
+            last_soak_open_s=_AFTERWARDS_S,
+            longest_wait_s=3600.0,
+            window="always",
         ),
     }
 )
@@ -62,6 +78,8 @@ _BOUNDS: dict[str, _Bounds] = {
     "soak_open_s": _Bounds(0, _A_WEEK_S),
     "canary_soak_s": _Bounds(0, _A_WEEK_S),
     "canary_soak_open_s": _Bounds(0, _A_WEEK_S),
+    "last_soak_s": _Bounds(0, _A_WEEK_S),
+    "last_soak_open_s": _Bounds(0, _A_WEEK_S),
     "longest_wait_s": _Bounds(60, _A_WEEK_S),
     "most_bad_count": _Bounds(1, 10_000),
     "most_bad_ratio": _Bounds(0, 1),

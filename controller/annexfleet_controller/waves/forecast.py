@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from annexfleet_controller.calendars import DEFAULT, Calendar
-from annexfleet_controller.waves import windows
+from annexfleet_controller.waves import soaking, windows
 from annexfleet_controller.waves.model import OVER, SETTLED, Policy, Rollout, Target
 
 Why = Literal[
@@ -74,11 +74,12 @@ def forecast(
         if ended is None:
             return Forecast(ends_at=rollout.deadline_at, seconds_left=_left(rollout.deadline_at, now), why="no_window")
         moment = ended
-        if rollout.wave <= wave < last:
+        is_last = wave == last
+        if rollout.wave <= wave and not (is_last and rollout.wave == last and not rollout.phase):
             soaks = rollout.phase == "soaking" and wave == rollout.wave
             since = (rollout.wave_since if soaks else None) or moment
             annexes = {target.annex_id for target in of_wave}
-            moment = max(moment, walk.soaked(since, annexes, is_canary=wave == 1))
+            moment = max(moment, walk.soaked(since, annexes, wave=wave, is_last=is_last))
     why: Why = "measured" if len(durations) >= LEAST_MEASURED else "assumed"
     if any(target.state == "deferred" for target in targets):
         why = "without_deferred"
@@ -144,12 +145,9 @@ class _Walk:
             free[annex_id] = max(until, free.get(annex_id, until))
         return until
 
-    def soaked(self, since: datetime, annexes: Iterable[str], *, is_canary: bool) -> datetime:
+    def soaked(self, since: datetime, annexes: Iterable[str], *, wave: int, is_last: bool) -> datetime:
         """When a wave that ended then was looked at for long enough."""
-        policy = self._policy
-        soak_s, open_s = (
-            (policy.canary_soak_s, policy.canary_soak_open_s) if is_canary else (policy.soak_s, policy.soak_open_s)
-        )
+        soak_s, open_s = soaking.length(self._policy, wave, is_last=is_last)
         soaked = since + timedelta(seconds=soak_s)
         if open_s <= 0:
             return soaked

@@ -142,6 +142,10 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """So much of the soak must lie in opening hours of an annex of that wave: some faults show only under load."""
     canary_soak_s: float = 3600.0
     canary_soak_open_s: float = 0.0
+    last_soak_s: float = 0.0
+    """After the last wave, if that is longer than its own soak: every device is changed then, and the rollout is not
+    done before it was watched for so long.  A STOP spares nobody any more, but says that it made them worse."""
+    last_soak_open_s: float = 0.0
     longest_wait_s: float = 6 * 3600.0
     """When health is still unclear so long after the soak, the gate stops."""
     most_bad_count: int = 2

@@ -7,7 +7,7 @@ from statistics import median_high
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.calendars.calendar import HORIZON_DAYS
 from annexfleet_controller.waves.gate import Soak
-from annexfleet_controller.waves.model import TOUCHED, Rollout, Target
+from annexfleet_controller.waves.model import TOUCHED, Policy, Rollout, Target
 
 
 def soak(rollout: Rollout, targets: Sequence[Target], calendars: Mapping[str, Calendar]) -> Soak:
@@ -16,16 +16,34 @@ def soak(rollout: Rollout, targets: Sequence[Target], calendars: Mapping[str, Ca
         return Soak(is_over=True)
     if rollout.phase != "soaking" or rollout.wave_since is None:
         return Soak()
-    policy, began_at = rollout.policy, rollout.wave_since
-    is_canary = rollout.wave == 1
-    lasts_s = policy.canary_soak_s if is_canary else policy.soak_s
-    open_s = policy.canary_soak_open_s if is_canary else policy.soak_open_s
+    began_at = rollout.wave_since
+    is_last = rollout.wave >= max((target.wave for target in targets), default=0)
+    lasts_s, open_s = length(rollout.policy, rollout.wave, is_last=is_last)
     due_at = began_at + timedelta(seconds=lasts_s)
-    annexes = {target.annex_id for target in targets if target.wave == rollout.wave and target.state in TOUCHED}
+    annexes = {
+        target.annex_id
+        for target in targets
+        if target.state in TOUCHED and (target.wave == rollout.wave or (is_last and watches_on(rollout.policy)))
+    }
     if open_s > 0:
         reached = open_for(began_at, open_s, [calendars[one] for one in sorted(annexes) if one in calendars])
         due_at = max(due_at, reached or due_at)
     return Soak(began_at=began_at, due_at=due_at)
+
+
+def length(policy: Policy, wave: int, *, is_last: bool) -> tuple[float, float]:
+    """Seconds for which this wave is watched, and seconds of them in opening hours."""
+    lasts_s, open_s = (
+        (policy.canary_soak_s, policy.canary_soak_open_s) if wave == 1 else (policy.soak_s, policy.soak_open_s)
+    )
+    if is_last:
+        return max(lasts_s, policy.last_soak_s), max(open_s, policy.last_soak_open_s)
+    return lasts_s, open_s
+
+
+def watches_on(policy: Policy) -> bool:
+    """Whether all that was changed is watched once more after the last wave."""
+    return policy.last_soak_s > 0 or policy.last_soak_open_s > 0
 
 
 def open_for(since: datetime, seconds: float, calendars: Sequence[Calendar]) -> datetime | None:

@@ -42,6 +42,8 @@ UNITS: Mapping[str, Unit] = {
     "canary_soak_open_s": "hours",
     "soak_s": "minutes",
     "soak_open_s": "hours",
+    "last_soak_s": "hours",
+    "last_soak_open_s": "hours",
     "longest_wait_s": "hours",
     "most_bad_count": "number",
     "most_bad_ratio": "percent",

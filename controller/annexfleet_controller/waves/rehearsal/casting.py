@@ -1,6 +1,6 @@
 """Who plays in a rehearsal: every device with its cuts, losses and evenings, drawn from the script's seed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from random import Random
@@ -8,25 +8,31 @@ from random import Random
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.waves.model import Candidate
 from annexfleet_controller.waves.rehearsal.machines import Machine, Spell, log_uniform, poisson
-from annexfleet_controller.waves.rehearsal.script import Background, Script
+from annexfleet_controller.waves.rehearsal.script import Background, Mishap, Script
 
 WEEK_S, DAY_S = 604_800.0, 86_400.0
 _BOOTED_AFTER_S = 120.0
 
 
 def cast(
-    devices: Sequence[Candidate], calendars: Mapping[str, Calendar], script: Script, *, start: float, end: float
-) -> dict[int, Machine]:
-    """All devices by number, with what befalls them from a day before the start to a day after the end."""
+    devices: Sequence[Candidate], calendars: Mapping[str, Calendar], script: Script, *, start: float, end: float,
+    meant: Collection[int] | None = None,
+) -> dict[int, Machine]:  # fmt: skip
+    """All devices by number, with what befalls them from a day before the start to a day after the end.
+
+    `meant`: those among whom a mishap's are drawn; None: all.
+    """
     since, until = start - DAY_S, end + DAY_S
     spells = background_spells(
         sorted(calendars), devices, calendars, script.background, since=since, until=until, seed=script.seed
     )
-    for mishap in script.mishaps:
+    for place, mishap in enumerate(script.mishaps):
         begins = start + mishap.at_s
         spell = Spell(begins, begins + mishap.lasts_s, in_order=mishap.kind == "off")
+        own = [of for of in devices if meant is None or of.number in meant]
+        numbers, annexes = struck(mishap, own, Random(f"mishap:{script.seed}:{place}"))  # noqa: S311
         for of in devices:
-            if of.number == mishap.device or (mishap.annex and of.annex_id == mishap.annex):
+            if of.number in numbers or of.annex_id in annexes:
                 spells[of.number].append(spell)
     found = {}
     for of in devices:
@@ -34,6 +40,19 @@ def cast(
         machine.live(script.background, since, until)
         found[of.number] = machine
     return found
+
+
+def struck(mishap: Mishap, among: Sequence[Candidate], draw: Random) -> tuple[set[int], set[str]]:
+    """The devices by number, and the annexes, that a mishap befalls."""
+    numbers, annexes = {mishap.device} - {0}, {mishap.annex} - {""}
+    if not numbers and not annexes and mishap.count:
+        if mishap.kind == "power":
+            places = sorted({of.annex_id for of in among})
+            annexes = set(draw.sample(places, min(mishap.count, len(places))))
+        else:
+            found = sorted(of.number for of in among)
+            numbers = set(draw.sample(found, min(mishap.count, len(found))))
+    return numbers, annexes
 
 
 def background_spells(

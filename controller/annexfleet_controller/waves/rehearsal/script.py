@@ -1,19 +1,10 @@
 """What is to go wrong in a rehearsal: with the release itself, with single devices, and what goes wrong anyway."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 from msgspec import Struct
 
-Fault = Literal[
-    "",  # none: the release is good
-    "play_fails",  # its run fails
-    "hangs",  # its run never ends, and is ended when it has taken too long
-    "crash",  # the device falls silent for good
-    "crash_loop",  # its agent starts again and again
-    "leak",  # it needs ever more memory, and starts again when there is none left
-    "under_load",  # it falls silent when people are served
-]
+from annexfleet_controller.waves.mishaps import Fault, MishapKind
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -36,12 +27,13 @@ class Release(Struct, frozen=True, kw_only=True):
 
 
 class Mishap(Struct, frozen=True, kw_only=True):
-    """Something that befalls one device or one annex, whatever is released."""
+    """Something that befalls one device, one annex, or some that are drawn, whatever is released."""
 
-    kind: Literal["link", "power", "off"]
-    """Its link fails; its mains do; it is switched off in order (`off`)."""
+    kind: MishapKind
     device: int = 0
     annex: str = ""
+    count: int = 0
+    """Where neither is named: so many of the rollout's own devices are drawn; of `power`, of their annexes."""
     at_s: float = 0.0
     """After the start of the rehearsal; below 0 before."""
     lasts_s: float = 3600.0

@@ -93,7 +93,9 @@ class _Stage:
         self._start = start_at.timestamp()
         self._end = end_at.timestamp()
         self._random = Random(f"stage:{script.seed}")  # noqa: S311  # a toy world, no secrets
-        self._machines = cast(setting.candidates, self._calendars, script, start=self._start, end=self._end)
+        self._machines = cast(
+            setting.candidates, self._calendars, script, start=self._start, end=self._end, meant=setting.targets
+        )
         self._of_annex: dict[str, list[int]] = {}
         for of in setting.candidates:
             self._of_annex.setdefault(of.annex_id, []).append(of.number)
@@ -169,7 +171,7 @@ class _Stage:
                 self._after_settling(step, now)
             elif isinstance(step, Turn) and step.phase == "soaking":
                 policy = self.rollout.policy
-                for soak_s in (policy.canary_soak_s, policy.soak_s):
+                for soak_s in (policy.canary_soak_s, policy.soak_s, policy.last_soak_s):
                     self._push(now + soak_s)
                     self._push(now + soak_s + policy.longest_wait_s)
             elif isinstance(step, Judge) and step.verdict.look_again_at is not None:

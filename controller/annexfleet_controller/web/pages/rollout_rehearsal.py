@@ -13,17 +13,19 @@ from annexfleet_controller.rollouts import rehearsing, wording
 from annexfleet_controller.rollouts.wording import GateLine
 from annexfleet_controller.store import annexes, rollouts
 from annexfleet_controller.store.rollout_events import Event
+from annexfleet_controller.waves.mishaps import Fault
 from annexfleet_controller.waves.model import TargetState
-from annexfleet_controller.waves.rehearsal.script import Fault
 from annexfleet_controller.waves.rehearsal.story import Moment, Story
 from annexfleet_controller.web import waves
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.pages.rollouts import Id, Planning
+from annexfleet_controller.web.rehearsals import FAULTS, MISHAPS, Asked
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(prefix="/rollouts", include_in_schema=False)
 
-_LEAK_AN_HOUR = 0.03
+_Count = Annotated[int, Form(ge=0, le=1_000)]
+_Hours = Annotated[float, Form(gt=0, le=2_160)]
 _A_DEVICE = "device"
 _SHOWN = 200
 
@@ -43,21 +45,21 @@ def rehearse(
     *, rollout_id: Id, person: Planning, db: Db, now: Now, language: LanguageOf, page: Page,
     fault: Annotated[Fault, Form()] = "", share: Annotated[float, Form(gt=0, le=100)] = 100.0,
     after: Annotated[float, Form(ge=0, le=10_000)] = 0.0, ordinary: Annotated[Literal["yes", ""], Form()] = "",
+    link: _Count = 0, power: _Count = 0, off: _Count = 0, link_hours: _Hours = 1.0, power_hours: _Hours = 1.0,
+    off_hours: _Hours = 12.0, at: Annotated[float, Form(ge=0, le=10_000)] = 0.0,
 ) -> HTMLResponse:  # fmt: skip
-    """The story of one rehearsal.  `share`: percent of the devices that have the fault; `after`: minutes."""
+    """The story of one rehearsal.  `share`: percent of the devices that have the fault; `after`, `at`: minutes."""
     found = rollouts.find(db, person.scope, rollout_id)
-    release = rehearsing.Release(
-        fault=fault, share=share / 100, after_s=after * 60, leak_an_hour=_LEAK_AN_HOUR if fault == "leak" else 0.0
+    how = Asked(
+        fault=fault, share=share, after=after, ordinary=ordinary == "yes", at=at,
+        counts={"link": link, "power": power, "off": off},
+        hours={"link": link_hours, "power": power_hours, "off": off_hours},
     )  # fmt: skip
-    asked = {
-        "rollout": found, "faults": rehearsing.FAULTS, "fault": fault, "share": share, "after": after,
-        "ordinary": ordinary,
-        "problem": "", "story": None,
-    }  # fmt: skip
+    asked = {"rollout": found, "rehearse": how, "faults": FAULTS, "mishaps": MISHAPS, "problem": "", "story": None}
     try:
         story = rehearsing.rehearsed_apart(
-            db, found, person.scope, release, is_ordinary=ordinary == "yes", seed=1, now=now
-        )  # fmt: skip
+            db, found, person.scope, how.release, is_ordinary=how.ordinary, seed=1, now=now, mishaps=how.mishaps
+        )
     except (Invalid, RehearsalBusy, RehearsalTooLong) as refused:
         problem = "rehearsal_too_many" if isinstance(refused, Invalid) else refused.code
         status = 422 if isinstance(refused, Invalid) else 409

@@ -15,7 +15,7 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import RunUnknown
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.rollouts import permitted, rehearsing, surroundings, wording
+from annexfleet_controller.rollouts import permitted, surroundings, wording
 from annexfleet_controller.rollouts.foreseeing import foresee
 from annexfleet_controller.rollouts.permitted import Hand
 from annexfleet_controller.store import rollout_events, rollout_targets, rollouts, runs
@@ -24,7 +24,7 @@ from annexfleet_controller.store.rollout_targets import TargetRow
 from annexfleet_controller.store.rollouts import UNDER_WAY, Detail
 from annexfleet_controller.waves import windows
 from annexfleet_controller.waves.model import OVER, ROLLOUT_STATES, TARGET_STATES, TOUCHED, Target
-from annexfleet_controller.web import waves
+from annexfleet_controller.web import rehearsals, waves
 from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.pages.runs import Variable, shown
 from annexfleet_controller.web.render import Page, WantedBlock
@@ -185,7 +185,9 @@ def whole(
         is_large=found.needs_approval,
         problem=problem,
         lost=lost,
-        faults=rehearsing.FAULTS,
+        faults=rehearsals.FAULTS,
+        mishaps=rehearsals.MISHAPS,
+        rehearse=rehearsals.Asked(),
         events="/api/v1/events",
     )
 
