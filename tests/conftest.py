@@ -4,8 +4,8 @@ import gc
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
 
+from tests import drawing
 from tests.databases import (
     database_url,
     empty_database_url,
@@ -30,9 +30,7 @@ __all__ = [
     "sqlite_template",
 ]
 
-# Several tests run beside each other on two cores: how long drawing takes says nothing about the code.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+drawing.register()
 
 # Ten thousand tests and what they import stay to the end: nothing is gained by going through them again and again.
 gc.disable()
