@@ -1,8 +1,11 @@
-"""Fixtures for every area: databases, what Ansible wants executed; in what order; and how hypothesis behaves."""
+"""Fixtures for every area: databases, what Ansible wants executed; in what order; what is left open; hypothesis."""
+
+import gc
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
 
+from tests import drawing
 from tests.databases import (
     database_url,
     empty_database_url,
@@ -27,9 +30,24 @@ __all__ = [
     "sqlite_template",
 ]
 
-# Several tests run beside each other on two cores: how long drawing takes says nothing about the code.
-settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("house")
+drawing.register()
+
+# Ten thousand tests and what they import stay to the end: nothing is gained by going through them again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_is_left_open() -> Iterator[None]:
+    """What a file of tests left open is told with its last test, not with one of another file, much later."""
+    yield
+    gc.collect()
+
 
 _FIRST = ("tests/playbooks/", "tests/flow/", "tests/controller/rollouts/", "tests/agent/printers/", "tests/house/")
 """Where single tests take seconds.  Begun last, one of these files would keep one worker busy while the other idles."""

@@ -107,11 +107,22 @@ def write_state(directory: Path, broker: Broker, device: IssuedDevice, settings:
     return file
 
 
+_AS_USERS_DO = ["-m", "annexfleet_agent"]
+_COMING_BACK_SOON = """
+import runpy
+from annexfleet_agent.device import AgentCore
+AgentCore.__init__.__kwdefaults__["retry_windows_s"] = (1.0,)
+runpy.run_module("annexfleet_agent", run_name="__main__", alter_sys=True)
+"""
+"""The program, whose next attempt to connect is drawn from a second; no setting says that, for a fleet's sake."""
+
+
 @contextmanager
-def running_agent(file: Path, *before: str) -> Iterator[subprocess.Popen[str]]:
+def running_agent(file: Path, *before: str, comes_back_soon: bool = False) -> Iterator[subprocess.Popen[str]]:
     """`annexfleet-agent run` as users start it; ended when the block ends.  `before`: what starts it."""
+    program = ["-c", _COMING_BACK_SOON] if comes_back_soon else _AS_USERS_DO
     process = subprocess.Popen(
-        [*before, sys.executable, "-m", "annexfleet_agent", "--settings", str(file), "run"],
+        [*before, sys.executable, *program, "--settings", str(file), "run"],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -200,7 +200,7 @@ def test_a_runner_that_is_killed_in_the_middle_is_told_to_its_relay_at_once(flee
 
 
 def test_output_of_a_task_is_picked_up_after_the_line_was_cut(fleet, tmp_path):
-    with running_agent(fleet.file) as agent:
+    with running_agent(fleet.file, comes_back_soon=True) as agent:
         fleet.online()
         relay = Relay(fleet, fleet.link()).open()
         script = f"echo before; until [ -e {tmp_path}/go ]; do sleep 0.1; done; head -c 600000 /dev/zero; exit 9"
@@ -210,7 +210,6 @@ def test_output_of_a_task_is_picked_up_after_the_line_was_cut(fleet, tmp_path):
 
         cut(agent, fleet.broker)
         (tmp_path / "go").touch()
-        # The agent's next attempt is drawn from a minute.
         until(lambda: len(fleet.controller.of("hello")) > hellos, "the device is back")
         relay.channel.resume(time.monotonic())
 

@@ -17,31 +17,32 @@ def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_it_starts_refuses_a_second_and_stops_without_a_trace(capsys: pytest.CaptureFixture[str]):
+def test_it_starts_refuses_a_second_brings_a_killed_part_back_and_stops_without_a_trace(
+    capsys: pytest.CaptureFixture[str],
+):
+    """One start for all of it: seven processes come up, which takes a core many seconds."""
     with running_serve() as serve:
         parts = serve.parts
         serve.wait_until(lambda: signer.socket_path(serve.home).exists(), "the signer's start")
         second = main(["--home", str(serve.home.path), "serve", "--with-broker"])
         complaint = capsys.readouterr().err
         healthy = main(["--home", str(serve.home.path), "doctor"])
+        told = capsys.readouterr().out
+
+        (web,) = (part for part in parts if part.cmdline()[-1] == "web")
+        os.kill(web.pid, signal.SIGKILL)
+        serve.wait_until(lambda: web.pid not in [part.pid for part in serve.parts], "the end of web")
+        serve.wait_until(serve.is_ready, "web's return")
+        again = serve.parts
         code = serve.stop()
 
     assert len(parts) == 7  # broker, signer, web, enrol, ingest, relay, work
     assert second == exits.TAKEN
     assert "already running" in complaint
-    assert healthy == exits.DONE, capsys.readouterr().out
+    assert healthy == exits.DONE, told
+    assert len(again) == 7
     assert code == exits.DONE
-    assert not any(part.is_running() for part in parts)
-
-
-def test_a_killed_part_comes_back(capsys: pytest.CaptureFixture[str]):
-    with running_serve() as serve:
-        (web,) = (part for part in serve.parts if part.cmdline()[-1] == "web")
-
-        os.kill(web.pid, signal.SIGKILL)
-        serve.wait_until(lambda: web.pid not in [part.pid for part in serve.parts], "the end of web")
-
-        serve.wait_until(serve.is_ready, "web's return")
+    assert not any(part.is_running() for part in (*parts, *again))
 
 
 def test_nothing_outlives_a_killed_serve():

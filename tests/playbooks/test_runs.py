@@ -12,6 +12,7 @@ from tests.playbooks.walking import PLACE, TEXT, Walks
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.tables.runs import RunRow
 
+pytestmark = pytest.mark.trial  # the same is told of runs on this machine (controller/rollouts/test_play.py, flow/)
 SHORT_S = 20.0
 
 
@@ -73,7 +74,6 @@ def test_a_dry_run_changes_nothing_and_groups_what_would_change(walks: Walks):
     assert any("Leave a trace" in task for task in found["unpredictable"])
 
 
-@pytest.mark.trial
 def test_a_cancel_in_mid_task_leaves_nothing_on_either_side(walks: Walks):
     one, other, _ = walks.devices
     token = secrets.token_hex(8)
@@ -91,7 +91,6 @@ def test_a_cancel_in_mid_task_leaves_nothing_on_either_side(walks: Walks):
     assert walks.trace(one, "ended", token) == 0
 
 
-@pytest.mark.trial
 def test_a_device_that_is_off_is_unreachable_at_once_and_the_others_are_not_kept(walks: Walks):
     one, other, _ = walks.devices
     walks.let_go(one)
@@ -114,7 +113,6 @@ def test_a_device_that_is_off_is_unreachable_at_once_and_the_others_are_not_kept
     assert "offline" in hosts[gone]["message"]
 
 
-@pytest.mark.trial
 def test_the_command_line_runs_and_tells(walks: Walks):
     one, other, _ = walks.devices
     walks.let_go(one, other)
@@ -134,7 +132,6 @@ def test_the_command_line_runs_and_tells(walks: Walks):
     assert walks.trace(one, "ended", "cli") == walks.trace(other, "ended", "cli") == 1
 
 
-@pytest.mark.trial
 def test_a_run_whose_time_is_up_is_ended_everywhere(walks: Walks):
     one, *_ = walks.devices
     walks.hold(one)
@@ -151,7 +148,6 @@ def test_a_run_whose_time_is_up_is_ended_everywhere(walks: Walks):
     assert walks.trace(one, "ended", token) == 0
 
 
-@pytest.mark.trial
 def test_a_device_that_was_revoked_gets_nothing(walks: Walks):
     one, _, third = walks.devices
     walks.hold(third)

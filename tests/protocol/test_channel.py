@@ -6,6 +6,7 @@ from collections import deque
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.drawing import examples
 from tests.protocol.lines import SESSION, Session, Side
 
 from annexfleet_agent.protocol import channel as channels
@@ -72,7 +73,7 @@ def of_kinds(parts: list[Part], kinds: tuple[str, ...], *, but: bool = False) ->
     return [part for part in parts if (part.kind in kinds) != but]
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(st.lists(acts, max_size=120), st.sampled_from([1, 2, 5, 32]))
 def test_whatever_the_line_does_all_parts_arrive_once_and_in_order(script: list, window: int):
     session = Session(window)

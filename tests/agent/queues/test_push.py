@@ -4,6 +4,7 @@ import socket
 import stat
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -208,18 +209,15 @@ def test_a_slow_sender_is_dropped_after_some_seconds(words: bytes):
 
 
 def test_a_crowd_of_slow_senders_does_not_keep_an_honest_one_out(loop: Loop, server: PushServer):
-    crowd = []
-    for _ in range(3 * MAX_CONNECTIONS):
-        crowd.append(connected(server))
-        crowd[-1].sendall(b"PUT /queues/")
-        loop.step(0.01)
+    with ExitStack() as crowd:
+        for _ in range(3 * MAX_CONNECTIONS):
+            crowd.enter_context(connected(server)).sendall(b"PUT /queues/")
+            loop.step(0.01)
 
-    answer = asked(loop, server, put())
+        answer = asked(loop, server, put())
 
-    assert status(answer) == 204
-    assert len(server._open) <= MAX_CONNECTIONS
-    for client in crowd:
-        client.close()
+        assert status(answer) == 204
+        assert len(server._open) <= MAX_CONNECTIONS
 
 
 def test_a_sender_that_resets_the_connection_spoils_nothing(loop: Loop, server: PushServer):

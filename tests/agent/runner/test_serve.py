@@ -416,12 +416,14 @@ def test_a_socket_that_systemd_listens_on_is_taken_over():
         [sys.executable, "-c", code, str(listener.fileno()), str(device.file)],
         pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    link = Link(device.path)
-    assert isinstance(Relay(device, link).knock(), Challenge)
-    link.sock.close()
-    process.kill()
-    process.wait()
+    try:
+        link = Link(device.path)
+        with link.sock:
+            assert isinstance(Relay(device, link).knock(), Challenge)
+    finally:
+        process.kill()
+        process.wait()
+        listener.close()
 
     assert device.path.exists(), "the socket is systemd's"
-    listener.close()
     shutil.rmtree(place)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from tests.controller.alerts.trouble import START, verdict
 from tests.controller.alerts.trouble import rule as rule_of
+from tests.drawing import examples
 
 from annexfleet_controller.alerts import lifecycle
 from annexfleet_controller.alerts.lifecycle import happened, step, without_verdict
@@ -131,5 +132,5 @@ class Alerts(RuleBasedStateMachine):
             assert row.clearing_since is None or row.state == "open"
 
 
-Alerts.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Alerts.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=40, deadline=None)
 TestAlerts = Alerts.TestCase

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from sqlalchemy import Engine
@@ -34,34 +35,33 @@ def test_a_board_hears_of_its_own_annex_until_its_link_is_revoked(served: Served
     monkeypatch.setattr(hub_module, "CHECK_SESSIONS_S", 0.0)
     with writing(served.site.engine) as db:
         board, secret = making.new_board_at_console(db, "berkane-1", label="hall", by="x", now=SYSTEM.now())
-    connection = http.client.HTTPConnection(served.address.removeprefix("http://"), timeout=10)
-    connection.request("GET", f"/api/v1/boards/{secret}/events")
-    answer = connection.getresponse()
-    heard: list[str] = []
+    with closing(http.client.HTTPConnection(served.address.removeprefix("http://"), timeout=30)) as connection:
+        connection.request("GET", f"/api/v1/boards/{secret}/events")
+        answer = connection.getresponse()
+        heard: list[str] = []
 
-    def read_to(event: str) -> None:
-        while not heard or heard[-1] != event:
-            line = answer.readline().decode()
-            assert line, heard
-            if line.startswith(("event", "data")):
-                heard.append(line.strip())
+        def read_to(event: str) -> None:
+            while not heard or heard[-1] != event:
+                line = answer.readline().decode()
+                assert line, heard
+                if line.startswith(("event", "data")):
+                    heard.append(line.strip())
 
-    read_to("data: soon")  # the look at the beginning
-    heard.clear()
-    read_to("data: soon")  # and another from when it is followed: what moved in between is not lost
-    served.happens(2, "c")  # elsewhere
-    served.happens(1, "b")
-    read_to("data: later")
-    served.happens(1, "c")
-    read_to("data: soon")
-    assert heard.count("data: later") == 1
-    assert not any("d-" in line for line in heard)
+        read_to("data: soon")  # the look at the beginning
+        heard.clear()
+        read_to("data: soon")  # and another from when it is followed: what moved in between is not lost
+        served.happens(2, "c")  # elsewhere
+        served.happens(1, "b")
+        read_to("data: later")
+        served.happens(1, "c")
+        read_to("data: soon")
+        assert heard.count("data: later") == 1
+        assert not any("d-" in line for line in heard)
 
-    with writing(served.site.engine) as db:
-        making.revoke_board(db, WHOLE, board.id, by="x", via="console", now=SYSTEM.now())
-    while answer.readline():
-        pass
-    connection.close()
+        with writing(served.site.engine) as db:
+            making.revoke_board(db, WHOLE, board.id, by="x", via="console", now=SYSTEM.now())
+        while answer.readline():
+            pass
 
 
 def test_an_unknown_link_hears_nothing(site: Site):

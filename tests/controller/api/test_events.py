@@ -34,10 +34,18 @@ class Served:
     def __init__(self, site: Site, port: int) -> None:
         self.site = site
         self.address = f"http://127.0.0.1:{port}"
+        self._streams: list[Stream] = []
 
     def stream(self, query: str = "", *, annex: str = "", **headers: str) -> "Stream":
+        """Somebody follows; whatever the test comes to, the stream ends with it."""
         cookie = self.site.signed_in("operator", annex=annex).cookies["annexfleet"]
-        return Stream(f"{self.address}/api/v1/events?{query}", {"Cookie": f"annexfleet={cookie}", **headers})
+        stream = Stream(f"{self.address}/api/v1/events?{query}", {"Cookie": f"annexfleet={cookie}", **headers})
+        self._streams.append(stream)
+        return stream
+
+    def close(self) -> None:
+        for stream in self._streams:
+            stream.close()
 
     def happens(self, number: int, kinds: str, **live: float) -> int:
         """Something about a device is committed; gives the pulse's id."""
@@ -57,9 +65,13 @@ class Stream:
         self.events: list[dict] = []
         where = urlsplit(address)
         self._connection = http.client.HTTPConnection(where.netloc, timeout=PATIENCE_S)
-        self._connection.request("GET", f"{where.path}?{where.query}", headers=headers)
-        self._socket = self._connection.sock
-        self._answer = self._connection.getresponse()
+        try:
+            self._connection.request("GET", f"{where.path}?{where.query}", headers=headers)
+            self._socket = self._connection.sock
+            self._answer = self._connection.getresponse()
+        except BaseException:
+            self._connection.close()
+            raise
         self.status = self._answer.status
         self._thread = threading.Thread(target=self._follow)
         self._thread.start()
@@ -109,10 +121,12 @@ def serving(site: Site) -> Iterator[Served]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    eventually(lambda: server.started)
+    served = Served(site, port)
     try:
-        yield Served(site, port)
+        eventually(lambda: server.started)
+        yield served
     finally:
+        served.close()
         server.should_exit = True
         thread.join()
 

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from fastapi import FastAPI, Request
@@ -95,25 +95,21 @@ def test_half_a_request_is_waited_for_only_so_long(said: bytes):
 
 @pytest.mark.usefixtures("hasty")
 def test_silent_connections_do_not_close_the_listener(capsys: pytest.CaptureFixture[str]):
-    with serving(most_at_once=8) as port:
-        silent = [connect(port) for _ in range(20)]
+    with serving(most_at_once=8) as port, ExitStack() as opened:
+        for _ in range(20):
+            opened.enter_context(connect(port))
 
         eventually(lambda: asks(port).startswith("HTTP/1.1 200"))
 
-        for connection in silent:
-            connection.close()
-
 
 def test_one_address_has_so_many_connections_and_no_more():
-    with serving(most_of_an_address=3) as port:
-        held = [connect(port) for _ in range(3)]
+    with serving(most_of_an_address=3) as port, ExitStack() as opened:
+        held = [opened.enter_context(connect(port)) for _ in range(3)]
         with connect(port) as one_more:
             assert is_closed(one_more)
 
         held.pop().close()
         eventually(lambda: "200 OK" in answered(port))
-        for connection in held:
-            connection.close()
 
 
 def answered(port: int) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,13 +46,19 @@ def stage(sqlite_engine: Engine, tmp_path: Path) -> Iterator[Stage]:
     made.end()
 
 
-def annexfleet(stage: Stage, *argv: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+@contextmanager
+def annexfleet(stage: Stage, *argv: str) -> "Iterator[subprocess.Popen[str]]":
+    """The command, with its pipes; a test that fails leaves neither behind."""
+    with subprocess.Popen(
         # Tests that run in the background of a script ignore Ctrl-C, and so would this, as it should.
         ["env", "--default-signal=INT", sys.executable, "-m", "annexfleet_controller",
          "--home", str(stage.home.path), *argv],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
-    )  # fmt: skip
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
@@ -76,12 +83,11 @@ def test_a_limit_that_is_not_understood_is_refused(text: str):
 
 
 def test_a_run_is_followed_to_its_end_and_its_outcome_is_the_exit_code(stage: Stage):
-    process = annexfleet(
-        stage, "run", "greet", "--limit", "all", "--set", "greet_text=hello", "--set", "greet_fails=yes"
-    )
-    stage.look_until(lambda: process.poll() is not None, "the end of the command")
+    argv = ["greet", "--limit", "all", "--set", "greet_text=hello", "--set", "greet_fails=yes"]
+    with annexfleet(stage, "run", *argv) as process:
+        stage.look_until(lambda: process.poll() is not None, "the end of the command")
+        out, errors = process.communicate()
 
-    out, errors = process.communicate()
     assert process.returncode == 1, errors
     lines = out.splitlines()
     assert lines[0] == "run 1"
@@ -91,9 +97,10 @@ def test_a_run_is_followed_to_its_end_and_its_outcome_is_the_exit_code(stage: St
 
 
 def test_a_dry_run_that_is_good_exits_with_zero_and_is_shown(stage: Stage, capsys: pytest.CaptureFixture[str]):
-    process = annexfleet(stage, "run", "greet", "--limit", stage.ids[0], "--set", "greet_text=hello", "--check")
-    stage.look_until(lambda: process.poll() is not None, "the end of the command")
-    assert process.returncode == 0, process.communicate()
+    argv = ["greet", "--limit", stage.ids[0], "--set", "greet_text=hello", "--check"]
+    with annexfleet(stage, "run", *argv) as process:
+        stage.look_until(lambda: process.poll() is not None, "the end of the command")
+        assert process.returncode == 0, process.communicate()
 
     home = ["--home", str(stage.home.path)]
     assert main([*home, "runs", "list"]) == 0
@@ -103,28 +110,25 @@ def test_a_dry_run_that_is_good_exits_with_zero_and_is_shown(stage: Stage, capsy
     assert "nobody can tell what this would do: Greet" in shown
     assert main([*home, "runs", "playbooks"]) == 0
     assert "greet_word (str, secret)" in capsys.readouterr().out
-    process.communicate()
 
 
 def test_the_second_interruption_cancels(stage: Stage):
     wait = stage.world / "never"
-    process = annexfleet(
-        stage, "run", "greet", "--limit", "annex:berkane-1", "--set", "greet_text=x", "--set", f"greet_wait={wait}"
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == "run 1\n"
-    stage.look_until(lambda: stage.run(1).hosts.running == 3, "the wait")
-    assert process.stderr is not None
-    process.send_signal(2)
-    assert "once more" in process.stderr.readline()
-    assert stage.run(1).cancelled_at is None
-    process.send_signal(2)
-    stage.look_until(lambda: process.poll() is not None, "the end of the command")
+    argv = ["greet", "--limit", "annex:berkane-1", "--set", "greet_text=x", "--set", f"greet_wait={wait}"]
+    with annexfleet(stage, "run", *argv) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "run 1\n"
+        stage.look_until(lambda: stage.run(1).hosts.running == 3, "the wait")
+        assert process.stderr is not None
+        process.send_signal(2)
+        assert "once more" in process.stderr.readline()
+        assert stage.run(1).cancelled_at is None
+        process.send_signal(2)
+        stage.look_until(lambda: process.poll() is not None, "the end of the command")
 
     assert process.returncode == 5
     assert stage.run(1).outcome == "cancelled"
     assert stage.left(1) == set()
-    process.communicate()
 
 
 def test_a_detached_run_prints_its_number_and_a_secret_comes_by_standard_input(

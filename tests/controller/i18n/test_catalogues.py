@@ -167,6 +167,7 @@ def msgids(code: str) -> set[tuple[str | None, str]]:
     return {(m.context, m.id if isinstance(m.id, str) else m.id[0]) for m in read if m.id}
 
 
+@cache
 def asked_for() -> set[str]:
     """Every sentence that templates and code ask to be translated."""
     found = extract_from_dir(

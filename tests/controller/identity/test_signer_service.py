@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -162,16 +163,13 @@ def test_too_much_is_not_heard_to_the_end(served: Home):
 
 
 def test_who_says_nothing_keeps_nobody_waiting(served: Home):
-    silent = []
-    for _ in range(20):
-        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with address(signer.socket_path(served)) as where:
-            line.connect(where)
-        silent.append(line)
+    with ExitStack() as silent:
+        for _ in range(20):
+            line = silent.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            with address(signer.socket_path(served)) as where:
+                line.connect(where)
 
-    assert signer.ask(served, asks()).sequence
-    for line in silent:
-        line.close()
+        assert signer.ask(served, asks()).sequence
 
 
 def test_many_ask_at_once(served: Home):

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.controller.notify.planning import ALL, World, receiver
+from tests.drawing import examples
 
 from annexfleet_controller.notify import model
 from annexfleet_controller.notify.model import Route, Told
@@ -104,7 +105,7 @@ class Proven(World):
         assert sum(self.now - at < timedelta(hours=1) for at in times) <= 12, "more than the limit of an hour"
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(STEPS, min_size=10, max_size=120))
 def test_no_sequence_breaks_a_promise(steps: list[tuple[str, int, object]]):
     world = Proven()
@@ -114,7 +115,7 @@ def test_no_sequence_breaks_a_promise(steps: list[tuple[str, int, object]]):
         world.queue()
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(STEPS, max_size=60))
 def test_in_the_end_everybody_told_of_a_beginning_is_told_the_end(steps: list[tuple[str, int, object]]):
     world = Proven()

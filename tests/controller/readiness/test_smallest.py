@@ -6,6 +6,7 @@ from itertools import combinations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.drawing import examples
 
 from annexfleet_controller.readiness import fixes
 from annexfleet_controller.readiness.model import All, Fix, Leaf, Need
@@ -83,7 +84,7 @@ def brute_force(goals):
     return None
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(TREES)
 def test_no_subset_is_better_for_one_service(goal):
     found = fixes.smallest([goal])
@@ -93,7 +94,7 @@ def test_no_subset_is_better_for_one_service(goal):
     assert found is None or found.proven
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.lists(TREES, min_size=2, max_size=3))
 def test_no_subset_is_better_for_several_services_together(goals):
     found = fixes.smallest(goals)
@@ -101,7 +102,7 @@ def test_no_subset_is_better_for_several_services_together(goals):
     assert (None if found is None else found.fixes) == brute_force(goals)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(st.lists(TREES, min_size=1, max_size=3))
 def test_a_plan_is_the_smallest_set_cut_so_that_each_remedy_restores_something(goals):
     blocked = {f"service-{place}": goal for place, goal in enumerate(goals) if not serves(goal, frozenset())}
@@ -122,7 +123,7 @@ def test_a_plan_is_the_smallest_set_cut_so_that_each_remedy_restores_something(g
     assert restored == set(curable)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(TREES, st.integers(1, 3))
 def test_a_search_that_is_given_up_still_helps_and_has_nothing_needless(goal, work):
     found = fixes.smallest([goal], work=work)

@@ -79,7 +79,7 @@ class Stage:
         while not happened():
             assert time.monotonic() < deadline, f"{what} did not happen: {self.log[-4000:]}"
             self.supervisor.look()
-            time.sleep(0.05)  # real processes are waited for
+            time.sleep(0.1)  # real processes are waited for, and need the processor themselves
 
     def finish(self, run_id: int) -> runs.Run:
         """Let the run come to its end."""

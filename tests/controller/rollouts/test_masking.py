@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.drawing import examples
 
 from annexfleet_controller.rollouts.masking import MASK, Mask, plain
 
@@ -47,7 +48,7 @@ def test_direction_marks_and_escapes_cannot_disguise_a_line():
     assert plain("a\u202eb\x1b]0;title\x07c\x1b[2Jd\r\ne\x08") == "a\ufffdbcd\ne\ufffd"
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     st.text(string.ascii_letters + string.digits, min_size=6, max_size=40), st.text(max_size=60), st.text(max_size=60)
 )

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.drawing import examples
 
 from annexfleet_controller.rollouts import approved, written
 
@@ -58,7 +59,7 @@ def texts(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.dictionaries(TEXTS, VALUES, max_size=4))
 def test_variables_read_back_as_they_were_and_every_text_is_marked(value: Any):
     found = read(written.document(value))

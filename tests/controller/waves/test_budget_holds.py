@@ -5,6 +5,7 @@ from itertools import chain, combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.controller.waves.provinces import Annex, annexes, befall, happenings
+from tests.drawing import examples
 
 from annexfleet_controller.readiness import tree
 from annexfleet_controller.readiness.model import All
@@ -57,7 +58,7 @@ def met_when_well(annex: Annex, need, off: set[str]) -> int:
         annex.jammed = jammed
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(st.data())
 def test_no_sequence_of_events_makes_a_service_stand_worse_because_of_a_rollout(data):
     annex = data.draw(annexes())
@@ -75,7 +76,7 @@ def test_no_sequence_of_events_makes_a_service_stand_worse_because_of_a_rollout(
             assert not {device for device in new if annex.devices[device] in AT_A_COUNTER}
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.data())
 def test_an_open_annex_to_which_nothing_else_happens_stands_as_it_would_without_the_rollout(data):
     """Runs that fail, hang, break their device; and devices that are mended: at no moment is a service worse for it."""
@@ -96,7 +97,7 @@ def test_an_open_annex_to_which_nothing_else_happens_stands_as_it_would_without_
                 assert met_when_well(annex, need, touched) == met_when_well(annex, need, set())
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.data())
 def test_what_is_broken_at_night_costs_an_annex_no_more_than_its_own_devices_do_one_by_one(data):
     """However a release breaks devices: in the morning no service is gone that could spare each of them."""
@@ -114,7 +115,7 @@ def test_what_is_broken_at_night_costs_an_annex_no_more_than_its_own_devices_do_
         assert annex.worth(service, off) >= min(alone)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.data())
 def test_readiness_itself_finds_that_nothing_breaks(data):
     """By `what_breaks`, which people see, and by the live trees: the second opinion of the same property."""

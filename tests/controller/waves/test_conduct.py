@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from tests.drawing import examples
 
 from annexfleet_controller.calendars import DEFAULT
 from annexfleet_controller.readiness.model import All, Leaf, Need
@@ -372,7 +373,7 @@ a_seen = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(a_rollout, targets_of, a_seen)
 def test_whatever_it_is_told_its_steps_are_allowed_and_come_to_rest(of: Rollout, targets: list[Target], told: Seen):
     was = of
@@ -422,7 +423,7 @@ def _check(of: Rollout, targets: list[Target], told: Seen, steps: tuple[object, 
         assert its.id not in told.annexes[its.annex_id].changing
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(a_rollout, targets_of, a_seen)
 def test_once_over_its_devices_only_come_to_an_end(of: Rollout, targets: list[Target], told: Seen):
     over = structs.replace(of, state="aborted")
