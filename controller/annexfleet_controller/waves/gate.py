@@ -16,8 +16,10 @@ strata, and among the looks.  Key readings are compared by rank (`readings.py`).
 Honesty with small samples: a changed device that shows a sign which not about as many others show as well can be told
 neither sound nor broken, so the gate waits until the sign goes or becomes a proof.  When the soak is over and one doubt
 has lasted for `policy.longest_wait_s`, or a third of it at that time after the soak, it stops all the same
-(`still_unclear`): what cannot be told is never GO.  A sign that has gone by itself on one
-single device is no ground for anything.  What is down together with untouched devices of its annex is the annex's
+(`still_unclear`): what cannot be told is never GO.  Only what is over by itself (an alert that has cleared, a restart)
+is told by that wait: its counts do not go down again, so the doubt lapses if all that time added none on a changed
+device, and is confirmed by the first that it adds.  A sign that has gone by itself on one single device is no ground
+for anything.  What is down together with untouched devices of its annex is the annex's
 trouble, and its device counts as not watched.
 """
 
@@ -94,9 +96,11 @@ def judge(
     doubts = _since_when(doubts, before, now)
     if soak.is_over or soak.began_at is None or soak.due_at is None or now < soak.due_at:
         return _too_early(results, [] if soak.is_over else doubts, soak, now)
-    if doubts:
-        return _in_doubt(doubts, soak.due_at, policy, now)
+    if doubts and (verdict := _in_doubt(doubts, soak.due_at, policy, now)) is not None:
+        return verdict
     word, reason = _at_the_end(results, seen)
+    if doubts:  # lapsed: they are told all the same, and are not waited for again
+        return GateVerdict(word=word, reasons=(reason, *doubts), at=now)
     calm_from = _calm_from(before, soak.began_at, soak.due_at, now)
     if word == "go" and now < calm_from:
         reason = GateReason("clearing", {"until": calm_from.isoformat(timespec="seconds")})
@@ -142,25 +146,43 @@ _GROUNDS = frozenset({"sign", "rule", "kind", "value", "metric", "bad", "until",
 
 
 def _since_when(doubts: Sequence[GateReason], before: GateVerdict | None, now: datetime) -> list[GateReason]:
-    """These doubts, each with the moment since when it has lasted without a break."""
-    known = (
-        {} if before is None else {_ground(one): one.facts["since"] for one in before.reasons if "since" in one.facts}
-    )
-    moment = now.isoformat(timespec="seconds")
-    return [GateReason(one.code, {**one.facts, "since": known.get(_ground(one), moment)}) for one in doubts]
+    """These doubts, each with the moment since when it has lasted without a break, and what it counted then."""
+    known = {} if before is None else {_ground(one): one.facts for one in before.reasons if "since" in one.facts}
+    found = []
+    for one in doubts:
+        first = known.get(_ground(one), {"since": now.isoformat(timespec="seconds"), **_first_hits(one)})
+        kept = {name: first[name] for name in ("since", "first_hits") if name in first}
+        found.append(GateReason(one.code, {**one.facts, **kept}))
+    return found
 
 
-def _in_doubt(doubts: Sequence[GateReason], due_at: datetime, policy: Policy, now: datetime) -> GateVerdict:
-    """Wait, until one doubt has lasted for as long as may be waited, or for a third of that when all of it is over."""
+def _first_hits(doubt: GateReason) -> dict[str, int | float | str]:
+    return {"first_hits": doubt.facts["hits"]} if doubt.code == "since_unclear" else {}
+
+
+def _in_doubt(doubts: Sequence[GateReason], due_at: datetime, policy: Policy, now: datetime) -> GateVerdict | None:
+    """Wait, until one doubt has lasted for as long as may be waited, or for a third of that when all of it is over.
+
+    None if all of them have lapsed.
+    """
     longest = timedelta(seconds=policy.longest_wait_s)
-    ends_at = min(
-        min(since + longest, max(due_at + longest, since + longest * _LASTING))
-        for since in (datetime.fromisoformat(str(one.facts["since"])) for one in doubts)
-    )
-    if now < ends_at:
-        return GateVerdict(word="wait", reasons=tuple(doubts), at=now, look_again_at=ends_at)
-    hours = round(policy.longest_wait_s / 3600, 1)
-    return GateVerdict(word="stop", reasons=(GateReason("still_unclear", {"hours": hours}), *doubts), at=now)
+
+    def ends_at(doubt: GateReason) -> datetime:
+        since = datetime.fromisoformat(str(doubt.facts["since"]))
+        return min(since + longest, max(due_at + longest, since + longest * _LASTING))
+
+    if any(now >= ends_at(one) and not _adds_nothing(one) for one in doubts):
+        hours = round(policy.longest_wait_s / 3600, 1)
+        return GateVerdict(word="stop", reasons=(GateReason("still_unclear", {"hours": hours}), *doubts), at=now)
+    awaited = [ends_at(one) for one in doubts if now < ends_at(one)]
+    if not awaited:
+        return None
+    return GateVerdict(word="wait", reasons=tuple(doubts), at=now, look_again_at=min(awaited))
+
+
+def _adds_nothing(doubt: GateReason) -> bool:
+    """Whether what is over anyway came to no further changed device while it was doubted."""
+    return "first_hits" in doubt.facts and float(doubt.facts["hits"]) <= float(doubt.facts["first_hits"])
 
 
 def _at_the_end(results: Results, seen: Sequence[Watched]) -> tuple[GateWord, GateReason]:

@@ -184,6 +184,28 @@ def test_many_restarts_are_a_ground_though_each_device_had_one():
     assert codes(verdict(fleet(changed, 60)))[0] == "since_worse"
 
 
+@pytest.mark.parametrize(("further", "word"), [(0, "go"), (1, "stop")])
+def test_a_doubt_about_what_is_over_lapses_if_waiting_adds_nothing_to_it(further: int, word: str):
+    def health(restarted: int) -> list[Health]:
+        began = {"since": NOW - timedelta(hours=10)}
+        others = (device(n, restarts=1 if n < 1003 else 0, **began) for n in range(1000, 1131))
+        return [*(device(n, changed=True, restarts=1 if n <= restarted else 0, **began) for n in range(1, 15)), *others]
+
+    results = Results(succeeded=frozenset(range(1, 15)))
+
+    def told(restarted: int, hours: float, before: GateVerdict | None) -> GateVerdict:
+        at = NOW - timedelta(hours=hours)
+        return judge(results, health(restarted), policy=POLICY, wave=1, soak=DONE, now=at, before=before)
+
+    doubt = told(3, 7, None)
+    assert (doubt.word, codes(doubt)) == ("wait", ["soaking", "since_unclear"])
+    waits = told(3 + further, 2, doubt)
+    assert waits.word == "wait"
+    assert codes(told(3 + further, 0, waits)) == (
+        ["well", "since_unclear"] if word == "go" else ["still_unclear", "since_unclear"]
+    )
+
+
 def test_a_power_cut_is_the_annexs_and_what_cannot_be_watched_is_not_called_well():
     dark = [device(n, annex_id="dark", is_online=False) for n in (900, 901, 902)]
     one = device(50, changed=True, annex_id="dark", is_online=False)
