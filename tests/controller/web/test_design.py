@@ -88,6 +88,25 @@ def test_a_sheet_mirrors_by_itself(name: str):
     assert not physical
 
 
+def pieces(sheet: str) -> set[str]:
+    """The classes that a sheet says the whole look of: those that stand alone before a brace."""
+    rules = re.sub(r"/\*.*?\*/", "", SHEETS[sheet], flags=re.DOTALL)
+    heads = re.findall(r"(?:^|[{}])\s*([^{}@;]+?)\s*(?=\{)", rules)
+    return {
+        one[1]
+        for head in heads
+        for part in head.split(",")
+        if (one := re.fullmatch(r"\s*(?:main |table)*\.([\w-]+)", part))
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in SHEETS if name not in {"components.css", "report_print.css"}])
+def test_a_piece_is_made_in_one_place(name: str):
+    """report_print.css stands alone: WeasyPrint reads no other."""
+    assert {"stacked", "pager", "stats", "confirm", "filters"} <= pieces("components.css")
+    assert not pieces(name) & pieces("components.css")
+
+
 def test_an_icon_points_into_the_sprite_and_is_silent():
     assert 'href="/static/vendor/icons.svg#wrench"' in icon("wrench")
     assert 'aria-hidden="true"' in icon("wrench")
