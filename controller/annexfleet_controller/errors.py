@@ -127,12 +127,6 @@ class TooManyLinks(Conflict):
     code = "too_many_links"
 
 
-class TooManyWalls(Conflict):
-    """There are so many links to wall screens that one more would be a mistake; old ones can be revoked."""
-
-    code = "too_many_walls"
-
-
 class HolidayUnknown(NotFound):
     """Nobody entered this holiday, or this Ramadan."""
 

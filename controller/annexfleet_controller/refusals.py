@@ -41,3 +41,9 @@ class UndoRefused(Conflict):
     """It cannot be taken back any more; `reason` in the facts is a code that has words."""
 
     code = "undo_refused"
+
+
+class TooManyWalls(Conflict):
+    """There are so many links to wall screens that one more would be a mistake; old ones can be revoked."""
+
+    code = "too_many_walls"

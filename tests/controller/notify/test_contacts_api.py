@@ -270,6 +270,25 @@ def test_a_form_that_is_wrong_comes_back_with_what_was_typed_and_stores_nothing(
     assert client.get("/api/v1/contacts").json()["items"] == []
 
 
+def test_a_contact_is_given_to_an_account_by_its_name(site: Site):
+    client = site.signed_in("operator")
+    site.signed_in("technician", name="youssef")
+    form = {"name": "Youssef", "kind": "email", "address": "y@example.ma", "language": "ar", "user": " youssef "}
+
+    wrong = client.post("/admin/contacts", data=form | {"user": "nobody"})
+    page = client.post("/admin/contacts", data=form).headers["location"]
+
+    assert (wrong.status_code, 'value="nobody"' in wrong.text) == (422, True)
+    assert 'name="user" value="youssef"' in client.get(page).text
+    assert "Youssef" in site.signed_in("technician", name="youssef").get("/account/notices").text
+    form |= {"address": "", "version": "1"}
+    del form["user"]
+    client.post(page, data=form)
+    assert 'value="youssef"' in client.get(page).text, "a form that says nothing of it changes nothing of it"
+    client.post(page, data=form | {"user": "", "version": "2"})
+    assert 'value="youssef"' not in client.get(page).text
+
+
 def test_a_contact_is_taken_back_by_a_button(site: Site):
     client = site.signed_in("operator")
     form = {"name": "Amina", "kind": "email", "address": "amina@example.ma", "language": "ar"}

@@ -10,7 +10,7 @@ from tests.controller.web import places, troubled
 
 from annexfleet_controller.access import guessing
 from annexfleet_controller.access import links as making
-from annexfleet_controller.errors import TooManyWalls
+from annexfleet_controller.refusals import TooManyWalls
 from annexfleet_controller.store import audit, districts, incidents, links
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE, Scope
@@ -54,7 +54,8 @@ def test_a_wall_is_shown_once_and_stays_until_it_is_revoked(province: Site):
     province.clock.turn(days=40)
 
     assert visitor.get(path).status_code == 200
-    assert "X-By-Itself" not in visitor.get(path).text
+    assert "X-By-Itself" in visitor.get(path).text, "nor does it keep the session of whoever is signed in there"
+    assert "signs itself out" not in visitor.get(path).text
     assert path not in province.signed_in("operator").get("/admin/links").text
     with reading(province.engine) as db:
         (wall,) = links.walls(db)

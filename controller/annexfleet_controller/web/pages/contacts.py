@@ -19,7 +19,7 @@ from annexfleet_controller.notify.channels import shown, ways_of
 from annexfleet_controller.notify.contacts import MOST_ROUTES, RouteWish, Wish, checked
 from annexfleet_controller.notify.model import CONTACT_KINDS, HOURS
 from annexfleet_controller.refusals import SettingChanged
-from annexfleet_controller.store import contacts, notices
+from annexfleet_controller.store import accounts, contacts, notices, people
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
 from annexfleet_controller.store.undoing import Step
@@ -65,6 +65,8 @@ class Fields(Struct, frozen=True, kw_only=True):
     address: str = ""
     language: str = CODES[0]
     enabled: bool = True
+    user: str = ""
+    """The name of the account that it belongs to."""
     routes: tuple[RouteFields, ...] = (RouteFields(),)
 
 
@@ -85,13 +87,13 @@ def create_contact(
     """A webhook's secret is in this answer and nowhere else, so there is no redirect then."""
     fields = _typed(form)
     try:
-        new, routes = checked(_wish(fields, form), None, ways_of(home.settings))
+        new, routes = checked(_wish(db, fields, form, None), None, ways_of(home.settings))
         with db.begin_nested():
             made = tending.create(db, acts.hand(person), new, routes, now=now)
     except (ContactWrong, AnnexUnknown) as wrong:
         return page("contact.html", status=422, **_shown(db, language, fields, None, wrong=wrong))
     if made.secret:
-        fields = _kept(made, contacts.routes(db, made.id).get(made.id, []))
+        fields = _kept(db, made)
         return page("contact.html", status=201, **_shown(db, language, fields, made, secret=made.secret))
     return RedirectResponse(f"/admin/contacts/{made.id}", 303)
 
@@ -101,7 +103,7 @@ def show_contact(
     *, contact_id: Id, person: Editing, db: Db, now: Now, language: LanguageOf, page: Page
 ) -> HTMLResponse:  # fmt: skip
     contact = contacts.get(db, contact_id)
-    fields = _kept(contact, contacts.routes(db, contact_id).get(contact_id, []))
+    fields = _kept(db, contact)
     return page("contact.html", **_shown(db, language, fields, contact, done=acts.newest(db, person, now)))
 
 
@@ -119,7 +121,7 @@ def change_contact(
 ) -> Response:
     contact, fields = contacts.get(db, contact_id), _typed(form)
     try:
-        new, routes = checked(_wish(fields, form, contact.user_id), contact, ways_of(home.settings))
+        new, routes = checked(_wish(db, fields, form, contact.user_id), contact, ways_of(home.settings))
         with db.begin_nested():
             version = acts.number(form, "version")
             tending.change(db, acts.hand(person), contact_id, new, routes, version=version, now=now)
@@ -193,10 +195,11 @@ def _field(wrong: ContactWrong | AnnexUnknown | SettingChanged | None) -> str:
     return str(wrong.facts.get("field", "annexes"))
 
 
-def _kept(contact: Contact, routes: list[ContactRoute]) -> Fields:
+def _kept(db: Session, contact: Contact) -> Fields:
     return Fields(
         name=contact.name, kind=contact.kind, language=contact.language, enabled=contact.enabled,
-        routes=tuple(_kept_route(row) for row in routes),
+        user="" if contact.user_id is None else accounts.by_id(db, contact.user_id).name,
+        routes=tuple(_kept_route(row) for row in contacts.routes(db, contact.id).get(contact.id, [])),
     )  # fmt: skip
 
 
@@ -217,7 +220,7 @@ def _typed(form: FormData) -> Fields:
     routes = (_typed_route(form, f"route{number}_") for number in range(MOST_ROUTES))
     return Fields(
         name=_text(form, "name"), kind=_text(form, "kind"), address=_text(form, "address"),
-        language=_text(form, "language"), enabled=bool(_text(form, "enabled")),
+        language=_text(form, "language"), enabled=bool(_text(form, "enabled")), user=_text(form, "user").strip(),
         routes=tuple(route for route in routes if route.audiences),
     )  # fmt: skip
 
@@ -232,8 +235,16 @@ def _typed_route(form: FormData, start: str) -> RouteFields:
     )  # fmt: skip
 
 
-def _wish(fields: Fields, form: FormData, user_id: int | None = None) -> Wish:
-    """Raises ContactWrong where a number is none."""
+def _wish(db: Session, fields: Fields, form: FormData, user_id: int | None) -> Wish:
+    """Whose it is stays `user_id` where the form does not say.
+
+    Raises ContactWrong where a number is none, or there is no account of that name.
+    """
+    if "user" in form:
+        user = people.by_name(db, fields.user) if fields.user else None
+        if fields.user and user is None:
+            raise ContactWrong("no such account", field="user", reason="unknown")
+        user_id = None if user is None else user.id
     return Wish(
         name=fields.name, kind=fields.kind, address=fields.address, secret=_text(form, "secret"),
         language=fields.language, enabled=fields.enabled, user_id=user_id,
