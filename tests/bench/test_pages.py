@@ -140,12 +140,12 @@ def furnish(country: Country) -> None:
     random = Random(4)
     for month in (making.before(MONTH), MONTH):
         with writing(country.engine) as db:
-            figures = [_month(random, country.annex_id(n), month, now) for n in range(country.annexes)]
+            figures = [figures_of_a_month(random, country.annex_id(n), month, now) for n in range(country.annexes)]
             reports.put(db, [(annex_id, of, True) for annex_id, of in figures])
             reports.add_up(db, month)
 
 
-def _month(random: Random, annex_id: str, month: str, now: datetime) -> tuple[str, reports.Figures]:
+def figures_of_a_month(random: Random, annex_id: str, month: str, now: datetime) -> tuple[str, reports.Figures]:
     """One that has a little of everything."""
     first = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
     states = random.choices(("ready", "degraded", "blocked", "unknown"), (80, 8, 6, 6), k=20)
