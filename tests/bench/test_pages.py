@@ -26,12 +26,16 @@ from tests.bench.test_evaluation import ANNEXES, begun
 from tests.controller.reports import months
 from tests.controller.site import Site
 
+from annexfleet_controller.access import links as board_links
+from annexfleet_controller.garbage import settle
 from annexfleet_controller.readiness.availability import Span
 from annexfleet_controller.reports import making
-from annexfleet_controller.store import districts, incidents, reports
+from annexfleet_controller.store import districts, fleet, incidents, links, reports
 from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.scope import WHOLE
 
-ROUNDS = 9
+ROUNDS = 20
+"""So that the worst but one is the 95th of a hundred."""
 BAR_S, BAR_BYTES = 0.150, 200_000
 A_DISTRICT = 40
 """Annexes of one."""
@@ -41,18 +45,33 @@ PEERS = ("/healthz", "/bench/plain")
 PAGES = (
     "/", "/?state=blocked", "/?q=17", "/?page=20", "/?district=d3", "/wall", "/annexes/annex-41", "/devices",
     "/devices?q=guichet", "/devices?presence=silent", "/devices/{device}", "/devices/{device}/figures",
-    "/devices/{device}/settings", "/alerts", "/alerts?state=over", "/incidents/{incident}", "/mine",
+    "/devices/{device}/settings", "/printers/{unlabelled}", "/printers/{printer}?annex=annex-41",
+    "/annexes/annex-41/queues/{queue}", "/board/{board}", "/p/{code}", "/alerts", "/alerts?state=over",
+    "/alerts?kind=printer&severity=critical&who=free", "/alerts?q=annexe+17", "/alerts?annex=annex-41",
+    "/incidents/{incident}", "/mine",
     "/mine?show=visits", "/supplies", "/supplies/print", "/runs", "/runs/new", "/rollouts", "/rollouts/new",
     "/desired", "/desired/layer?kind=annex&of=annex-41", "/desired/devices/{device}", "/maintenance",
     f"/reports/{MONTH}", f"/reports/{MONTH}?page=20", f"/reports/{MONTH}?district=d3",
     f"/reports/{MONTH}?annex=annex-41", "/admin/annexes", "/admin/annexes/annex-41", "/admin/districts",
-    "/admin/devices", "/admin/devices?q=guichet", "/admin/tokens", "/admin/links", "/admin/services", "/admin/rules",
+    "/admin/devices", "/admin/devices?q=guichet", "/admin/tokens", "/admin/links", "/admin/links?annex=annex-41",
+    "/admin/labels?annex=annex-41", "/admin/services", "/admin/rules",
     "/admin/rules/printer.blocked", "/admin/calendars", "/annexes/annex-41/calendar", "/annexes/annex-41/services",
     "/admin/contacts", "/admin/contacts/new", "/admin/people", "/admin/people/new", "/admin/keys", "/admin/audit",
-    "/admin/set-aside", "/account", "/api/v1/devices", "/api/v1/devices?q=guichet", "/api/v1/annexes",
-    "/api/v1/readiness", "/api/v1/alerts", "/api/v1/incidents", "/api/v1/printers", "/api/v1/queues",
-    "/api/v1/supplies", "/api/v1/desired/drift", f"/api/v1/reports/{MONTH}",
+    "/admin/set-aside", "/account", "/api/v1/devices", "/api/v1/devices?search=guichet", "/api/v1/annexes",
+    "/api/v1/readiness", "/api/v1/alerts", "/api/v1/incidents", "/api/v1/printers",
+    "/api/v1/printers?in_trouble=true", "/api/v1/printers?in_trouble=false", "/api/v1/printers?search=laserjet",
+    "/api/v1/printers?search={printer}", "/api/v1/printers?search=nothing", "/api/v1/queues",
+    "/api/v1/queues?search=passport", "/api/v1/inventory", "/api/v1/supplies", "/api/v1/supplies?state=soon",
+    "/api/v1/desired/drift", f"/api/v1/reports/{MONTH}",
 )  # fmt: skip
+
+POSTS = {"/admin/tokens": {"annex": "annex-41", "role": "counter", "devices": "14", "hours": "24"}}
+"""Answered with a page of their own: the sheet by which an annex enrols its devices."""
+EXPORTS = (
+    "/api/v1/supplies/orders.csv", "/api/v1/supplies/visits.csv", f"/api/v1/reports/{MONTH}/annexes.csv",
+    f"/api/v1/reports/{MONTH}/incidents.csv", "/api/v1/openapi.json", "/metrics",
+)  # fmt: skip
+"""Not looked at but kept, or read by programs: told beside the others, without a bar."""
 
 _PLAIN = Environment(autoescape=True).from_string(
     "<!doctype html><table>{% for row in rows %}<tr><td>{{ row.name }}</td><td><a href='/devices/{{ row.id }}'>"
@@ -89,10 +108,12 @@ def cost(client: TestClient, path: str, rounds: int = ROUNDS) -> Cost:
     walls, processors = [], []
     for _ in range(rounds + 1):
         processor, wall = time.process_time(), time.perf_counter()
-        answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+        answer = client.request(
+            "POST" if path in POSTS else "GET", path, data=POSTS.get(path), headers={"Accept-Encoding": "gzip"}
+        )
         walls.append(time.perf_counter() - wall)
         processors.append(time.process_time() - processor)
-        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
+        assert answer.status_code in {200, 201}, f"{path}: {answer.status_code} {answer.text[:300]}"
     return Cost(path, walls[1:], processors[1:], len(answer.content), answer.num_bytes_downloaded)
 
 
@@ -100,7 +121,7 @@ def cost(client: TestClient, path: str, rounds: int = ROUNDS) -> Cost:
 def country_site(path: Path) -> Iterator[Site]:
     """A country that was judged, with districts and two months in figures, and its web process."""
     country = Country(path, ANNEXES)
-    site = Site(country.engine, path)
+    site = Site(country.engine, path).with_authority()
     begun(country, site.home)
     furnish(country)
     site.clock.at = country.clock.now()
@@ -119,12 +140,12 @@ def furnish(country: Country) -> None:
     random = Random(4)
     for month in (making.before(MONTH), MONTH):
         with writing(country.engine) as db:
-            figures = [_month(random, country.annex_id(n), month, now) for n in range(country.annexes)]
+            figures = [figures_of_a_month(random, country.annex_id(n), month, now) for n in range(country.annexes)]
             reports.put(db, [(annex_id, of, True) for annex_id, of in figures])
             reports.add_up(db, month)
 
 
-def _month(random: Random, annex_id: str, month: str, now: datetime) -> tuple[str, reports.Figures]:
+def figures_of_a_month(random: Random, annex_id: str, month: str, now: datetime) -> tuple[str, reports.Figures]:
     """One that has a little of everything."""
     first = datetime.fromisoformat(f"{month}-01T00:00:00+00:00")
     states = random.choices(("ready", "degraded", "blocked", "unknown"), (80, 8, 6, 6), k=20)
@@ -167,12 +188,11 @@ def costs(site: Site, *, rounds: int = ROUNDS, only: str = "") -> list[Cost]:
     """Of the peers and every page, as an administrator of the whole province sees it."""
     add_plain(site)
     client = site.signed_in("admin")
-    with reading(site.engine) as db:
-        names = {
-            "device": db.execute(text("SELECT id FROM device WHERE annex_id = 'annex-41' LIMIT 1")).scalar_one(),
-            "incident": incidents.open_ones(db)[0].id,
-        }
-    paths = [path.format(**names) for path in (*PEERS, *PAGES) if path in PEERS or re.search(only, path)]
+    names = asked_for(site)
+    paths = [
+        path.format(**names) for path in (*PEERS, *PAGES, *POSTS, *EXPORTS) if path in PEERS or re.search(only, path)
+    ]
+    ready(site)
     found = []
     print(f"\n{'':46}  median     p95     CPU       kB  packed")
     for path in paths:
@@ -181,11 +201,33 @@ def costs(site: Site, *, rounds: int = ROUNDS, only: str = "") -> list[Cost]:
     return found
 
 
+def asked_for(site: Site) -> dict[str, str]:
+    """What stands in the paths: a device, a printer, a queue, an incident, a board and a label, most of one annex."""
+    now = site.clock.now()
+    with writing(site.engine) as db:
+        rows = fleet.devices(db, WHOLE, now=now, annex_id="annex-41")
+        known = fleet.known(db, rows, collectors=["printers", "queues"])
+        printer, unlabelled, *_ = fleet.printers(rows, known)
+        queue = fleet.queues(rows, known)[0]
+        _, board = board_links.new_board_at_console(db, "annex-41", label="hall", by="bench", now=now)
+        label, _ = links.put_label(db, WHOLE, "annex-41", printer.id, place="Guichet 2", now=now)
+        return {
+            "device": rows[0].id, "printer": printer.id, "unlabelled": unlabelled.id, "queue": queue.queue.service,
+            "board": board, "code": label.code, "incident": str(incidents.open_ones(db)[0].id),
+        }  # fmt: skip
+
+
+def ready(site: Site) -> None:
+    """As a web process is that has begun; what this one has made of its country before is none of that."""
+    site.app.state.beside.turn()
+    settle()
+
+
 @pytest.mark.bench
 def test_every_page_of_a_whole_country_is_quick_and_small(tmp_path: Path):
     with country_site(tmp_path) as site:
         found = costs(site)
 
-    pages = [of for of in found if of.path not in PEERS]
+    pages = [of for of in found if of.path not in (*PEERS, *EXPORTS)]
     assert {of.path: f"{of.p95_s * 1e3:.0f} ms" for of in pages if of.p95_s >= BAR_S} == {}
     assert {of.path: of.wire_bytes for of in pages if of.wire_bytes >= BAR_BYTES} == {}

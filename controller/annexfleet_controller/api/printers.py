@@ -1,8 +1,8 @@
 """/api/v1/printers: each printer once, whichever devices see it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import accumulate
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -72,9 +72,6 @@ class PrinterPage(BaseModel):
     next: str | None = None
 
 
-_MOST_ANNEXES = 200
-
-
 @router.get("")
 def list_printers(
     *,
@@ -87,24 +84,25 @@ def list_printers(
     cursor: paging.Cursor = "",
     limit: paging.Limit = 100,
 ) -> PrinterPage:
-    """The printers in your sight, by annex and id."""
+    """The printers in your sight, by annex and id.  Of a whole country, a new one stands in it a minute later."""
     after = paging.keys(cursor, 2)
-
-    # Of one annex everything is read, whoever told of what.
-    places = [(annex, 0)] if annex else _annexes(db, person.scope, search, now=now, in_trouble=bool(in_trouble))
-    if after:
-        places = [(place, count) for place, count in places if place >= after[0]]
+    part = search.casefold()
+    sighted = [
+        one
+        for one in _sighted(db, person.scope, now=now, in_trouble=bool(in_trouble))
+        if part in one.words
+        and (not annex or one.annex_id == annex)
+        and (after is None or [one.annex_id, one.id] > after)
+    ]
     wanted: list[fleet.SeenPrinter] = []
-    while places and len(wanted) <= limit:
-        some = _enough(places, limit + 1 - len(wanted))
-        del places[: len(some)]
-        rows = fleet.telling(db, person.scope, "printers", annex_ids=some)
+    while sighted and len(wanted) <= limit:
+        some = sighted[: limit + 1 - len(wanted)]
+        del sighted[: len(some)]
         wanted += [
             printer
-            for printer in sorted(fleet.printers(rows, fleet.known(db, rows, collectors=["printers"])), key=_place)
+            for printer in _read(db, person.scope, some)
             if (in_trouble is None or printer.printer.in_trouble == in_trouble)
-            and (after is None or [*_place(printer)] > after)
-            and search.casefold() in sightings.searched(printer.id, printer.printer)
+            and part in sightings.searched(printer.id, printer.printer)
         ]
     return PrinterPage(
         items=[_out(printer) for printer in wanted[:limit]],
@@ -112,26 +110,23 @@ def list_printers(
     )
 
 
-def _annexes(
-    db: Session, scope: Scope, search: str, *, now: datetime, in_trouble: bool
-) -> list[tuple[str, int]]:  # fmt: skip
-    """The annexes where there may be such printers, by id, with how many."""
-    # The watch looks every two seconds, and what was sighted may be a minute old: of either's word it is looked there.
-    troubled = overview.troubled(db, scope) if in_trouble else frozenset()
-    part = search.casefold()
-    counts = Counter(
-        one.annex_id
-        for one in sightings.found(db, scope, "printers", now=now)
-        if part in one.words and (not in_trouble or one.in_trouble or one.annex_id in troubled)
-    )
-    return sorted(counts.items())
+def _sighted(db: Session, scope: Scope, *, now: datetime, in_trouble: bool) -> list[sightings.Sighting]:
+    """All in sight, or those that may be in trouble: where the watch saw more of these, whichever are there."""
+    found = sightings.found(db, scope, "printers", now=now)
+    if not in_trouble:
+        return found
+    known = Counter(one.annex_id for one in found if one.in_trouble)
+    # The watch looks every two seconds, and a sighting may be a minute old.
+    more = {annex_id for annex_id, count in overview.troubled(db, scope).items() if count > known[annex_id]}
+    return [one for one in found if one.in_trouble or one.annex_id in more]
 
 
-def _enough(places: list[tuple[str, int]], wanted: int) -> list[str]:
-    """The first annexes that together have so many, but not so many annexes that a query could not name them."""
-    reached = accumulate(count for _, count in places)
-    most = 1 + next((n for n, count in enumerate(reached) if count >= wanted), len(places))
-    return [place for place, _ in places[: min(most, _MOST_ANNEXES)]]
+def _read(db: Session, scope: Scope, sighted: Sequence[sightings.Sighting]) -> list[fleet.SeenPrinter]:
+    """What the devices that named these printers tell of them now, by annex and id; one may have gone meanwhile."""
+    rows = fleet.telling(db, scope, "printers", device_ids={id_ for one in sighted for id_ in one.devices})
+    ids = {one.id for one in sighted}
+    found = fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]))
+    return sorted((printer for printer in found if printer.id in ids), key=_place)
 
 
 def _place(printer: fleet.SeenPrinter) -> tuple[str, str]:

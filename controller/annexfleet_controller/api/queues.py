@@ -64,7 +64,7 @@ def list_queues(
     cursor: paging.Cursor = "",
     limit: paging.Limit = 100,
 ) -> QueuePage:
-    """The service queues in your sight, by id."""
+    """The service queues in your sight, by id.  Of a whole country, a new one stands in it a minute later."""
     after = paging.keys(cursor, 1)
     part = search.casefold()
     ids = sorted(

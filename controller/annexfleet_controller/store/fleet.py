@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any, TypeVar
 
 from msgspec import Struct
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import state
@@ -20,6 +21,8 @@ from annexfleet_controller.store.tables.readings import (
     LiveSample,
     SetAside,
 )
+
+_T = TypeVar("_T")
 
 
 class DeviceRow(Struct, frozen=True):
@@ -97,11 +100,21 @@ class RefusedMessage(Struct, frozen=True):
 _SEARCHED = (Device.name, Device.id, Device.model, Device.hardware_serial, Device.place)
 
 
-def _rows(scope: Scope) -> "Select[Device, DeviceState]":
+# In the order of DeviceRow's fields.
+_COLUMNS: tuple[Any, ...] = (
+    Device.number, Device.id, Device.annex_id, Device.name, Device.role, Device.model, Device.hardware_serial,
+    Device.enrolled_at, Device.revoked_at, func.coalesce(DeviceState.connected, False),
+    func.coalesce(DeviceState.agent_version, ""), func.coalesce(DeviceState.clock_offset_s, 0.0),
+    DeviceState.connected_at, DeviceState.gone_at, DeviceState.heard_at, DeviceState.beat_at, DeviceState.beat,
+    DeviceState.inventory_at, Device.place, Device.retired_at, Device.replaced_by, Device.version,
+)  # fmt: skip
+
+
+def _rows(scope: Scope) -> "Select[Any]":
     """Every query for devices starts here, so that none forgets the scope."""
     return (
-        select(Device, DeviceState)
-        .join(DeviceState, DeviceState.device_number == Device.number, isouter=True)
+        select(*_COLUMNS)
+        .join_from(Device, DeviceState, DeviceState.device_number == Device.number, isouter=True)
         .where(scope.limit(Device.annex_id))
     )
 
@@ -144,28 +157,20 @@ def devices(
     if after is not None:
         name, device_id = after
         query = query.where(or_(Device.name > name, and_(Device.name == name, Device.id > device_id)))
-    return [_row(device, known) for device, known in db.execute(query.limit(limit))]
+    return [DeviceRow(*row) for row in db.execute(query.limit(limit))]
 
 
-def telling(
-    db: Session, scope: Scope, collector: str, *, annex_ids: Collection[str] = (), device_ids: Collection[str] = ()
-) -> list[DeviceRow]:  # fmt: skip
-    """Devices in sight and in service that ever told of a collector, by id.
-
-    With `annex_ids` only of these annexes, and with `device_ids` only these.  Few devices have a printer or a queue,
-    and the others' beats need not be read.
-    """
+def telling(db: Session, scope: Scope, collector: str, *, device_ids: Collection[str]) -> list[DeviceRow]:
+    """Those of these devices that are in sight and in service and ever told of a collector, by id."""
     query = (
         _rows(scope)
         .join(DevicePart, and_(DevicePart.device_number == Device.number, DevicePart.collector == collector))
         .where(Device.revoked_at.is_(None))
         .order_by(Device.id)
     )
-    if annex_ids:
-        query = query.where(Device.annex_id.in_(annex_ids))
-    if device_ids:
-        query = query.where(Device.id.in_(device_ids))
-    return [_row(device, known) for device, known in db.execute(query)]
+    return [
+        DeviceRow(*row) for some in _chunks(sorted(device_ids)) for row in db.execute(query.where(Device.id.in_(some)))
+    ]
 
 
 def device(db: Session, scope: Scope, device_id: str) -> DeviceRow:
@@ -173,12 +178,12 @@ def device(db: Session, scope: Scope, device_id: str) -> DeviceRow:
     found = db.execute(_rows(scope).where(Device.id == device_id)).first()
     if found is None:
         raise DeviceUnknown(f"no device {device_id!r}")
-    return _row(*found)
+    return DeviceRow(*found)
 
 
 def by_number(db: Session, scope: Scope, numbers: Collection[int]) -> list[DeviceRow]:
     """The devices of these numbers that are in sight."""
-    return [_row(device, known) for device, known in db.execute(_rows(scope).where(Device.number.in_(numbers)))]
+    return [DeviceRow(*row) for row in db.execute(_rows(scope).where(Device.number.in_(numbers)))]
 
 
 def placements(db: Session) -> dict[int, tuple[str, str, str]]:
@@ -216,11 +221,13 @@ def known(
     numbers = [row.number for row in rows]
     parts: dict[int, list[state.Part]] = {number: [] for number in numbers}
     for some in _chunks(numbers):
-        query = select(DevicePart).where(DevicePart.device_number.in_(some))
+        query = select(DevicePart.device_number, DevicePart.collector, DevicePart.at, DevicePart.payload).where(
+            DevicePart.device_number.in_(some)
+        )
         if collectors:
             query = query.where(DevicePart.collector.in_(collectors))
-        for part in db.scalars(query):
-            parts[part.device_number].append(state.Part(part.collector, part.at, part.payload))
+        for number, collector, at, payload in db.execute(query):
+            parts[number].append(state.Part(collector, at, payload))
     samples: dict[int, LiveSample] = {}
     if live:
         for some in _chunks(numbers):
@@ -309,24 +316,6 @@ def set_aside(db: Session, scope: Scope, *, before: int | None = None, limit: in
     ]
 
 
-def _row(device: Device, known: "DeviceState | None") -> DeviceRow:
-    return DeviceRow(
-        number=device.number, id=device.id, annex_id=device.annex_id, name=device.name, role=device.role,
-        model=device.model, hardware_serial=device.hardware_serial, enrolled_at=device.enrolled_at,
-        revoked_at=device.revoked_at,
-        connected=known.connected if known else False,
-        agent_version=known.agent_version if known else "",
-        clock_offset_s=known.clock_offset_s if known else 0.0,
-        connected_at=known.connected_at if known else None,
-        gone_at=known.gone_at if known else None,
-        heard_at=known.heard_at if known else None,
-        beat_at=known.beat_at if known else None,
-        beat=known.beat if known else None,
-        inventory_at=known.inventory_at if known else None,
-        place=device.place, retired_at=device.retired_at, replaced_by=device.replaced_by, version=device.version,
-    )  # fmt: skip
-
-
-def _chunks(numbers: Sequence[int], size: int = 500) -> Iterable[Sequence[int]]:
+def _chunks(keys: Sequence[_T], size: int = 500) -> Iterable[Sequence[_T]]:
     """Pieces that stay below SQLite's limit on variables in a statement."""
-    return (numbers[start : start + size] for start in range(0, len(numbers), size))
+    return (keys[start : start + size] for start in range(0, len(keys), size))

@@ -146,9 +146,10 @@ def lines(db: Session, scope: Scope) -> list[AnnexLine]:
     ]  # fmt: skip
 
 
-def troubled(db: Session, scope: Scope) -> frozenset[str]:
-    """The annexes in sight where the watch saw a printer in trouble."""
-    return frozenset(db.scalars(select(AnnexNow.annex_id).where(AnnexNow.troubled > 0, scope.limit(AnnexNow.annex_id))))
+def troubled(db: Session, scope: Scope) -> dict[str, int]:
+    """How many printers in trouble the watch saw, by annex; of those in sight, and where it saw any."""
+    query = select(AnnexNow.annex_id, AnnexNow.troubled).where(AnnexNow.troubled > 0, scope.limit(AnnexNow.annex_id))
+    return {row.annex_id: row.troubled for row in db.execute(query)}
 
 
 NOTHING = Numbers()

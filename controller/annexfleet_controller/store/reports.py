@@ -106,13 +106,19 @@ def province_is_behind(db: Session, month: str) -> bool:
     return not kept and _all_settled(db, month)
 
 
-def add_up(db: Session, month: str) -> None:
-    """The province's month, from those of its annexes."""
+def added_up(db: Session, month: str) -> tuple[Figures, bool] | None:
+    """The province's month, from those of its annexes, and whether all of these are settled; None without any."""
     settled = _all_settled(db, month)
     parts = _figures(db, select(ReportMonth.payload).where(ReportMonth.month == month, ReportMonth.area != PROVINCE))
     whole = merged(parts)
-    if whole is not None:
-        put(db, [(PROVINCE, whole, settled)])
+    return None if whole is None else (whole, settled)
+
+
+def add_up(db: Session, month: str) -> None:
+    """Keep the province's month, from those of its annexes."""
+    found = added_up(db, month)
+    if found is not None:
+        put(db, [(PROVINCE, *found)])
 
 
 def _all_settled(db: Session, month: str) -> bool:

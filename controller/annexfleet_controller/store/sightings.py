@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from weakref import WeakKeyDictionary
 
-from msgspec import Struct, structs
+from msgspec import Struct
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -41,6 +41,8 @@ class Sighting(Struct, frozen=True):
     """What a search looks through, in small letters."""
     in_trouble: bool = False
     """Whether a device says so."""
+    devices: tuple[str, ...] = ()
+    """The ids of those that name it."""
 
 
 class _Told(Struct, frozen=True):
@@ -137,9 +139,11 @@ def _once(told: Iterable[_Told]) -> list[Sighting]:
     by_id: dict[str, Sighting] = {}
     for one in (one for device in told for one in device.sightings):
         before = by_id.setdefault(one.id, one)
-        if (before.words, before.in_trouble) != (one.words, one.in_trouble):
+        if before is not one:
             words = before.words if one.words in before.words else f"{before.words}\n{one.words}"
-            by_id[one.id] = structs.replace(one, words=words, in_trouble=before.in_trouble or one.in_trouble)
+            by_id[one.id] = Sighting(
+                one.id, one.annex_id, words, before.in_trouble or one.in_trouble, before.devices + one.devices
+            )
     return sorted(by_id.values(), key=lambda one: (one.annex_id, one.id))
 
 
@@ -147,13 +151,13 @@ def _printers(known: state.Known, annex_id: str, device_id: str) -> tuple[Sighti
     found = []
     for printer in state.printers(known):
         identity = state.printer_identity(annex_id, device_id, printer)
-        found.append(Sighting(identity, annex_id, searched(identity, printer), printer.in_trouble))
+        found.append(Sighting(identity, annex_id, searched(identity, printer), printer.in_trouble, (device_id,)))
     return tuple(found)
 
 
 def _queues(known: state.Known, annex_id: str, device_id: str) -> tuple[Sighting, ...]:
     ids = [f"{device_id}.{queue.service}" for queue in state.queues(known)]
-    return tuple(Sighting(id_, annex_id, id_.casefold()) for id_ in ids)
+    return tuple(Sighting(id_, annex_id, id_.casefold(), devices=(device_id,)) for id_ in ids)
 
 
 def searched(identity: str, printer: state.Printer) -> str:

@@ -3,6 +3,7 @@
 A past month never changes once it is settled, three days after its end.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from annexfleet_controller.calendars.calendar import DEFAULT_TIME_ZONE
@@ -47,18 +48,36 @@ def _make(worker: Worker, month: str, *, now: datetime, at_most: int) -> int | N
         )  # fmt: skip
         if not stale and not reports.province_is_behind(db, month):
             return 0
-        shared = remembered.month(db, since=since, until=until) if stale else None
-    for start in range(0, len(stale), _AT_ONCE):
-        assert shared is not None, "there are annexes to work out"
+    if not make_some(worker, month, stale, now=now):
+        return None
+    add_up(worker, month)
+    return len(stale)
+
+
+def make_some(worker: Worker, month: str, annex_ids: Sequence[str], *, now: datetime) -> bool:
+    """Work out a month of these annexes; False when the worker shall stop, with some of it done."""
+    if not annex_ids:
+        return True
+    since, until = availability.bounds(month, DEFAULT_TIME_ZONE)
+    with reading(worker.engine) as db:
+        shared = remembered.month(db, since=since, until=until)
+    for start in range(0, len(annex_ids), _AT_ONCE):
         with reading(worker.engine) as db:
             found = [
                 (told.annex_id, making.made(told, month, now=now), told.calendar.time_zone)
-                for told in remembered.told(db, shared, stale[start : start + _AT_ONCE], since=since, until=until)
+                for told in remembered.told(db, shared, annex_ids[start : start + _AT_ONCE], since=since, until=until)
             ]
         with writing(worker.engine) as db:
             reports.put(db, [(id_, of, making.is_settled(now, month, zone)) for id_, of, zone in found])
         if not worker.go_on():
-            return None
-    with writing(worker.engine) as db:
-        reports.add_up(db, month)
-    return len(stale)
+            return False
+    return True
+
+
+def add_up(worker: Worker, month: str) -> None:
+    """A country is read for a second or two, in which nobody should wait for the writer's place."""
+    with reading(worker.engine) as db:
+        whole = reports.added_up(db, month)
+    if whole is not None:
+        with writing(worker.engine) as db:
+            reports.put(db, [(reports.PROVINCE, *whole)])
