@@ -116,6 +116,11 @@ class Shown(Struct, frozen=True, kw_only=True):
     def checking(self) -> bool:
         return any(task.checking for task in self.tasks)
 
+    @property
+    def to_do(self) -> int:
+        """How many of the tasks still wait for somebody's hand."""
+        return sum(not task.checking and not task.is_done for task in self.tasks)
+
 
 def shown(db: Session, visitor: Visitor, place: Annex, language: Language, *, now: datetime) -> Shown:
     """What a board shows now."""

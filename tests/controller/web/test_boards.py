@@ -61,6 +61,8 @@ def test_a_jam_is_found_with_its_steps_and_said_to_be_fixed_and_the_devices_conf
     pressed = visitor.post(f"{path}/incidents/{jam.incident.id}/fixed")
     assert (pressed.status_code, pressed.headers["location"]) == (303, path)
     assert "We are checking" in visitor.get(path).text
+    assert "There is nothing for you to do" in visitor.get(path).text
+    assert "1 thing to do" not in visitor.get(path).text
 
     site.clock.turn(seconds=30)
     jam.resolve(at=site.clock.now(), now=site.clock.now())
