@@ -23,8 +23,16 @@ from annexfleet_controller import api, web
 from annexfleet_controller.access import sessions
 from annexfleet_controller.access.asked import language_of
 from annexfleet_controller.access.door import Anybody, Needs, Policy
+from annexfleet_controller.access.errors import (
+    ForeignRequest,
+    PasswordMustChange,
+    PasswordWeak,
+    SecondFactorMissing,
+    SignedOut,
+    SignInRefused,
+    TooManyAttempts,
+)
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import SecondFactorMissing
 from annexfleet_controller.api import problems
 from annexfleet_controller.api.hub import Hub
 from annexfleet_controller.clock import SYSTEM, Clock
@@ -32,15 +40,9 @@ from annexfleet_controller.errors import (
     AnnexfleetError,
     Conflict,
     Forbidden,
-    ForeignRequest,
     Invalid,
     NotFound,
-    PasswordMustChange,
-    PasswordWeak,
     RuleWrong,
-    SignedOut,
-    SignInRefused,
-    TooManyAttempts,
     TooManyStreams,
     VersionMissing,
 )

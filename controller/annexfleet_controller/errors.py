@@ -41,52 +41,16 @@ class Conflict(AnnexfleetError):
     code = "conflict"
 
 
-class SignedOut(AnnexfleetError):
-    """Nobody is signed in, or no longer."""
-
-    code = "signed_out"
-
-
 class Forbidden(AnnexfleetError):
     """This person's role does not include it."""
 
     code = "forbidden"
 
 
-class ForeignRequest(AnnexfleetError):
-    """A request that changes something and does not come from our own pages."""
-
-    code = "foreign_request"
-
-
-class SignInRefused(AnnexfleetError):
-    """Name and password do not belong together, or the person may no longer come in: nobody can tell which."""
-
-    code = "sign_in_refused"
-
-
-class TooManyAttempts(AnnexfleetError):
-    """`wait_s` in the facts says when to try again."""
-
-    code = "too_many_attempts"
-
-
 class TooManyStreams(AnnexfleetError):
     """So many live pages of one session, one person or all people are open that one more is refused."""
 
     code = "too_many_streams"
-
-
-class PasswordMustChange(AnnexfleetError):
-    """Signed in with a one-time password: a new one comes first."""
-
-    code = "password_must_change"
-
-
-class PasswordWeak(AnnexfleetError):
-    """`reason` in the facts is a code: too_short, too_long, too_common, holds_name or same_as_before."""
-
-    code = "password_weak"
 
 
 class Invalid(AnnexfleetError):
@@ -145,12 +109,6 @@ class AnnexExists(Conflict):
 
 class UserExists(Conflict):
     code = "user_exists"
-
-
-class IdempotencyKeyReused(Conflict):
-    """The same Idempotency-Key with another request."""
-
-    code = "idempotency_key_reused"
 
 
 class ServicesWrong(Invalid):
@@ -254,24 +212,6 @@ class CommandWrong(Invalid):
     code = "command_wrong"
 
 
-class TakesNoCommands(Conflict):
-    """The device has told no key to which commands could be sealed, or is out of service."""
-
-    code = "takes_no_commands"
-
-
-class TooManyCommands(Conflict):
-    """So many commands wait for one device that one more is refused."""
-
-    code = "too_many_commands"
-
-
-class AttachmentUnknown(NotFound):
-    """The command brought no file, or it is kept no more."""
-
-    code = "attachment_unknown"
-
-
 class NothingToFix(Conflict):
     """The incident is over: nothing is left to be verified."""
 
@@ -294,10 +234,6 @@ class RunOver(Conflict):
     code = "run_over"
 
 
-class PlaybookUnknown(NotFound):
-    code = "playbook_unknown"
-
-
 class VariableWrong(Invalid):
     """A variable that a playbook does not take so; `field` in the facts names it, `reason` is a code that has words."""
 
@@ -314,58 +250,10 @@ class RolloutChanged(Conflict):
     code = "rollout_changed"
 
 
-class RolloutTargetsChanged(Conflict):
-    """The selector means other devices by now than were shown; in the facts `digest` is that of those it means now."""
-
-    code = "rollout_targets_changed"
-
-
-class RolloutNotApproved(Conflict):
-    """What was approved is no more: the library of playbooks, or what goes where, has changed since."""
-
-    code = "rollout_not_approved"
-
-
-class ApprovedByAuthor(Conflict):
-    """Whoever wrote or submitted a rollout cannot be the second person who approves it."""
-
-    code = "approved_by_author"
-
-
-class NoWayBack(Conflict):
-    """The playbook names no reverse, or nothing is known of how the devices were before."""
-
-    code = "no_way_back"
-
-
-class NothingToRetry(Conflict):
-    """No device of the rollout ended badly, or those that did are out of service."""
-
-    code = "nothing_to_retry"
-
-
-class RehearsalBusy(Conflict):
-    """Another rehearsal is being played: each takes a processor for some seconds, so they take turns."""
-
-    code = "rehearsal_busy"
-
-
-class RehearsalTooLong(Conflict):
-    """A rehearsal took longer than it may: fewer devices, or a shorter deadline, make it shorter."""
-
-    code = "rehearsal_too_long"
-
-
 class WrongState(Conflict):
     """What was asked is nothing that can be done in this state; `state` and `act` in the facts."""
 
     code = "wrong_state"
-
-
-class RolloutOfOthers(Forbidden):
-    """Somebody else's rollout: only who wrote or submitted it, or who may approve rollouts, may do that."""
-
-    code = "rollout_of_others"
 
 
 class VersionMissing(AnnexfleetError):
@@ -390,7 +278,23 @@ class DesiredLayerUnknown(NotFound):
     code = "desired_layer_unknown"
 
 
-class NothingToRepair(Conflict):
-    """No device in sight differs from what is wanted."""
+class SettingWrong(Invalid):
+    """A field that cannot be so; `field` in the facts names it, `reason` is a code that has words."""
 
-    code = "nothing_to_repair"
+    code = "setting_wrong"
+
+
+class SettingChanged(Conflict):
+    """Somebody else changed it since this person read it; `version` in the facts is what it has by now."""
+
+    code = "setting_changed"
+
+
+class OutOfService(Conflict):
+    """An annex that is closed, or a device that is out of service: its past stands, and nothing is done to it."""
+
+    code = "out_of_service"
+
+
+class DistrictUnknown(NotFound):
+    code = "district_unknown"

@@ -14,11 +14,18 @@ from fastapi import Depends, Request
 from sqlalchemy import Engine
 
 from annexfleet_controller.access import sessions
+from annexfleet_controller.access.errors import (
+    BySessionOnly,
+    ForeignRequest,
+    KeyReadsOnly,
+    PasswordMustChange,
+    SecondFactorMissing,
+    SignedOut,
+)
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import BySessionOnly, KeyReadsOnly, SecondFactorMissing
 from annexfleet_controller.access.roles import Right
 from annexfleet_controller.clock import Clock
-from annexfleet_controller.errors import Forbidden, ForeignRequest, PasswordMustChange, SignedOut
+from annexfleet_controller.errors import Forbidden
 from annexfleet_controller.settings import Settings
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -18,8 +18,8 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import sealing
+from annexfleet_controller.access.errors import CodeRefused, SecondFactorRequired, SecondFactorState
 from annexfleet_controller.access.passwords import READABLE
-from annexfleet_controller.access.refusals import CodeRefused, SecondFactorRequired, SecondFactorState
 from annexfleet_controller.settings import Home, SecondFactor
 from annexfleet_controller.store import audit, factors, people
 from annexfleet_controller.store.accounts import by_id

@@ -13,8 +13,8 @@ from msgspec import Struct
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import sessions
+from annexfleet_controller.access.errors import AccountWrong, BySessionOnly, KeyUnknown
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly, KeyUnknown
 from annexfleet_controller.access.roles import ROLES, lower
 from annexfleet_controller.store import audit, program_keys
 from annexfleet_controller.store.scope import Scope

@@ -15,8 +15,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import guessing, sessions
+from annexfleet_controller.access.errors import TooManyAttempts
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import LinkUnknown, TooManyAttempts
+from annexfleet_controller.errors import LinkUnknown
 from annexfleet_controller.store import annexes, audit, links, people
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE, Scope

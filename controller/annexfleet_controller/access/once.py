@@ -20,8 +20,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import sessions
+from annexfleet_controller.access.errors import IdempotencyKeyReused
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import Conflict, IdempotencyKeyReused
+from annexfleet_controller.errors import Conflict
 from annexfleet_controller.store import people
 from annexfleet_controller.store.database import writing
 

@@ -11,7 +11,7 @@ from typing import Literal
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from annexfleet_controller.errors import PasswordWeak, TooManyAttempts
+from annexfleet_controller.access.errors import PasswordWeak, TooManyAttempts
 
 SHORTEST = 12
 LONGEST = 200

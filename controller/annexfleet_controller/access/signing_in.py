@@ -13,8 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import factor, guessing, passwords, sessions
-from annexfleet_controller.access.refusals import CodeRefused
-from annexfleet_controller.errors import PasswordWeak, SignedOut, SignInRefused, TooManyAttempts
+from annexfleet_controller.access.errors import CodeRefused, PasswordWeak, SignedOut, SignInRefused, TooManyAttempts
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import audit, people
 from annexfleet_controller.store.accounts import by_id

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import keys, passwords
-from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly, LastAdmin, NotOneself
+from annexfleet_controller.access.errors import AccountWrong, BySessionOnly, LastAdmin, NotOneself
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.errors import AnnexUnknown
 from annexfleet_controller.i18n.catalogues import CODES

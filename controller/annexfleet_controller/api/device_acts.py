@@ -14,7 +14,7 @@ from annexfleet_controller.api import problems
 from annexfleet_controller.api.annexes import Confirmed
 from annexfleet_controller.api.settings_acts import hand
 from annexfleet_controller.api.versions import IfMatch, Version, demanded, etag
-from annexfleet_controller.refusals import SettingChanged
+from annexfleet_controller.errors import SettingChanged
 from annexfleet_controller.store import devices
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.tending import devices as tending

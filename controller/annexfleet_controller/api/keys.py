@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access import keys, sessions, signing_in
 from annexfleet_controller.access.asked import Db, EngineOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs, client_address
+from annexfleet_controller.access.errors import AccountWrong, BySessionOnly
 from annexfleet_controller.access.once import OnceOf
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly
 from annexfleet_controller.api import problems
 from annexfleet_controller.errors import Forbidden
 from annexfleet_controller.store import program_keys

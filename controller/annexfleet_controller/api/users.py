@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access import users
 from annexfleet_controller.access.asked import Db, Now, WritingDb
 from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.errors import AccountWrong
 from annexfleet_controller.access.once import OnceOf
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import AccountWrong
 from annexfleet_controller.access.users import By, Prepared, Profile
 from annexfleet_controller.api import paging, problems
 from annexfleet_controller.errors import VersionMissing

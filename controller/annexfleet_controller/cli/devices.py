@@ -162,7 +162,7 @@ def _hand() -> "Hand":
 @contextmanager
 def _told() -> Iterator[None]:
     """Refusals as sentences of this command."""
-    from annexfleet_controller.refusals import OutOfService, SettingWrong
+    from annexfleet_controller.errors import OutOfService, SettingWrong
 
     try:
         yield

@@ -8,8 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import enrolment
-from annexfleet_controller.errors import AnnexfleetError, AnnexUnknown
-from annexfleet_controller.refusals import OutOfService
+from annexfleet_controller.errors import AnnexfleetError, AnnexUnknown, OutOfService
 from annexfleet_controller.store import audit, tokens
 from annexfleet_controller.store.tables.devices import Token
 from annexfleet_controller.store.tables.places import Annex

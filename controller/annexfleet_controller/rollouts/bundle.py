@@ -18,7 +18,8 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
-from annexfleet_controller.errors import AnnexfleetError, Invalid, PlaybookUnknown
+from annexfleet_controller.errors import Invalid
+from annexfleet_controller.rollouts.errors import LibraryWrong, PlaybookUnknown
 from annexfleet_controller.rollouts.variables import Variable, specified
 from annexfleet_controller.settings import Home
 from annexfleet_controller.waves import natures
@@ -31,12 +32,6 @@ _GIVEN = "annexfleet_"
 """How variables begin that the inventory gives: nobody is asked for them."""
 _MAX_FILE_BYTES = 16 * 1024 * 1024
 _MAX_SPEC_BYTES = 256 * 1024
-
-
-class LibraryWrong(AnnexfleetError):
-    """The library of playbooks is not there, or holds what may not be in it."""
-
-    code = "library_wrong"
 
 
 class Playbook(Struct, frozen=True, kw_only=True):

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import commands as catalogue
 from annexfleet_agent.protocol.commands import ParameterWrong, Value
-from annexfleet_controller.errors import AttachmentUnknown, CommandWrong, TakesNoCommands, TooManyCommands
+from annexfleet_controller.errors import CommandWrong
+from annexfleet_controller.rollouts.errors import AttachmentUnknown, TakesNoCommands, TooManyCommands
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import audit, command_reads, commands, fleet, pulses
 from annexfleet_controller.store.command_reads import Command

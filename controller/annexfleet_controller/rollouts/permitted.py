@@ -8,7 +8,7 @@ and never for who wrote or submitted it.
 
 from msgspec import Struct
 
-from annexfleet_controller.errors import RolloutOfOthers
+from annexfleet_controller.rollouts.errors import RolloutOfOthers
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.waves import machine
 from annexfleet_controller.waves.model import BAD

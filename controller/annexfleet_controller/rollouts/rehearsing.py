@@ -11,8 +11,9 @@ from datetime import datetime
 from msgspec import structs
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import Invalid, RehearsalBusy, RehearsalTooLong
+from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import apart, drafting, surroundings, telling
+from annexfleet_controller.rollouts.errors import RehearsalBusy, RehearsalTooLong
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.waves import natures

@@ -5,8 +5,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import Invalid, NothingToRepair
+from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import proposing, wanting
+from annexfleet_controller.rollouts.errors import NothingToRepair
 from annexfleet_controller.rollouts.proposing import Asker, Wish
 from annexfleet_controller.rollouts.wanting import Standing
 from annexfleet_controller.settings import Home

@@ -7,9 +7,10 @@ from typing import Any
 from msgspec import Struct, structs
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import NothingToRetry, NoWayBack, RolloutChanged, VariableWrong, WrongState
+from annexfleet_controller.errors import RolloutChanged, VariableWrong, WrongState
 from annexfleet_controller.rollouts import drafting, keeping, ordering, steering
 from annexfleet_controller.rollouts.drafting import Wish
+from annexfleet_controller.rollouts.errors import NothingToRetry, NoWayBack
 from annexfleet_controller.rollouts.ordering import Asker, Order
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import rollout_events, rollout_evidence, rollout_targets, rollouts

@@ -10,16 +10,16 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import (
+from annexfleet_controller.errors import Invalid, RolloutChanged
+from annexfleet_controller.rollouts import bundle, crash, drafting, keeping
+from annexfleet_controller.rollouts.drafting import demand_text
+from annexfleet_controller.rollouts.errors import (
     ApprovedByAuthor,
-    Conflict,
-    Invalid,
-    RolloutChanged,
+    LibraryWrong,
+    RolloutNeedsSecond,
     RolloutNotApproved,
     RolloutTargetsChanged,
 )
-from annexfleet_controller.rollouts import bundle, crash, drafting, keeping
-from annexfleet_controller.rollouts.drafting import demand_text
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import audit, rollout_events, rollout_evidence, rollout_targets, rollouts, runs
@@ -27,13 +27,6 @@ from annexfleet_controller.store.rollout_events import Fact
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.waves import machine
 from annexfleet_controller.waves.machine import Act
-
-
-class RolloutNeedsSecond(Conflict):
-    """It needed no second person as it was submitted; with what the same person brought since then it does."""
-
-    code = "rollout_needs_second"
-
 
 EVENTS: Mapping[Act, str] = {
     "submit": "submitted", "approve": "approved", "reject": "rejected", "withdraw": "withdrawn", "start": "started",
@@ -234,7 +227,7 @@ def is_library_as_frozen(home: Home, found: Detail) -> bool:
             bundle.library(home), playbook=found.playbook, variables=found.variables,
             secret_names=list(found.secret_names), check=False,
         )  # fmt: skip
-    except bundle.LibraryWrong:
+    except LibraryWrong:
         return False
     return digest == found.bundle_digest
 

@@ -7,19 +7,13 @@ from msgspec import Struct
 from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import AnnexUnknown, Conflict, UserUnknown
+from annexfleet_controller.errors import AnnexUnknown, UserUnknown
 from annexfleet_controller.store import program_keys
 from annexfleet_controller.store.annexes import like
+from annexfleet_controller.store.errors import PersonChanged
 from annexfleet_controller.store.tables.notices import Contact
 from annexfleet_controller.store.tables.people import ApiKey, SessionRow, User, UserAnnex
 from annexfleet_controller.store.tables.places import Annex
-
-
-class PersonChanged(Conflict):
-    """Somebody else changed this account since it was read."""
-
-    code = "person_changed"
-
 
 _LOCK = 0x70656F706C65
 """Of PostgreSQL's advisory locks, the one for changing people: `people`."""

@@ -9,8 +9,7 @@ from sqlalchemy import ColumnElement, Integer, and_, case, cast, func, or_, sele
 from sqlalchemy.orm import Session
 
 from annexfleet_controller import state, zones
-from annexfleet_controller.errors import AnnexExists, AnnexUnknown, Invalid
-from annexfleet_controller.refusals import SettingChanged
+from annexfleet_controller.errors import AnnexExists, AnnexUnknown, Invalid, SettingChanged
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.places import Annex

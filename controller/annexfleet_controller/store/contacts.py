@@ -7,8 +7,7 @@ from msgspec import Struct
 from sqlalchemy import and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import AnnexUnknown, ContactUnknown
-from annexfleet_controller.refusals import SettingChanged
+from annexfleet_controller.errors import AnnexUnknown, ContactUnknown, SettingChanged
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute
 from annexfleet_controller.store.tables.people import User
 from annexfleet_controller.store.tables.places import Annex

@@ -6,8 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, bindparam, func, select, update
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import DeviceUnknown
-from annexfleet_controller.refusals import SettingChanged
+from annexfleet_controller.errors import DeviceUnknown, SettingChanged
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.devices import Certificate, Device, DeviceTag
 from annexfleet_controller.store.types import UtcDateTime

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.refusals import DistrictUnknown, SettingWrong
+from annexfleet_controller.errors import DistrictUnknown, SettingWrong
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import Annex, District
 

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Invalid, LinkUnknown, TooManyLinks
-from annexfleet_controller.refusals import TooManyWalls
 from annexfleet_controller.store import annexes, closing, districts
+from annexfleet_controller.store.errors import TooManyWalls
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import BoardLink, PrinterLabel
 

@@ -8,25 +8,8 @@ from msgspec import Struct
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import Conflict, Invalid, NotFound
+from annexfleet_controller.store.errors import FilterUnknown, FilterWrong, TooManyFilters
 from annexfleet_controller.store.tables.people import SavedFilter
-
-
-class FilterWrong(Invalid):
-    """A list's filter that cannot be kept: it has no name, or is too long."""
-
-    code = "filter_wrong"
-
-
-class FilterUnknown(NotFound):
-    code = "filter_unknown"
-
-
-class TooManyFilters(Conflict):
-    """A person keeps as many filters for a list as anybody finds their way in."""
-
-    code = "too_many_filters"
-
 
 AT_MOST = 20
 """Of one person and page: more of them are no help to find one."""

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.refusals import OutOfService, SettingChanged
+from annexfleet_controller.errors import OutOfService, SettingChanged
 from annexfleet_controller.store import annexes, closing, devices, districts, links, pulses
 from annexfleet_controller.store.audit import Fact
 from annexfleet_controller.store.tables.places import Annex, District

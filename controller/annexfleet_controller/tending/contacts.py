@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.refusals import SettingChanged
+from annexfleet_controller.errors import SettingChanged
 from annexfleet_controller.store import contact_records, contacts
 from annexfleet_controller.store.contacts import NewContact, NewRoute
 from annexfleet_controller.store.tables.notices import Contact

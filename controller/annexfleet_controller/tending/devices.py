@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.errors import DeviceUnknown
-from annexfleet_controller.refusals import OutOfService, SettingChanged, SettingWrong
+from annexfleet_controller.errors import DeviceUnknown, OutOfService, SettingChanged, SettingWrong
 from annexfleet_controller.store import annexes, certificates, devices, fleet, links, pulses, reaching
 from annexfleet_controller.store.audit import Fact
 from annexfleet_controller.store.tables.devices import Device

@@ -5,12 +5,12 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.refusals import Unconfirmed
 from annexfleet_controller.store import closing, fleet
 from annexfleet_controller.store import reach as counting
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.places import Annex
+from annexfleet_controller.tending.errors import Unconfirmed
 from annexfleet_controller.tending.reach import Effect, Reach, Rollout, digest
 
 

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from annexfleet_controller.errors import SettingChanged, SettingWrong
 from annexfleet_controller.readiness.services import CATALOGUE, Override, ServiceDefinition
-from annexfleet_controller.refusals import SettingChanged, SettingWrong
 from annexfleet_controller.store import annexes, pulses, readiness, service_words
 from annexfleet_controller.store.audit import Fact
 from annexfleet_controller.tending import effects

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from msgspec import Struct
 
 from annexfleet_controller import zones
-from annexfleet_controller.refusals import SettingWrong
+from annexfleet_controller.errors import SettingWrong
 
 LONGEST_NAME = 200
 LONGEST_DEVICE_NAME = 120

@@ -5,13 +5,13 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.refusals import UndoRefused, UndoUnknown
 from annexfleet_controller.store import annexes, closing, devices, districts, fleet, links, reaching, undoing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.undoing import Step
 from annexfleet_controller.tending import calendars, contacts, putting_back, services
 from annexfleet_controller.tending import devices as tended
+from annexfleet_controller.tending.errors import UndoRefused, UndoUnknown
 from annexfleet_controller.tending.putting_back import FOR, Touched
 from annexfleet_controller.tending.trace import Hand, note
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
-from annexfleet_controller.access.refusals import AccountWrong
+from annexfleet_controller.access.errors import AccountWrong
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.store import annexes
 from annexfleet_controller.store.scope import Scope

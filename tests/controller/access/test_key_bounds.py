@@ -9,7 +9,7 @@ from tests.controller.site import PASSWORD, QUICK_HASH, Site
 
 from annexfleet_controller.access import keys, sessions, users
 from annexfleet_controller.access.door import SAFE_METHODS
-from annexfleet_controller.access.refusals import AccountWrong
+from annexfleet_controller.access.errors import AccountWrong
 from annexfleet_controller.access.users import By
 from annexfleet_controller.app import policies
 from annexfleet_controller.store import audit, people, program_keys

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from tests.controller.site import Site
 
 from annexfleet_controller.access import guessing, passwords, signing_in
-from annexfleet_controller.errors import SignInRefused, TooManyAttempts
+from annexfleet_controller.access.errors import SignInRefused, TooManyAttempts
 
 
 def at_once(count: int, work: Callable[[int], str]) -> Counter[str]:

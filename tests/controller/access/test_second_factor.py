@@ -14,9 +14,8 @@ from tests.controller.access.test_every_route import TABLES, ask
 from tests.controller.site import Site
 
 from annexfleet_controller.access import factor, passwords, sealing, sessions, signing_in, users
-from annexfleet_controller.access.refusals import CodeRefused
+from annexfleet_controller.access.errors import CodeRefused, TooManyAttempts
 from annexfleet_controller.access.users import By
-from annexfleet_controller.errors import TooManyAttempts
 from annexfleet_controller.store import audit, people
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from annexfleet_controller.errors import PlaybookUnknown
 from annexfleet_controller.rollouts import bundle
-from annexfleet_controller.rollouts.bundle import LibraryWrong
+from annexfleet_controller.rollouts.errors import LibraryWrong, PlaybookUnknown
 from annexfleet_controller.settings import Home, Settings
 
 SPEC = """

@@ -13,8 +13,9 @@ from tests.controller.web.places import part
 from annexfleet_agent.protocol.messages import DesiredSettings
 from annexfleet_controller.desired.document import parse
 from annexfleet_controller.desired.resolve import PROVINCE, Layer
-from annexfleet_controller.errors import Invalid, NothingToRepair, VariableWrong
+from annexfleet_controller.errors import Invalid, VariableWrong
 from annexfleet_controller.rollouts import approved, ordering, proposing, repairing, wanting
+from annexfleet_controller.rollouts.errors import NothingToRepair
 from annexfleet_controller.rollouts.ground import Ground
 from annexfleet_controller.rollouts.ordering import Asker, Order
 from annexfleet_controller.store import audit, configs, desired, rollouts

@@ -11,8 +11,9 @@ from tests.controller.rollouts.test_desired_configuration import HERE, Wishing
 from tests.controller.web.places import part
 
 from annexfleet_controller.desired.resolve import PROVINCE, Layer
-from annexfleet_controller.errors import Invalid, NothingToRepair
+from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import drifting, repairing, wanting
+from annexfleet_controller.rollouts.errors import NothingToRepair
 from annexfleet_controller.store import desired, desired_drift, pulses, rollouts
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE, Scope

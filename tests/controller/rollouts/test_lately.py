@@ -10,8 +10,8 @@ from tests.controller.rollouts.rolling import AMINA, BRAHIM, Province
 
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import ordering, proposing
+from annexfleet_controller.rollouts.errors import RolloutNeedsSecond
 from annexfleet_controller.rollouts.ordering import Order
-from annexfleet_controller.rollouts.steering import RolloutNeedsSecond
 from annexfleet_controller.store import rollout_evidence, runs
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.waves.model import Selector

@@ -11,20 +11,22 @@ from tests.controller.fleet import device_id
 from tests.controller.rollouts.rolling import AMINA, BRAHIM, NATURE, QUICK, Province
 
 from annexfleet_controller.errors import (
-    ApprovedByAuthor,
     DeviceUnknown,
     Forbidden,
     Invalid,
-    NothingToRetry,
-    NoWayBack,
     RolloutChanged,
-    RolloutNotApproved,
-    RolloutTargetsChanged,
     RolloutUnknown,
     VariableWrong,
     WrongState,
 )
 from annexfleet_controller.rollouts import keeping, proposing
+from annexfleet_controller.rollouts.errors import (
+    ApprovedByAuthor,
+    NothingToRetry,
+    NoWayBack,
+    RolloutNotApproved,
+    RolloutTargetsChanged,
+)
 from annexfleet_controller.rollouts.proposing import Asker
 from annexfleet_controller.store import audit, pulses, rollout_targets, rollouts, runs
 from annexfleet_controller.store.database import reading, writing

@@ -7,15 +7,13 @@ import pytest
 from sqlalchemy import Engine
 from tests.controller.tending.hands import NOW, fleet, hand, row
 
-from annexfleet_controller.errors import AnnexExists, AnnexUnknown
-from annexfleet_controller.refusals import (
+from annexfleet_controller.errors import (
+    AnnexExists,
+    AnnexUnknown,
     DistrictUnknown,
     OutOfService,
     SettingChanged,
     SettingWrong,
-    Unconfirmed,
-    UndoRefused,
-    UndoUnknown,
 )
 from annexfleet_controller.store import annexes, districts, links, readiness, tokens
 from annexfleet_controller.store import fleet as looking
@@ -26,6 +24,7 @@ from annexfleet_controller.store.tables.places import BoardLink
 from annexfleet_controller.tending import annexes as tending
 from annexfleet_controller.tending import devices as tending_devices
 from annexfleet_controller.tending import undo
+from annexfleet_controller.tending.errors import Unconfirmed, UndoRefused, UndoUnknown
 from annexfleet_controller.tending.typed import AnnexWish, DeviceWish
 
 WISH = AnnexWish(name_fr="Annexe Hassan II", name_ar="ملحقة الحسن الثاني")

@@ -9,12 +9,12 @@ from tests.controller.tending.hands import NOW, fleet, hand
 from annexfleet_controller.calendars import parse
 from annexfleet_controller.calendars.holidays import ramadan
 from annexfleet_controller.errors import HolidayUnknown
-from annexfleet_controller.refusals import UndoRefused
 from annexfleet_controller.store import audit, calendars
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.tending import calendars as tending
 from annexfleet_controller.tending import undo
+from annexfleet_controller.tending.errors import UndoRefused
 from annexfleet_controller.tending.trace import Hand
 
 MORNINGS = parse({"week": {"monday": [["08:30", "12:00"]]}})

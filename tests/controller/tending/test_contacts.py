@@ -9,7 +9,7 @@ from tests.controller.notify.bureau import EVERYTHING
 from tests.controller.tending.hands import NOW, fleet, hand
 from tests.controller.web import troubled
 
-from annexfleet_controller.refusals import SettingChanged, UndoRefused
+from annexfleet_controller.errors import SettingChanged
 from annexfleet_controller.store import audit, contact_records, contacts, notices, undoing
 from annexfleet_controller.store.contacts import NewContact, NewRoute
 from annexfleet_controller.store.database import reading, writing
@@ -18,6 +18,7 @@ from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.undoing import UndoStep
 from annexfleet_controller.tending import contacts as tending
 from annexfleet_controller.tending import undo
+from annexfleet_controller.tending.errors import UndoRefused
 from annexfleet_controller.tending.trace import Hand
 
 SECRET = "https://hooks.example.ma/T0K3N"

@@ -7,8 +7,7 @@ from sqlalchemy import Engine, select
 from tests.controller.tending.hands import NOW, fleet, hand, row
 from tests.controller.web import places
 
-from annexfleet_controller.errors import DeviceUnknown
-from annexfleet_controller.refusals import OutOfService, SettingChanged, SettingWrong, Unconfirmed, UndoRefused
+from annexfleet_controller.errors import DeviceUnknown, OutOfService, SettingChanged, SettingWrong
 from annexfleet_controller.store import audit, certificates, devices, links, reaching
 from annexfleet_controller.store import fleet as looking
 from annexfleet_controller.store.database import reading, writing
@@ -16,6 +15,7 @@ from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Certificate
 from annexfleet_controller.tending import devices as tending
 from annexfleet_controller.tending import undo
+from annexfleet_controller.tending.errors import Unconfirmed, UndoRefused
 from annexfleet_controller.tending.typed import DeviceWish
 
 

@@ -10,7 +10,7 @@ from tests.controller.fleet import add_annex
 from tests.controller.site import PASSWORD, QUICK_HASH, Site
 
 from annexfleet_controller.access import users
-from annexfleet_controller.access.refusals import LastAdmin
+from annexfleet_controller.access.errors import LastAdmin
 from annexfleet_controller.access.users import By, Profile
 from annexfleet_controller.store import annexes, audit, people
 from annexfleet_controller.store.database import reading, writing

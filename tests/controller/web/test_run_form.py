@@ -10,6 +10,7 @@ from tests.controller.web.library import library
 from tests.controller.web.test_pages import LANGUAGES, POLYGLOTS, Parsed
 
 from annexfleet_controller.rollouts import bundle
+from annexfleet_controller.rollouts.errors import LibraryWrong
 from annexfleet_controller.store import audit, run_hosts, run_queue, runs
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
@@ -75,7 +76,7 @@ def test_first_a_playbook_is_chosen(place: Site):
 
 def test_a_library_that_is_not_there_is_said(place: Site, monkeypatch: pytest.MonkeyPatch):
     def gone(_home: object) -> Path:
-        raise bundle.LibraryWrong("gone")
+        raise LibraryWrong("gone")
 
     monkeypatch.setattr(bundle, "library", gone)
 

@@ -10,9 +10,9 @@ from tests.controller.web import places, troubled
 
 from annexfleet_controller.access import guessing
 from annexfleet_controller.access import links as making
-from annexfleet_controller.refusals import TooManyWalls
 from annexfleet_controller.store import audit, districts, incidents, links
 from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.errors import TooManyWalls
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.store.tables.places import Annex
 from annexfleet_controller.tending import annexes as tending

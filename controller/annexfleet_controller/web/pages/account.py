@@ -12,10 +12,16 @@ from starlette.datastructures import FormData
 from annexfleet_controller.access import clients, factor, keys, passwords, sessions, signing_in
 from annexfleet_controller.access.asked import Db, EngineOf, HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs, client_address, client_name
+from annexfleet_controller.access.errors import (
+    AccountWrong,
+    BySessionOnly,
+    PasswordWeak,
+    SessionUnknown,
+    SignInRefused,
+    TooManyAttempts,
+)
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import AccountWrong, BySessionOnly, SessionUnknown
 from annexfleet_controller.access.roles import ROLES, lower
-from annexfleet_controller.errors import PasswordWeak, SignInRefused, TooManyAttempts
 from annexfleet_controller.settings import Settings
 from annexfleet_controller.store import accounts, people, program_keys
 from annexfleet_controller.store.database import reading, writing

@@ -23,8 +23,8 @@ from annexfleet_controller.errors import AlreadyAcknowledged, AlreadyOver
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import CAUSES, guidance
 from annexfleet_controller.store import alerts, annexes, incidents, readiness, saved_filters
+from annexfleet_controller.store.errors import FilterUnknown
 from annexfleet_controller.store.incidents import Wanted
-from annexfleet_controller.store.saved_filters import FilterUnknown
 from annexfleet_controller.things import INCIDENT_KINDS, SEVERITIES, Incident, IncidentKind, Severity
 from annexfleet_controller.web.render import Page, WantedBlock
 from annexfleet_controller.web.standing import is_old

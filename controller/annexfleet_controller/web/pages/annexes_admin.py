@@ -10,11 +10,11 @@ from starlette.datastructures import FormData
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import AnnexExists
-from annexfleet_controller.refusals import OutOfService, SettingChanged, SettingWrong, Unconfirmed
+from annexfleet_controller.errors import AnnexExists, OutOfService, SettingChanged, SettingWrong
 from annexfleet_controller.store import annexes, districts
 from annexfleet_controller.store.tables.places import Annex, District
 from annexfleet_controller.tending import annexes as tending
+from annexfleet_controller.tending.errors import Unconfirmed
 from annexfleet_controller.tending.typed import AnnexWish
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages.province import name_of

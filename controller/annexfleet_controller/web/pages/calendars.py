@@ -18,11 +18,11 @@ from annexfleet_controller.calendars.document import parse_day, parse_name
 from annexfleet_controller.calendars.holidays import fixed_of, ramadan, ramadans_known
 from annexfleet_controller.errors import CalendarChanged, CalendarWrong, HolidayUnknown
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.refusals import Unconfirmed
 from annexfleet_controller.store import annexes, calendars
 from annexfleet_controller.store.calendars import PROVINCE
 from annexfleet_controller.tending import calendars as tending
 from annexfleet_controller.tending import effects
+from annexfleet_controller.tending.errors import Unconfirmed
 from annexfleet_controller.tending.trace import Hand
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages import hours

@@ -10,13 +10,13 @@ from starlette.datastructures import FormData
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import ServicesWrong, ServiceUnknown
+from annexfleet_controller.errors import ServicesWrong, ServiceUnknown, SettingChanged, SettingWrong
 from annexfleet_controller.readiness import document
 from annexfleet_controller.readiness.model import CAPABILITIES
 from annexfleet_controller.readiness.services import DEFAULT_NEEDS, NeedDefinition, ServiceDefinition, catalogue
-from annexfleet_controller.refusals import SettingChanged, SettingWrong, Unconfirmed
 from annexfleet_controller.store import readiness, service_words
 from annexfleet_controller.tending import services as tending
+from annexfleet_controller.tending.errors import Unconfirmed
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages.services import need_typed, needed
 from annexfleet_controller.web.render import Page

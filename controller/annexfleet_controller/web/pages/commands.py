@@ -14,10 +14,11 @@ from annexfleet_agent.protocol.commands import CommandKind, Parameter, Value
 from annexfleet_controller.access.asked import LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import AnnexfleetError, CommandWrong, TakesNoCommands, TooManyCommands
+from annexfleet_controller.errors import AnnexfleetError, CommandWrong
 from annexfleet_controller.i18n import formats
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import commanding
+from annexfleet_controller.rollouts.errors import TakesNoCommands, TooManyCommands
 from annexfleet_controller.store import command_reads, commands, fleet
 from annexfleet_controller.store.command_reads import Command
 from annexfleet_controller.web.render import Page

@@ -12,13 +12,12 @@ from annexfleet_controller.access.asked import Db, HomeOf, LanguageOf, Now, Writ
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.calendars.document import WEEKDAYS
-from annexfleet_controller.errors import AnnexUnknown, ContactWrong
+from annexfleet_controller.errors import AnnexUnknown, ContactWrong, SettingChanged
 from annexfleet_controller.i18n.catalogues import CODES, Language
 from annexfleet_controller.notify import book, planning
 from annexfleet_controller.notify.channels import shown, ways_of
 from annexfleet_controller.notify.contacts import MOST_ROUTES, RouteWish, Wish, checked
 from annexfleet_controller.notify.model import CONTACT_KINDS, HOURS
-from annexfleet_controller.refusals import SettingChanged
 from annexfleet_controller.store import accounts, contacts, notices, people
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.notices import Contact, ContactRoute

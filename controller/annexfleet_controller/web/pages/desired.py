@@ -17,16 +17,10 @@ from annexfleet_controller.desired.compare import compare, shown
 from annexfleet_controller.desired.document import ERROR_POLICIES, Document, parse
 from annexfleet_controller.desired.drift import Standing
 from annexfleet_controller.desired.resolve import LAYER_KINDS, PROVINCE, ROLES, Layer
-from annexfleet_controller.errors import (
-    AnnexUnknown,
-    DesiredChanged,
-    DesiredLayerUnknown,
-    DeviceUnknown,
-    Invalid,
-    NothingToRepair,
-)
+from annexfleet_controller.errors import AnnexUnknown, DesiredChanged, DesiredLayerUnknown, DeviceUnknown, Invalid
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import deciding, repairing, wanting
+from annexfleet_controller.rollouts.errors import NothingToRepair
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.store import annexes, desired, desired_drift, devices, fleet
 from annexfleet_controller.store.desired_drift import Kept

@@ -9,12 +9,12 @@ from starlette.datastructures import FormData
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import DeviceUnknown
-from annexfleet_controller.refusals import OutOfService, SettingChanged, SettingWrong, Unconfirmed
+from annexfleet_controller.errors import DeviceUnknown, OutOfService, SettingChanged, SettingWrong
 from annexfleet_controller.rollouts.inventory import is_address
 from annexfleet_controller.store import annexes, devices, fleet, reaching
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.tending import devices as tending
+from annexfleet_controller.tending.errors import Unconfirmed
 from annexfleet_controller.tending.reach import Reach
 from annexfleet_controller.tending.typed import DeviceWish
 from annexfleet_controller.web import settings_acts as acts

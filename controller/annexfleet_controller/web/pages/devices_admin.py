@@ -11,11 +11,11 @@ from starlette.datastructures import FormData
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import DeviceUnknown
+from annexfleet_controller.errors import DeviceUnknown, SettingWrong
 from annexfleet_controller.identity.tokens import ROLES
-from annexfleet_controller.refusals import SettingWrong, Unconfirmed
 from annexfleet_controller.store import annexes, devices, fleet, reaching
 from annexfleet_controller.tending import devices as tending
+from annexfleet_controller.tending.errors import Unconfirmed
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages.province import name_of, names_of
 from annexfleet_controller.web.render import Page

@@ -11,9 +11,14 @@ from sqlalchemy import Engine
 from annexfleet_controller.access import factor, signing_in
 from annexfleet_controller.access.asked import EngineOf, HomeOf, Now
 from annexfleet_controller.access.door import Needs, client_address
+from annexfleet_controller.access.errors import (
+    CodeRefused,
+    SecondFactorRequired,
+    SecondFactorState,
+    SignInRefused,
+    TooManyAttempts,
+)
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import CodeRefused, SecondFactorRequired, SecondFactorState
-from annexfleet_controller.errors import SignInRefused, TooManyAttempts
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import reading
 from annexfleet_controller.web.render import Page, Renders

@@ -12,15 +12,15 @@ from starlette.datastructures import FormData
 from annexfleet_controller.access import users
 from annexfleet_controller.access.asked import Db, EngineOf, HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.errors import AccountWrong, LastAdmin, NotOneself
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import AccountWrong, LastAdmin, NotOneself
 from annexfleet_controller.access.roles import ROLES
 from annexfleet_controller.access.users import By, Profile
 from annexfleet_controller.errors import UserExists
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import accounts
-from annexfleet_controller.store.accounts import PersonChanged
 from annexfleet_controller.store.database import writing
+from annexfleet_controller.store.errors import PersonChanged
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.people import User
 from annexfleet_controller.web import annex_choice

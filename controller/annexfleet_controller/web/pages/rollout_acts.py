@@ -15,7 +15,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import Conflict, Invalid, VariableWrong
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import permitted, proposing
-from annexfleet_controller.rollouts.bundle import LibraryWrong
+from annexfleet_controller.rollouts.errors import LibraryWrong
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import rollout_targets, rollouts

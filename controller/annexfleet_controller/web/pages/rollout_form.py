@@ -14,11 +14,12 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.access.asked import Db, HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import AnnexfleetError, Conflict, Invalid, RolloutTargetsChanged, VariableWrong
+from annexfleet_controller.errors import AnnexfleetError, Conflict, Invalid, VariableWrong
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.readiness.services import catalogue
 from annexfleet_controller.rollouts import bundle, keeping, permitted, proposing, surroundings
-from annexfleet_controller.rollouts.bundle import LibraryWrong, Playbook
+from annexfleet_controller.rollouts.bundle import Playbook
+from annexfleet_controller.rollouts.errors import LibraryWrong, RolloutTargetsChanged
 from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.rollouts.proposing import Preview, Wish
 from annexfleet_controller.rollouts.variables import Variable

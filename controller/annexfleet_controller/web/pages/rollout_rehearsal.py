@@ -7,9 +7,10 @@ from fastapi.responses import HTMLResponse
 from msgspec import Struct
 
 from annexfleet_controller.access.asked import Db, LanguageOf, Now
-from annexfleet_controller.errors import Invalid, RehearsalBusy, RehearsalTooLong
+from annexfleet_controller.errors import Invalid
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import rehearsing, wording
+from annexfleet_controller.rollouts.errors import RehearsalBusy, RehearsalTooLong
 from annexfleet_controller.rollouts.wording import GateLine
 from annexfleet_controller.store import annexes, rollouts
 from annexfleet_controller.store.rollout_events import Event

@@ -14,12 +14,12 @@ from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import AnnexUnknown, Forbidden, RuleChanged, RuleWrong
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.refusals import Unconfirmed
 from annexfleet_controller.rules.check import Use, uses
 from annexfleet_controller.rules.model import SUBJECT_KINDS, Rule
 from annexfleet_controller.rules.ruleset import PROVINCE
 from annexfleet_controller.store import rules
 from annexfleet_controller.tending import effects
+from annexfleet_controller.tending.errors import Unconfirmed
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.pages import rule_form

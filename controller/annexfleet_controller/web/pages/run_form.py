@@ -15,7 +15,8 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import AnnexfleetError, Invalid, NotFound, RunBusy, RunOver, VariableWrong
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import bundle, ordering
-from annexfleet_controller.rollouts.bundle import LibraryWrong, Playbook
+from annexfleet_controller.rollouts.bundle import Playbook
+from annexfleet_controller.rollouts.errors import LibraryWrong
 from annexfleet_controller.rollouts.ordering import Asker, Order
 from annexfleet_controller.rollouts.variables import Variable, checked
 from annexfleet_controller.settings import Home

@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.errors import ServicesWrong, ServiceUnknown
+from annexfleet_controller.errors import ServicesWrong, ServiceUnknown, SettingChanged
 from annexfleet_controller.readiness import document
 from annexfleet_controller.readiness.model import CAPABILITIES, CapabilityName
 from annexfleet_controller.readiness.services import (
@@ -22,7 +22,6 @@ from annexfleet_controller.readiness.services import (
     needs_of,
     offered,
 )
-from annexfleet_controller.refusals import SettingChanged
 from annexfleet_controller.store import annexes, fleet, readiness
 from annexfleet_controller.store.tables.places import Annex
 from annexfleet_controller.tending import services as tending

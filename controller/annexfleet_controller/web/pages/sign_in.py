@@ -10,9 +10,8 @@ from fastapi.responses import RedirectResponse, Response
 from annexfleet_controller.access import sessions, signing_in
 from annexfleet_controller.access.asked import LANGUAGE_COOKIE, EngineOf, HomeOf, Now
 from annexfleet_controller.access.door import Anybody, Needs, client_address, client_name, cookie_of
+from annexfleet_controller.access.errors import CodeRefused, ForeignRequest, SignInRefused, TooManyAttempts
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.access.refusals import CodeRefused
-from annexfleet_controller.errors import ForeignRequest, SignInRefused, TooManyAttempts
 from annexfleet_controller.i18n.catalogues import CODES
 from annexfleet_controller.settings import Settings
 from annexfleet_controller.store import people

@@ -8,10 +8,10 @@ from fastapi.responses import RedirectResponse, Response
 from annexfleet_controller.access.asked import Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.refusals import UndoRefused
 from annexfleet_controller.store import contacts, fleet
 from annexfleet_controller.store.undoing import Step
 from annexfleet_controller.tending import undo
+from annexfleet_controller.tending.errors import UndoRefused
 from annexfleet_controller.web import settings_acts as acts
 from annexfleet_controller.web.render import Page
 

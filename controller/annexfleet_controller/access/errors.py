@@ -1,6 +1,48 @@
-"""Refusals of accounts, second factors and keys.  Each has a code, whose text is in the catalogues, and the facts."""
+"""Refusals at the door, of accounts, second factors and keys."""
 
-from annexfleet_controller.errors import AnnexfleetError, Conflict, Forbidden, Invalid, NotFound, SignInRefused
+from annexfleet_controller.errors import AnnexfleetError, Conflict, Forbidden, Invalid, NotFound
+
+
+class SignedOut(AnnexfleetError):
+    """Nobody is signed in, or no longer."""
+
+    code = "signed_out"
+
+
+class SignInRefused(AnnexfleetError):
+    """Name and password do not belong together, or the person may no longer come in: nobody can tell which."""
+
+    code = "sign_in_refused"
+
+
+class TooManyAttempts(AnnexfleetError):
+    """`wait_s` in the facts says when to try again."""
+
+    code = "too_many_attempts"
+
+
+class PasswordMustChange(AnnexfleetError):
+    """Signed in with a one-time password: a new one comes first."""
+
+    code = "password_must_change"
+
+
+class PasswordWeak(AnnexfleetError):
+    """`reason` in the facts is a code: too_short, too_long, too_common, holds_name or same_as_before."""
+
+    code = "password_weak"
+
+
+class ForeignRequest(AnnexfleetError):
+    """A request that changes something and does not come from our own pages."""
+
+    code = "foreign_request"
+
+
+class IdempotencyKeyReused(Conflict):
+    """The same Idempotency-Key with another request."""
+
+    code = "idempotency_key_reused"
 
 
 class SecondFactorMissing(AnnexfleetError):
