@@ -9,9 +9,9 @@ from msgspec import structs
 from tests.controller.waves.towns import province
 
 from annexfleet_controller.waves.documents import PRESETS
+from annexfleet_controller.waves.mishaps import Fault
 from annexfleet_controller.waves.model import Expectation, Nature, Policy
 from annexfleet_controller.waves.rehearsal import Background, Release, Script, Setting, Story, rehearse
-from annexfleet_controller.waves.mishaps import Fault
 
 KINDS = ("crash at once", "crash after an hour", "slow leak", "one model only", "one annex only", "only under load")
 NATURE = Nature(configures="agent", expects=(Expectation(fact="agent_version", equals="2.0"),), takes_s=240)
