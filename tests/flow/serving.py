@@ -65,9 +65,9 @@ class Serve:
 
 
 @contextmanager
-def running_serve() -> Iterator[Serve]:
+def running_serve(**settings: object) -> Iterator[Serve]:
     """A controller that is ready; everything ends and vanishes with the block."""
-    with broker_home() as home:
+    with broker_home(**settings) as home:
         serve = Serve(home)
         try:
             serve.wait_until(serve.is_ready, "readiness")

@@ -75,7 +75,7 @@ def forecast(
             return Forecast(ends_at=rollout.deadline_at, seconds_left=_left(rollout.deadline_at, now), why="no_window")
         moment = ended
         is_last = wave == last
-        if rollout.wave <= wave and not (is_last and rollout.wave == last and not rollout.phase):
+        if rollout.wave <= wave and (not is_last or _is_watched_on(rollout, last)):
             soaks = rollout.phase == "soaking" and wave == rollout.wave
             since = (rollout.wave_since if soaks else None) or moment
             annexes = {target.annex_id for target in of_wave}
@@ -87,6 +87,12 @@ def forecast(
     is_cut = deadline is not None and moment > deadline
     ends_at = deadline if is_cut else moment
     return Forecast(ends_at=ends_at, seconds_left=_left(ends_at, now), why=why, is_cut=is_cut)
+
+
+def _is_watched_on(rollout: Rollout, last: int) -> bool:
+    """Whether it is watched after its last wave, and was not yet."""
+    has_passed = rollout.wave >= last and not rollout.phase
+    return soaking.watches_on(rollout.policy) and not has_passed
 
 
 def expected_s(rollout: Rollout, durations: Sequence[float]) -> float:

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from sqlalchemy import Engine
@@ -17,7 +16,7 @@ from tests.controller.fleet import device_id
 from tests.controller.site import Site
 
 from annexfleet_controller.__main__ import main
-from annexfleet_controller.cli import rollout_plan, rollout_rehearse, rollout_watch
+from annexfleet_controller.cli import rollout_plan, rollout_watch
 from annexfleet_controller.cli.interrupted import Interruptions
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import keeping
@@ -25,7 +24,7 @@ from annexfleet_controller.store import audit, rollouts
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.rollouts import RolloutRow
-from annexfleet_controller.waves.rehearsal.script import Fault
+from annexfleet_controller.waves.mishaps import FAULTS, MISHAPS
 
 Run = Callable[..., tuple[int, str, str]]
 PLAN = ("rollout", "plan", "greet", "--set", "greet_version=2.0.0", "--limit")
@@ -388,5 +387,20 @@ def test_a_rehearsal_of_a_good_release_ends_with_every_device(run: Run):
     assert any(target["state"] == "succeeded" for target in told["targets"])
 
 
-def test_every_fault_can_be_rehearsed():
-    assert set(rollout_rehearse.FAULTS) == {fault for fault in get_args(Fault) if fault}
+def test_a_rehearsal_with_devices_that_are_away_for_days(run: Run):
+    assert run(*PLAN, "all")[0] == 0
+
+    code, story, _ = run("rollout", "rehearse", "1", "--link", "1", "--off", "1", "--lasts", "72", "--json")
+
+    days = {moment["at"][:10] for moment in json.loads(story)["moments"] if moment["kind"] == "begun"}
+    assert code == 0
+    assert len(days) > 1
+
+
+def test_every_fault_and_mishap_can_be_rehearsed_and_simulated(capsys: pytest.CaptureFixture[str]):
+    for command in (("rollout", "rehearse"), ("simulate",)):
+        with pytest.raises(SystemExit):
+            main([*command, "--help"])
+        said = capsys.readouterr().out
+        assert "{" + ",".join(fault for fault in FAULTS if fault) + "}" in said
+        assert all(f"--{kind} N" in said for kind in MISHAPS)

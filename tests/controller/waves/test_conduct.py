@@ -306,6 +306,21 @@ def test_when_the_gate_stops_it_nothing_is_begun_any_more_in_that_very_step():
     assert steps[-1] == Turn(state="stopped", phase="rolling", wave=1, reason="gate")
 
 
+def test_one_that_watches_on_is_not_done_before_that_has_passed():
+    told = seen(*(device(n) for n in range(1, 8)), health=healthy(7))
+    targets = [*finished(5), target(6, wave=2, state="compliant")]
+    watching = structs.replace(ROLLING, wave=2, policy=Policy(soak_s=60, last_soak_s=7200))
+
+    soaks = Turn(state="running", phase="soaking", wave=2)
+    assert done(watching, targets, told) == [soaks], "though nothing of this wave was touched"
+    soaking = structs.replace(watching, phase="soaking", wave_since=ago(minutes=110))
+    assert done(soaking, targets, told) == []
+    soaked = structs.replace(soaking, wave_since=ago(minutes=121))
+    assert done(soaked, targets, told) == [Turn(state="done", phase="soaking", wave=2)]
+    plain = structs.replace(soaking, policy=Policy(soak_s=60))
+    assert done(plain, targets, told) == [Turn(state="done", phase="soaking", wave=2)]
+
+
 def test_after_the_last_wave_those_that_were_away_are_still_waited_for():
     soaked = structs.replace(ROLLING, phase="soaking", wave_since=ago(hours=2))
     told = seen(*(device(n) for n in range(1, 6)), device(6, is_online=False), health=healthy(5))

@@ -60,6 +60,15 @@ def test_a_wave_soaks_before_the_next_and_the_last_does_not():
     assert found.seconds_left == 600 + 3600 + 600 + 1800 + 600
 
 
+def test_one_that_watches_on_is_over_after_that():
+    of = rollout(structs.replace(POLICY, last_soak_s=7200.0))
+    once = told([target(1), target(2, wave=2)], of).seconds_left
+    over = structs.replace(of, phase="", wave=2)
+
+    assert once == 600 + 3600 + 600 + 7200
+    assert told([target(1, state="succeeded"), target(2, state="succeeded", wave=2)], over).seconds_left == 0
+
+
 def test_a_soak_that_must_lie_in_opening_hours_waits_for_the_morning():
     """The canary ends at 20:10 and serves people from 8:30 to 12:30; the next wave begins as its annex closes."""
     careful = rollout(structs.replace(POLICY, canary_soak_open_s=4 * 3600.0))

@@ -2,6 +2,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 from tests.controller.waves.towns import province
 
 from annexfleet_controller.calendars import DEFAULT
@@ -38,6 +39,20 @@ def test_a_good_release_reaches_every_device_wave_after_wave():
     assert told.tally == {"succeeded": 24}
     assert told.stopped_at is None
     assert [moment.at for moment in told.moments] == sorted(moment.at for moment in told.moments)
+
+
+def test_what_shows_only_under_load_is_found_after_the_night_before_it_is_done():
+    evening = PRESETS["evening"]
+    bad = Script(release=Release(fault="under_load", crashes_an_open_hour=4))
+    before = structs.replace(evening, last_soak_s=0.0, last_soak_open_s=0.0)
+
+    missed, found = story(bad, before), story(bad, evening)
+
+    assert missed.rollout.state == "done"
+    assert (found.rollout.state, found.touched_at_stop, found.begun_after_stop) == ("stopped", 24, 0)
+    assert found.stopped_at is not None
+    assert (EVENING + timedelta(days=1)).date() == found.stopped_at.date(), "the next morning"
+    assert story(Script(), evening).rollout.state == "done"
 
 
 def test_it_is_the_same_story_every_time():

@@ -80,6 +80,35 @@ def test_its_page_tells_the_story_in_every_language(site: Site, code: str):
         assert "What would happen" in bad.text
 
 
+def test_its_page_has_mishaps_for_devices_and_annexes(site: Site):
+    client = site.signed_in("technician")
+
+    form = client.get("/rollouts/1").text
+    away = client.post(PAGE, data={"link": "4", "link_hours": "72"}).text
+    off = client.post(PAGE, data={"off": "1", "off_hours": "2", "power": "1", "power_hours": "0.5", "at": "5"}).text
+
+    for kind in rehearsing.MISHAPS:
+        assert f'name="{kind}"' in form
+        assert f'name="{kind}_hours"' in form
+    assert 'name="link" type="number" min="0" max="1000" value="4"' in away, "what was asked stands there again"
+    assert 'name="link_hours" type="number" min="0.01" max="2160" step="any" value="72"' in away
+    assert "4 devices would be begun, and nothing would stop it." in away
+    assert "4 devices would be begun, and nothing would stop it." in off
+    assert client.post(PAGE, data={"link": "-1"}).status_code == 422
+
+
+def test_devices_that_are_drawn_come_back_after_days(site: Site):
+    client = site.signed_in("technician")
+
+    story = client.post(API, json={"mishaps": [{"kind": "link", "count": 4, "lasts_s": 3 * 86_400}]}).json()
+    usual = client.post(API, json={}).json()
+
+    begun = [one["at"] for one in story["moments"] if one["kind"] == "begun"]
+    assert story["tally"] == {"succeeded": 4}
+    assert begun[0][:10] > usual["started_at"][:10]
+    assert client.post(API, json={"mishaps": [{"kind": "flood", "count": 1}]}).status_code == 422
+
+
 def test_a_rehearsal_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch):
     client = site.signed_in("technician")
     monkeypatch.setattr(rehearsing, "LONGEST_S", 0.01)
