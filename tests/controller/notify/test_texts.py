@@ -38,7 +38,7 @@ def bare(text: str) -> str:
 def test_a_notice_says_what_where_since_when_who_is_affected_and_what_to_do():
     lines = bare(written("fr", said()).text).splitlines()
 
-    assert lines[0].startswith("Annexe de Berkane : ")
+    assert lines[0].startswith("Annexe de Berkane\xa0: ")
     assert "HP guichet 1" in lines[0]
     assert lines[1].startswith("Depuis le 23 nov. 2026")
     assert lines[2] == "Gravité\xa0: Avertissement."
