@@ -246,10 +246,10 @@ def test_the_button_reaches_a_mailbox(sqlite_engine: Engine):
 
         (mail,) = post.mails
         assert mail["X-Receiver"] == "amina@example.ma"
-        assert bare(mail["Subject"]).startswith("Annexe 1, demande d’aide\xa0: ")
+        assert bare(mail["Subject"]).startswith("Annexe 1, demande d’aide : ")
         body = bare(mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
         assert "Aide demandée par karim" in body
-        assert "Message\xa0: Ça sent la fumée" in body
+        assert "Message : Ça sent la fumée" in body
         with reading(sqlite_engine) as db:
             story = [(line.kind, line.by, line.facts) for line in incidents.story(db, of.id)]
         assert story == [
