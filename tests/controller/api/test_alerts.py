@@ -312,8 +312,8 @@ def contact(db: Session, name: str, **changes: object) -> None:
     [
         ("en", ["Nobody can be told: no contact is set for this annex; please phone", "1 person was told",
                 "2 people were told"]),
-        ("fr", ["Personne ne peut être averti\xa0: aucun contact n’est défini pour cette annexe\u202f; "
-                "veuillez téléphoner", "1 personne a été avertie", "2 personnes ont été averties"]),
+        ("fr", ["Personne ne peut être averti : aucun contact n’est défini pour cette annexe ; veuillez téléphoner",
+                "1 personne a été avertie", "2 personnes ont été averties"]),
         ("ar", ["يتعذر إشعار أي شخص: لم يتم تحديد أي جهة اتصال لهذه الملحقة؛ المرجو الاتصال هاتفيا",
                 "تم إشعار شخص واحد", "تم إشعار شخصين"]),
     ],

@@ -246,7 +246,7 @@ def test_the_button_reaches_a_mailbox(sqlite_engine: Engine):
 
         (mail,) = post.mails
         assert mail["X-Receiver"] == "amina@example.ma"
-        assert bare(mail["Subject"]).startswith("Annexe 1, demande d'aide : ")
+        assert bare(mail["Subject"]).startswith("Annexe 1, demande d’aide : ")
         body = bare(mail.get_body(("plain",)).get_content())  # type: ignore[union-attr]
         assert "Aide demandée par karim" in body
         assert "Message : Ça sent la fumée" in body

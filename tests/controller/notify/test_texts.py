@@ -41,11 +41,11 @@ def test_a_notice_says_what_where_since_when_who_is_affected_and_what_to_do():
     assert lines[0].startswith("Annexe de Berkane : ")
     assert "HP guichet 1" in lines[0]
     assert lines[1].startswith("Depuis le 23 nov. 2026")
-    assert lines[2] == "Gravité\xa0: Avertissement."
+    assert lines[2] == "Gravité : Avertissement."
     assert lines[3] == "12 personnes attendent."
-    assert lines[4].startswith("Services qui ne peuvent pas être rendus\xa0: ")
-    assert lines[5].startswith("Que faire\xa0: ")
-    assert lines[-1] == "Détails\xa0: https://fleet.example.ma/incidents/1"
+    assert lines[4].startswith("Services qui ne peuvent pas être rendus : ")
+    assert lines[5].startswith("Que faire : ")
+    assert lines[-1] == "Détails : https://fleet.example.ma/incidents/1"
 
 
 def test_an_estimate_is_called_one():

@@ -78,7 +78,7 @@ def test_the_list_is_narrowed(site: Site, trouble: tuple[Incident, Incident], qu
 
     assert {kinds[int(found)] for found in re.findall(r'id="incident-(\d+)"', page)} == shown
     assert ("No open incident is like that" in page) == (not shown)
-    assert ("Show more" in page) == (query == "?limit=1")
+    assert ("Next page" in page) == (query == "?limit=1")
 
 
 def test_what_is_quiet_ended_helped_or_over_is_said_in_words(site: Site, trouble: tuple[Incident, Incident]):
