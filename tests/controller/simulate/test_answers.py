@@ -14,7 +14,6 @@ from annexfleet_controller.simulate.worse import Worsening
 from annexfleet_controller.waves.mishaps import Fault
 from annexfleet_controller.waves.rehearsal.script import Release
 
-
 TEMPORARY = b"/root" + b"/.ansible/tmp"
 
 
