@@ -109,6 +109,5 @@ def _stays_home(url: str, town: Town, said: list[str]) -> None:
 
 def _is_complaint(kind: str, text: str) -> bool:
     """A line that broke is told on the page; an answer that refuses is what a test asked for."""
-    return kind == "error" and not any(
-        word in text for word in ("Failed to load resource", "Failed to fetch", "net::ERR_")
-    )
+    told = ("Failed to load resource", "Failed to fetch", "net::ERR_")
+    return kind == "error" and not any(words in text for words in told)
