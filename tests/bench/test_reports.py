@@ -47,7 +47,7 @@ STATES = ("ready", "ready", "ready", "degraded", "blocked")
 CAUSES = ("paper_jam", "paper_empty", "device_offline", "toner_empty")
 TABLES = ("annexes", "services", "incidents", "repeated", "printers", "pages", "queues", "changes")
 
-MADE_S, ADDED_UP_S, PDF_S, PDF_BYTES = 0.1, 3.0, 60.0, 500_000_000
+MADE_S, ADDED_UP_S, PDF_S, PDF_BYTES = 0.15, 3.0, 30.0, 500_000_000
 """Of an annex, processor time; of the province; and of a PDF with the memory that its process takes."""
 
 _T = TypeVar("_T")
