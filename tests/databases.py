@@ -4,11 +4,13 @@
 and copied.
 """
 
+import atexit
 import itertools
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,14 +35,27 @@ def postgres_server() -> Iterator[postgres.Server]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the tables of this version and no rows."""
-    file = tmp_path_factory.mktemp("template") / "controller.db"
+@cache
+def _sqlite_template() -> Path:
+    directory = tempfile.TemporaryDirectory(prefix="annexfleet-db-", dir=postgres.memory())
+    atexit.register(directory.cleanup)
+    file = Path(directory.name) / "controller.db"
     engine = open_database(f"sqlite:///{file}")
     upgrade(engine)
     engine.dispose()
     return file
+
+
+def put_database(file: Path) -> None:
+    """A SQLite file with the tables of this version and no rows, where a program looks for its own."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(_sqlite_template(), file)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template() -> Path:
+    """A SQLite file with the tables of this version and no rows."""
+    return _sqlite_template()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
@@ -94,6 +94,13 @@ _HEADERS = {
 }
 
 
+_ABOUT: dict[str, Any] = {
+    "title": "annexfleet",
+    "version": "1",
+    "description": "What the devices of digital administrative annexes tell of themselves.",
+}
+
+
 class _Web(FastAPI):
     """Puts the headers on every answer, whoever gives it: also on one that no handler of ours made; packs the long."""
 
@@ -123,9 +130,7 @@ def create_web(home: Home, *, engine: Engine | None = None, clock: Clock = SYSTE
     The database must have its tables already (`store.migrate`).
     """
     app = _Web(
-        title="annexfleet",
-        version="1",
-        description="What the devices of digital administrative annexes tell of themselves.",
+        **_ABOUT,
         # The description is below, behind the door.  No page draws it: the usual ones load scripts from foreign hosts.
         openapi_url=None,
         docs_url=None,
@@ -172,9 +177,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.hub.stop()
 
 
-def _openapi(request: Request, person: Annotated[Person, Depends(Needs("look"))]) -> JSONResponse:
+def _openapi(person: Annotated[Person, Depends(Needs("look"))]) -> JSONResponse:
     """The description of the API."""
-    return JSONResponse(request.app.openapi())
+    return JSONResponse(_description())
+
+
+@cache
+def _description() -> dict[str, Any]:
+    """The same for every application, and FastAPI takes more than a second for it."""
+    return FastAPI(**_ABOUT, routes=[*_routes()]).openapi()
 
 
 def policies(app: FastAPI) -> dict[tuple[str, str], Policy | None]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, select
 from tests.controller.fleet import add_annex
+from tests.databases import opened, put_database
 from tests.flow.agents import running_agent, write_state
 from tests.flow.broker import Broker
 from tests.flow.runners import FakeRunner, Work, echo
@@ -26,8 +27,8 @@ from annexfleet_controller.identity.granting import Refused
 from annexfleet_controller.ingest import subscriber
 from annexfleet_controller.rollouts.relay import framing, serving, words
 from annexfleet_controller.rollouts.relay.opening import Leave, NotSigned
-from annexfleet_controller.store import migrate, states
-from annexfleet_controller.store.database import open_database, reading, writing
+from annexfleet_controller.store import states
+from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.readings import DeviceState
 from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
@@ -309,8 +310,8 @@ class Bed:
 @contextmanager
 def relay_bed(broker: Broker) -> Iterator[Bed]:
     """Everything but the relay and its devices; all of it ends with the block."""
-    engine = open_database(broker.home.database_url)
-    migrate.upgrade(engine)
+    put_database(broker.home.path / "controller.db")
+    engine = opened(broker.home.database_url)
     add_annex(engine)
     bed = Bed(broker, engine)
     try:

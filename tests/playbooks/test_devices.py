@@ -178,12 +178,6 @@ def test_a_root_without_its_powers_is_told_so(monkeypatch: pytest.MonkeyPatch):
     assert "not permitted" in str(rights.__wrapped__())
 
 
-def test_both_people_have_their_rights_and_no_more(controller: FleetController):
-    assert controller.ask("devices", role="technician")["items"] is not None
-    assert controller.ask("tokens", role="operator") is not None
-    assert set(controller.keys) == {"technician", "operator"}
-
-
 def test_ssh_and_ansible_reach_two_devices(fleet: Fleet, two: tuple[Device, Device], tmp_path: Path):
     one, other = two
 

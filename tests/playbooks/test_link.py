@@ -28,6 +28,12 @@ def device(fleet: Fleet, controller: FleetController) -> Device:
     return one
 
 
+def test_both_people_have_their_rights_and_no_more(controller: FleetController):
+    assert controller.ask("devices", role="technician")["items"] is not None
+    assert controller.ask("tokens", role="operator") is not None
+    assert set(controller.keys) == {"technician", "operator"}
+
+
 def test_the_agent_is_as_light_as_before_when_the_runner_has_gone(
     controller: FleetController, device: Device, tmp_path: Path
 ):

@@ -10,6 +10,7 @@ from the difference between the tables and the migrations there are.
 
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -26,6 +27,8 @@ _UPGRADE_LOCK = 0x616E_6E65_78  # "annex": PostgreSQL's advisory lock that upgra
 
 def upgrade(engine: Engine) -> None:
     """Create or change the tables until they are those of this version."""
+    if is_current(engine):
+        return  # every command asks, and Alembic takes its time to find that nothing is to be done
     with engine.execution_options(immediate=True).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _UPGRADE_LOCK})
@@ -36,7 +39,12 @@ def is_current(engine: Engine) -> bool:
     """Whether the database is at the newest migration that this program knows."""
     with engine.connect() as connection:
         heads = MigrationContext.configure(connection).get_current_heads()
-    return set(heads) == set(ScriptDirectory(str(_MIGRATIONS)).get_heads())
+    return set(heads) == _heads()
+
+
+@cache
+def _heads() -> frozenset[str]:
+    return frozenset(ScriptDirectory(str(_MIGRATIONS)).get_heads())
 
 
 def write_next(message: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.controller.fleet import device_id
 from tests.controller.web import places
+from tests.databases import put_database
 
 from annexfleet_agent.protocol import enrolment
 from annexfleet_controller.__main__ import main
@@ -34,7 +35,8 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def annex(run: Run) -> str:
+def annex(run: Run, tmp_path: Path) -> str:
+    put_database(tmp_path / "home" / "controller.db")
     assert run("annex", "create", "berkane-1", "--name-fr", "Annexe 1", "--name-ar", "الملحقة 1")[0] == exits.DONE
     return "berkane-1"
 

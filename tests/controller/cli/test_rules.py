@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.controller.alerts import pasts
+from tests.databases import put_database
 
 from annexfleet_controller.__main__ import main
 from annexfleet_controller.cli import exits
@@ -21,6 +22,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command on a home of this test, where there is one annex: exit code, what it printed, its complaint."""
+    put_database(tmp_path / "controller.db")
 
     def run_(*argv: str) -> tuple[int, str, str]:
         code = main(["--home", str(tmp_path), *argv])

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 from tests.controller.web import troubled
+from tests.databases import put_database
 
 from annexfleet_controller.__main__ import main
 from annexfleet_controller.store.database import open_database, writing
-from annexfleet_controller.store.migrate import upgrade
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A jam in the first annex, a line cut in the second."""
+    put_database(tmp_path / "controller.db")
     engine = open_database(f"sqlite:///{tmp_path / 'controller.db'}")
-    upgrade(engine)
     with writing(engine) as db:
         troubled.two_annexes(db, now=datetime.now(UTC))
     engine.dispose()
