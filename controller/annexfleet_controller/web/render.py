@@ -5,7 +5,7 @@ the text around it (`|apart`).
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from annexfleet_agent.protocol.messages import Value
+from annexfleet_controller import zones
 from annexfleet_controller.access.asked import language_of
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.calendars.document import time
@@ -36,6 +37,7 @@ POINTING = ICONS & {
 }  # fmt: skip
 """Those that point along the line of reading: mirrored where it runs from right to left."""
 
+_A_YEAR = timedelta(days=366)
 THEME_COOKIE = "annexfleet_theme"
 THEMES = ("light", "dark")
 """What a person may choose; without a choice the system's is followed."""
@@ -128,11 +130,17 @@ def environment(code: str) -> Environment:
         lstrip_blocks=True,
     )
     made.install_gettext_translations(words.words, newstyle=True)  # type: ignore[attr-defined]  # of the extension
-    made.filters |= {"apart": apart, "isolated": isolated, "plain": plain, **_filters(words)}
+    made.filters |= {"apart": apart, "isolated": isolated, "plain": plain, "ahead": _ahead, **_filters(words)}
     made.globals |= {"language": words, "languages": [language(other) for other in CODES], "name": words.name}
     made.globals["icon"] = icon
     made.globals["guidance"] = partial(guidance, words)
     return made
+
+
+def _ahead(now: datetime) -> str:
+    """For `static/zone.js`: the province's hours ahead of UTC, of the year behind and before this moment."""
+    steps = zones.ahead_of_utc(zones.PROVINCE, now.date() - _A_YEAR, now.date() + _A_YEAR)
+    return " ".join(f"{since}:{ahead_s}" for since, ahead_s in steps)
 
 
 def _filters(words: Language) -> dict[str, Callable[..., Any]]:

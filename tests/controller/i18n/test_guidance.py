@@ -163,7 +163,7 @@ def test_a_fact_that_shows_nothing_is_one_that_nobody_knows(empty: str):
         ("portal_down", {"annex": "Berkane 1"}, "Le portail citoyen ne répond pas (Berkane 1): Le service informatique est prévenu."),
         ("portal_down", {"portal": "e-Rdv"}, "Portail sans réponse : e-Rdv: Le service informatique est prévenu."),
         ("disk_low", {"ratio": "91 %", "device": "PC-3"}, "Le disque de l’appareil est plein à 91 % (PC-3): N’y enregistrez pas de fichiers volumineux ; le service informatique est prévenu."),
-        ("fix_not_confirmed", {"printer": "P2", "cause": "toner_empty"}, "P2 signale toujours : Cartouche vide: Veuillez réessayer ; si le problème persiste, appuyez sur « Demander de l’aide »."),
+        ("fix_not_confirmed", {"printer": "P2", "cause": "toner_empty"}, "P2 signale toujours : Cartouche vide: Veuillez réessayer ; si le problème persiste et que personne n’a encore demandé d’aide, appuyez sur « Demander de l’aide »."),
         ("fix_checking", {"time": "2 min"}, "Vérification en cours, 2 min au plus: "),
         ("printer_on_fire", {"printer": "P2"}, "L’imprimante signale un problème (P2): Regardez son écran ; en cas de doute, appuyez sur « Demander de l’aide »."),
     ],

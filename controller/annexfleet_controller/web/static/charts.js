@@ -7,7 +7,6 @@
 (() => {
   const language = document.documentElement.lang;
   const locale = { ar: "ar-MA-u-nu-latn", fr: "fr-MA", en: "en-GB" }[language] || language;
-  const zone = "Africa/Casablanca";
   const DAYS = [1, 2, 7, 14, 28].map((days) => days * 86400);
   const CALM_MS = 500; // a chart is drawn anew no more often than this
   const drawn = new Map();
@@ -22,9 +21,9 @@
   const compact = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3, notation: "compact" });
   const percent = new Intl.NumberFormat(locale, { style: "percent", maximumFractionDigits: 0 });
   const fraction = new Intl.NumberFormat(locale, { style: "percent", maximumSignificantDigits: 2 });
-  const hour = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hour12: false, timeZone: zone });
-  const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", timeZone: zone });
-  const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short", hour12: false, timeZone: zone });
+  const hour = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hour12: false, timeZone: "UTC" });
+  const day = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", timeZone: "UTC" });
+  const moment = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short", hour12: false, timeZone: "UTC" });
 
   const BYTES = [[1e12, "terabyte"], [1e9, "gigabyte"], [1e6, "megabyte"], [1e3, "kilobyte"], [1, "byte"]];
   const SECONDS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"], [0.001, "millisecond"]];
@@ -146,7 +145,7 @@
   function spoken(figure, u, place) {
     const [, ...words] = figure.dataset.words.split("|");
     const values = [1, 2, 3].map((series, n) => `${words[n]} ${written(figure.dataset.unit, u.data[series][place])}`);
-    return [moment.format(u.data[0][place] * 1000), ...values].join(", ");
+    return [moment.format(inProvince(u.data[0][place] * 1000)), ...values].join(", ");
   }
 
   function options(figure, unit, span) {
@@ -157,7 +156,7 @@
       width: plot.clientWidth,
       height: 180,
       padding: [SIGN * 1.6, null, null, null],
-      tzDate: (second) => uPlot.tzDate(new Date(second * 1000), zone),
+      tzDate: (second) => uPlot.tzDate(new Date(inProvince(second * 1000)), "UTC"),
       cursor: { drag: { x: true, y: false } },
       legend: { live: true },
       scales: {
@@ -165,11 +164,11 @@
         y: { range: (u, low, high) => unit === "ratio" ? [0, Math.max(1, high ?? 1)] : [Math.min(0, low ?? 0), (high ?? 1) * 1.1 || 1] },
       },
       axes: [
-        { ...axis, incrs: span > 172800 ? DAYS : undefined, values: (u, at) => at.map((second) => (span > 172800 ? day : hour).format(second * 1000)), space: 70 },
+        { ...axis, incrs: span > 172800 ? DAYS : undefined, values: (u, at) => at.map((second) => (span > 172800 ? day : hour).format(inProvince(second * 1000))), space: 70 },
         { ...axis, values: (u, at) => at.map((value) => written(unit, value)), size: 64 },
       ],
       series: [
-        { label: time, value: (u, at) => at === null ? "–" : moment.format(at * 1000) },
+        { label: time, value: (u, at) => at === null ? "–" : moment.format(inProvince(at * 1000)) },
         { label: lowest, show: true, width: 0, points: { show: false }, value: (u, value) => written(unit, value) },
         { label: mean, stroke: colour("--chart-line"), width: 1.75, points: { show: false }, value: (u, value) => written(unit, value) },
         { label: highest, show: true, width: 0, points: { show: false }, value: (u, value) => written(unit, value) },
