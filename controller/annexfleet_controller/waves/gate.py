@@ -19,8 +19,8 @@ has lasted for `policy.longest_wait_s`, or a third of it at that time after the 
 (`still_unclear`): what cannot be told is never GO.  Only what is over by itself (an alert that has cleared, a restart)
 is told by that wait where untouched devices show it as well: its counts do not go down again, so the doubt lapses if
 all that time added none on a changed device, and is confirmed by the first that it adds.  A sign that has gone by
-itself on one single device is no ground for anything.  What is down together with untouched devices of its annex is the annex's
-trouble, and its device counts as not watched.
+itself on one single device is no ground for anything.  What is down together with untouched devices of its annex is
+the annex's trouble, and its device counts as not watched.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
