@@ -23,7 +23,7 @@ _FEW_WITH_A_SIGN = 0.5
 """A sign that nobody else shows is none while less than this share of what may be bad shows it: of hundreds of devices
 one or two are always away or out of paper."""
 _ORDINARY_P = 0.2
-_FEWEST_ORDINARY = 3
+FEWEST_ORDINARY = 3
 """A sign that chance would show so often, and that so many others do show, is ordinary; also among those of its model
 and role, or one untouched device that is away for a minute would excuse a changed one that is away for ever."""
 _DOUBTFUL_P = 0.02
@@ -96,7 +96,7 @@ def _judged(
 
 
 def _is_ordinary(counts: Sequence[_Count]) -> bool:
-    return counts[0].other_hits >= _FEWEST_ORDINARY and all(
+    return counts[0].other_hits >= FEWEST_ORDINARY and all(
         count.p > _ORDINARY_P for count in counts if count.of.kind != "annex"
     )
 

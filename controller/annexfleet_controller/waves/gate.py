@@ -17,10 +17,10 @@ Honesty with small samples: a changed device that shows a sign which not about a
 neither sound nor broken, so the gate waits until the sign goes or becomes a proof.  When the soak is over and one doubt
 has lasted for `policy.longest_wait_s`, or a third of it at that time after the soak, it stops all the same
 (`still_unclear`): what cannot be told is never GO.  Only what is over by itself (an alert that has cleared, a restart)
-is told by that wait: its counts do not go down again, so the doubt lapses if all that time added none on a changed
-device, and is confirmed by the first that it adds.  A sign that has gone by itself on one single device is no ground
-for anything.  What is down together with untouched devices of its annex is the annex's
-trouble, and its device counts as not watched.
+is told by that wait where untouched devices show it as well: its counts do not go down again, so the doubt lapses if
+all that time added none on a changed device, and is confirmed by the first that it adds.  A sign that has gone by
+itself on one single device is no ground for anything.  What is down together with untouched devices of its annex is
+the annex's trouble, and its device counts as not watched.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from annexfleet_controller.waves import statistics
-from annexfleet_controller.waves.comparing import ALPHA, FEW, KINDS, compared
+from annexfleet_controller.waves.comparing import ALPHA, FEW, FEWEST_ORDINARY, KINDS, compared
 from annexfleet_controller.waves.model import GateReason, GateVerdict, GateWord, Health, Policy, TargetState
 from annexfleet_controller.waves.readings import worse_readings
 from annexfleet_controller.waves.signs import Watched, watched
@@ -181,8 +181,10 @@ def _in_doubt(doubts: Sequence[GateReason], due_at: datetime, policy: Policy, no
 
 
 def _adds_nothing(doubt: GateReason) -> bool:
-    """Whether what is over anyway came to no further changed device while it was doubted."""
-    return "first_hits" in doubt.facts and float(doubt.facts["hits"]) <= float(doubt.facts["first_hits"])
+    """Whether what is over, and untouched devices show as well, came to no further changed device meanwhile."""
+    facts = doubt.facts
+    is_known_to_happen = float(facts.get("other_hits", 0)) >= FEWEST_ORDINARY
+    return is_known_to_happen and "first_hits" in facts and float(facts["hits"]) <= float(facts["first_hits"])
 
 
 def _at_the_end(results: Results, seen: Sequence[Watched]) -> tuple[GateWord, GateReason]:

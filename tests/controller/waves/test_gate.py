@@ -184,11 +184,11 @@ def test_many_restarts_are_a_ground_though_each_device_had_one():
     assert codes(verdict(fleet(changed, 60)))[0] == "since_worse"
 
 
-@pytest.mark.parametrize(("further", "word"), [(0, "go"), (1, "stop")])
-def test_a_doubt_about_what_is_over_lapses_if_waiting_adds_nothing_to_it(further: int, word: str):
+@pytest.mark.parametrize(("further", "of_others", "word"), [(0, 3, "go"), (1, 3, "stop"), (0, 2, "stop")])
+def test_a_doubt_about_what_is_over_lapses_if_waiting_adds_nothing_to_it(further: int, of_others: int, word: str):
     def health(restarted: int) -> list[Health]:
         began = {"since": NOW - timedelta(hours=10)}
-        others = (device(n, restarts=1 if n < 1003 else 0, **began) for n in range(1000, 1131))
+        others = (device(n, restarts=1 if n < 1000 + of_others else 0, **began) for n in range(1000, 1131))
         return [*(device(n, changed=True, restarts=1 if n <= restarted else 0, **began) for n in range(1, 15)), *others]
 
     results = Results(succeeded=frozenset(range(1, 15)))
