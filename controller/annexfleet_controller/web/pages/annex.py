@@ -98,7 +98,7 @@ def _state(
     devices = sorted(
         ((row, row.presence(now)) for row in rows), key=lambda pair: province.by_urgency(pair[1], pair[0].name)
     )
-    printers = fleet.printers(rows, known)
+    printers = fleet.printers(rows, known, now=now)
     return {
         "card": province.card(place, rows, known, stands, now=now, language_code=language.code),
         "standing": stands,

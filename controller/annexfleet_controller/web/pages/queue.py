@@ -36,7 +36,7 @@ class Told(Struct, frozen=True):
     """A queue as each device that counts it tells."""
 
     best: fleet.SeenQueue
-    """The one that is shown: fresh, and with a number, where there is such a one."""
+    """The one that is shown: of a device that can be heard, fresh, and with a number, where there is such a one."""
     all: list[fleet.SeenQueue]
 
 
@@ -65,6 +65,7 @@ def show(
         code=queue,
         told=told,
         queue=told.best.queue,
+        unknown_since=told.best.unknown_since(now),
         annex_id=place.id,
         annex_name=name_of(place, language.code),
         condition=condition.of_trouble(found, say, ()),
@@ -103,5 +104,5 @@ def _told(db: Session, person: Person, annex_id: str, service: str, now: datetim
             if one.queue.service == service]  # fmt: skip
     if not seen:
         raise QueueUnknown(f"nobody in {annex_id!r} counts {service!r}")
-    best = min(seen, key=lambda one: (one.queue.stale, one.queue.waiting is None, -one.queue.at.timestamp()))
+    (best,) = fleet.believed_queues(seen, now)
     return Told(best, seen)
