@@ -10,7 +10,7 @@ from annexfleet_controller.alerts import words
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import Guidance, guidance
 from annexfleet_controller.store import fleet
-from annexfleet_controller.things import SEVERITIES, Alert
+from annexfleet_controller.things import SEVERITIES, Alert, Thing
 
 STATES = ("ready", "degraded", "blocked", "unknown", "maintenance")
 
@@ -47,6 +47,14 @@ def of_trouble(alerts: Sequence[Alert], say: words.Words | None, queues: Sequenc
         waiting=round(min(sum(waits), 1e6)) if worst.severity == "critical" else 0,
         more=len(ordered) - 1, incident_id=worst.incident_id,
     )  # fmt: skip
+
+
+def of_things(alerts: Sequence[Alert], say: words.Words) -> dict[Thing, Condition]:
+    """The worst of what is open about each thing."""
+    about: dict[Thing, list[Alert]] = {}
+    for alert in alerts:
+        about.setdefault(alert.thing, []).append(alert)
+    return {thing: worst for thing, of in about.items() if (worst := of_trouble(of, say, ())) is not None}
 
 
 def of_printer(

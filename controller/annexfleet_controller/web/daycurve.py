@@ -37,6 +37,8 @@ class Curve(Struct, frozen=True):
     top: float
     """The number at the upper edge."""
     hours: list[Hour]
+    weeks: int
+    """Of how many of the weeks before anything is known."""
 
     @property
     def is_empty(self) -> bool:
@@ -80,6 +82,7 @@ def curve(
             for hour in range(first, last)
             if hour in today or hour in usual
         ],
+        weeks=sum(bool(day) for day in before),
     )  # fmt: skip
 
 

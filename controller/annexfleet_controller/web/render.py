@@ -23,7 +23,7 @@ from annexfleet_controller.calendars.document import time
 from annexfleet_controller.i18n import formats, readings
 from annexfleet_controller.i18n.catalogues import CODES, Language, language
 from annexfleet_controller.i18n.direction import isolated, plain
-from annexfleet_controller.i18n.guidance import guidance
+from annexfleet_controller.i18n.guidance import guidance, media_name, tray_number
 from annexfleet_controller.store import database, incidents
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -175,6 +175,12 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         text = readings.text(words, metric, value)
         return escape(text) if isinstance(value, int | float) else apart(text)
 
+    def tray(name: str) -> Markup:
+        """A tray by the number that stands on it, where its name has one; else as the printer calls it."""
+        shown = plain(name)
+        number = tray_number(shown)
+        return apart(shown) if number == shown else escape(words.gettext("Tray %(name)s")) % {"name": apart(number)}
+
     return {
         "ago": ago,
         "author": author,
@@ -183,6 +189,8 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         "clock_time": clock_time,
         "day": lambda at: formats.day(words, at),
         "reading": reading,
+        "tray": tray,
+        "media": lambda media: apart(media_name(plain(media))),
         "local_day": lambda on: formats.local_day(words, on),
         "weekday_and_day": lambda on: formats.weekday_and_day(words, on),
         "clock": time,

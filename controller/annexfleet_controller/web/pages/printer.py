@@ -17,7 +17,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.alerts import dossier, words
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import Guidance
-from annexfleet_controller.store import alerts, annexes, printer_events, printers, supplies
+from annexfleet_controller.store import alerts, annexes, fleet, printer_events, printers, supplies
 from annexfleet_controller.store.printer_events import Onset
 from annexfleet_controller.things import SupplyDay, Thing
 from annexfleet_controller.web import condition
@@ -54,7 +54,7 @@ class Past(Struct, frozen=True):
     """Pages of the busiest day; 0: nothing is known."""
     total: int
     events: list[Happened]
-    """The newest first."""
+    """Those that are over, the newest first: what still lasts stands above."""
     events_count: int
     jams: int
     """Among all of those days, not only among the events that are shown."""
@@ -88,27 +88,42 @@ def show(
         condition=condition.of_printer(seen, found, say, language, now=now),
         others=_other_causes(language, seen.printer) if seen.unknown_since(now) is None else [],
         alerts=[dossier.alert_line(one, say) for one in found],
-        past=past(db, person, seen.id, language, zone_name=place.time_zone, now=now),
+        past=past(db, person, seen, language, zone_name=place.time_zone, now=now),
         days_count=DAYS,
         events_days=EVENTS_DAYS,
         events=f"/api/v1/events?annex={place.id}",
     )
 
 
-def past(db: Session, person: Person, printer_id: str, language: Language, *, zone_name: str, now: datetime) -> Past:
-    """Pages of the last 30 days, and what began in the last 90."""
+def past(
+    db: Session, person: Person, seen: fleet.SeenPrinter, language: Language, *, zone_name: str, now: datetime
+) -> Past:
+    """Pages of the last 30 days, and what began in the last 90 and is over."""
     today = now.astimezone(zones.zone(zone_name)).date()
-    rows = supplies.of_printer(db, person.scope, printer_id, since=today - timedelta(days=DAYS + 7))
+    rows = supplies.of_printer(db, person.scope, seen.id, since=today - timedelta(days=DAYS + 7))
     days = pages_of_days(rows, since=today - timedelta(days=DAYS - 1), until=today)
-    onsets = printer_events.of_printer(db, printer_id, since=now - timedelta(days=EVENTS_DAYS))
+    onsets = printer_events.of_printer(db, seen.id, since=now - timedelta(days=EVENTS_DAYS))
+    over = _over(onsets, seen.printer)
     return Past(
         days=days,
         highest=max((day.pages for day in days if day.pages is not None), default=0),
         total=sum(day.pages or 0 for day in days),
-        events=[Happened(_title(language, one), one.at) for one in onsets[:_EVENTS_SHOWN]],
-        events_count=len(onsets),
+        events=[Happened(_title(language, one), one.at) for one in over[:_EVENTS_SHOWN]],
+        events_count=len(over),
         jams=sum(one.cause in _JAMS for one in onsets),
     )
+
+
+def _over(onsets: Sequence[Onset], printer: state.Printer) -> list[Onset]:
+    """Those that are over: the newest onset of a cause that is still told of is not."""
+    lasting = set(printer.causes)
+    found = []
+    for onset in onsets:  # the newest first
+        if onset.cause in lasting:
+            lasting.remove(onset.cause)
+        else:
+            found.append(onset)
+    return found
 
 
 def pages_of_days(rows: Sequence[SupplyDay], *, since: date, until: date) -> list[Day]:

@@ -71,7 +71,6 @@ def show(
         condition=condition.of_trouble(found, say, ()),
         alerts=[dossier.alert_line(one, say) for one in found],
         curve=of_today(db, told.best, zones.zone(place.time_zone), now=now),
-        weeks=WEEKS,
         events=f"/api/v1/events?annex={place.id}",
     )
 
