@@ -129,10 +129,18 @@ def environment(code: str) -> Environment:
     )
     made.install_gettext_translations(words.words, newstyle=True)  # type: ignore[attr-defined]  # of the extension
     made.filters |= {"apart": apart, "isolated": isolated, "plain": plain, **_filters(words)}
+    made.filters |= {"tray": partial(_tray, words), "media": lambda media: apart(media_name(plain(media)))}
     made.globals |= {"language": words, "languages": [language(other) for other in CODES], "name": words.name}
     made.globals["icon"] = icon
     made.globals["guidance"] = partial(guidance, words)
     return made
+
+
+def _tray(words: Language, name: str) -> Markup:
+    """A tray by the number that stands on it, where its name has one; else as the printer calls it."""
+    shown = plain(name)
+    number = tray_number(shown)
+    return apart(shown) if number == shown else escape(words.gettext("Tray %(name)s")) % {"name": apart(number)}
 
 
 def _filters(words: Language) -> dict[str, Callable[..., Any]]:
@@ -175,12 +183,6 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         text = readings.text(words, metric, value)
         return escape(text) if isinstance(value, int | float) else apart(text)
 
-    def tray(name: str) -> Markup:
-        """A tray by the number that stands on it, where its name has one; else as the printer calls it."""
-        shown = plain(name)
-        number = tray_number(shown)
-        return apart(shown) if number == shown else escape(words.gettext("Tray %(name)s")) % {"name": apart(number)}
-
     return {
         "ago": ago,
         "author": author,
@@ -189,8 +191,6 @@ def _filters(words: Language) -> dict[str, Callable[..., Any]]:
         "clock_time": clock_time,
         "day": lambda at: formats.day(words, at),
         "reading": reading,
-        "tray": tray,
-        "media": lambda media: apart(media_name(plain(media))),
         "local_day": lambda on: formats.local_day(words, on),
         "weekday_and_day": lambda on: formats.weekday_and_day(words, on),
         "clock": time,

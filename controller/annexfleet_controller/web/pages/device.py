@@ -328,11 +328,8 @@ def _own_marks(events: list[Event], language: Language) -> list[timeline.Mark]:
     for event in events:
         if event.kind in _SHOWN_OTHERWISE:
             continue
-        title = language.name("collector", event.collector) if event.collector else ""
-        if event.kind == "start":
-            title = language.gettext("First report after a start")
-        elif not title:
-            title = language.name("happening", event.kind)
+        context, code = ("collector", event.collector) if event.collector else ("happening", event.kind)
+        title = language.name(context, code)
         moved = language.gettext(", ").join(" ".join(filter(None, (m.label, m.about, m.value))) for m in event.moved)
         title = language.gettext(": ").join(filter(None, (title, moved)))
         found.append(timeline.Mark(kind="change", at=event.at, until=event.at, title=title))
