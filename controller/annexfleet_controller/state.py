@@ -136,6 +136,12 @@ class Printer(Struct, frozen=True):
         return self.state in _HALTED or any(cause not in QUIET_CAUSES for cause in self.causes)
 
     @property
+    def worst_cause(self) -> str:
+        """What is wrong first: what blocks before what does not; empty where nothing is."""
+        found = [cause for cause in self.causes if cause not in QUIET_CAUSES]
+        return min(found, key=lambda cause: not blocks(cause), default="")
+
+    @property
     def blocked(self) -> bool:
         """Whether nothing is printed, as far as its causes and its own state tell."""
         return self.state in _HALTED or any(map(blocks, self.causes))

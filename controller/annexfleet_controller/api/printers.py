@@ -50,6 +50,9 @@ class PrinterOut(BaseModel):
     trays: list[LevelOut]
     seen_by: list[str]
     at: datetime
+    unknown_since: datetime | None
+    """Since when none of the devices that see it can be heard, so that its state is only the last known one;
+    null while one can."""
 
     model_config = {
         "json_schema_extra": {
@@ -60,7 +63,7 @@ class PrinterOut(BaseModel):
                     "causes": ["paper_jam"], "reasons": ["media-jam-error"], "in_trouble": True, "accepting": True,
                     "paused": False, "jobs": 3, "oldest_job_age_s": 240, "pages": 81234, "source": "device_ipp",
                     "supplies": [{"name": "black", "kind": "toner", "colour": "black", "ratio": 0.42}], "trays": [],
-                    "seen_by": ["d-abcdefghijklmnopqrstuvwxyz"], "at": "2026-11-23T08:00:00Z",
+                    "seen_by": ["d-abcdefghijklmnopqrstuvwxyz"], "at": "2026-11-23T08:00:00Z", "unknown_since": None,
                 }
             ]
         }
@@ -100,12 +103,12 @@ def list_printers(
         del sighted[: len(some)]
         wanted += [
             printer
-            for printer in _read(db, person.scope, some)
+            for printer in _read(db, person.scope, some, now=now)
             if (in_trouble is None or printer.printer.in_trouble == in_trouble)
             and part in sightings.searched(printer.id, printer.printer)
         ]
     return PrinterPage(
-        items=[_out(printer) for printer in wanted[:limit]],
+        items=[_out(printer, now) for printer in wanted[:limit]],
         next=paging.cursor(*_place(wanted[limit - 1])) if len(wanted) > limit else None,
     )
 
@@ -121,11 +124,13 @@ def _sighted(db: Session, scope: Scope, *, now: datetime, in_trouble: bool) -> l
     return [one for one in found if one.in_trouble or one.annex_id in more]
 
 
-def _read(db: Session, scope: Scope, sighted: Sequence[sightings.Sighting]) -> list[fleet.SeenPrinter]:
+def _read(
+    db: Session, scope: Scope, sighted: Sequence[sightings.Sighting], *, now: datetime
+) -> list[fleet.SeenPrinter]:
     """What the devices that named these printers tell of them now, by annex and id; one may have gone meanwhile."""
     rows = fleet.telling(db, scope, "printers", device_ids={id_ for one in sighted for id_ in one.devices})
     ids = {one.id for one in sighted}
-    found = fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]))
+    found = fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]), now=now)
     return sorted((printer for printer in found if printer.id in ids), key=_place)
 
 
@@ -134,14 +139,14 @@ def _place(printer: fleet.SeenPrinter) -> tuple[str, str]:
     return printer.annex_id, printer.id
 
 
-def _out(seen: fleet.SeenPrinter) -> PrinterOut:
+def _out(seen: fleet.SeenPrinter, now: datetime) -> PrinterOut:
     p = seen.printer
     return PrinterOut(
         id=seen.id, annex=seen.annex_id, name=p.name, model=p.model, address=p.address, state=p.state,
         causes=p.causes, reasons=p.reasons, in_trouble=p.in_trouble, accepting=p.accepting, paused=p.paused,
         jobs=p.jobs, oldest_job_age_s=p.oldest_job_age_s, pages=p.pages, source=p.source,
         supplies=[_level(level) for level in p.supplies], trays=[_level(level) for level in p.trays],
-        seen_by=[row.id for row in seen.seen_by], at=p.at,
+        seen_by=[row.id for row in seen.seen_by], at=p.at, unknown_since=seen.unknown_since(now),
     )  # fmt: skip
 
 

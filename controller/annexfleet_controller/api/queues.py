@@ -32,6 +32,9 @@ class QueueOut(BaseModel):
     observed_at: datetime | None
     stale: bool
     at: datetime
+    unknown_since: datetime | None
+    """Since when nobody can tell who waits, so that these are only the last known figures: its device cannot be heard,
+    or its source has stopped; null while they are known."""
 
     model_config = {
         "json_schema_extra": {
@@ -41,7 +44,7 @@ class QueueOut(BaseModel):
                     "device": "d-abcdefghijklmnopqrstuvwxyz", "service": "residence", "waiting": 12,
                     "longest_wait_s": 1260, "average_wait_s": 540, "served_last_hour": 17, "abandoned_last_hour": 1,
                     "counters_open": 3, "counters_total": 4, "observed_at": "2026-11-23T08:00:00Z", "stale": False,
-                    "at": "2026-11-23T08:00:00Z",
+                    "at": "2026-11-23T08:00:00Z", "unknown_since": None,
                 }
             ]
         }
@@ -80,16 +83,16 @@ def list_queues(
         queues = {queue.id: queue for queue in fleet.queues(rows, fleet.known(db, rows, collectors=["queues"]))}
         wanted += [queues[id_] for id_ in some if id_ in queues]
     return QueuePage(
-        items=[_out(queue) for queue in wanted[:limit]],
+        items=[_out(queue, now) for queue in wanted[:limit]],
         next=paging.cursor(wanted[limit - 1].id) if len(wanted) > limit else None,
     )
 
 
-def _out(seen: fleet.SeenQueue) -> QueueOut:
+def _out(seen: fleet.SeenQueue, now: datetime) -> QueueOut:
     q = seen.queue
     return QueueOut(
         id=seen.id, annex=seen.annex_id, device=seen.device.id, service=q.service, waiting=q.waiting,
         longest_wait_s=q.longest_wait_s, average_wait_s=q.average_wait_s, served_last_hour=q.served_last_hour,
         abandoned_last_hour=q.abandoned_last_hour, counters_open=q.counters_open, counters_total=q.counters_total,
-        observed_at=q.observed_at, stale=q.stale, at=q.at,
+        observed_at=q.observed_at, stale=q.stale, at=q.at, unknown_since=seen.unknown_since(now),
     )  # fmt: skip

@@ -64,7 +64,7 @@ def duration(language: Language, seconds: float) -> str:
     """A span of time in its two largest steps; parts of a second where it is short."""
     if not is_plausible(seconds):
         return _unknown(language)
-    if abs(seconds) < 1:
+    if abs(seconds) < 1 and seconds:  # none at all is no number of milliseconds
         return _unit(language, seconds * 1000, "duration-millisecond")
     if abs(seconds) < 60:
         return _unit(language, seconds, "duration-second")

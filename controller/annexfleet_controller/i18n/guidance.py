@@ -245,9 +245,9 @@ def _ready(language: Language, facts: Mapping[str, str]) -> dict[str, str]:
     """Those facts that say something, in words of the language where it has them, isolated."""
     known = {fact: shown for fact, value in facts.items() if (shown := _shown(fact, value))}
     if "tray" in known:
-        known["tray"] = _TRAY_WORD.sub("", known["tray"])
+        known["tray"] = tray_number(known["tray"])
     if "media" in known:
-        known["media"] = _media(known["media"])
+        known["media"] = media_name(known["media"])
     _name_supply(language, known)
     if "cause" in known:
         row = _ROWS.get(known["cause"]) or _ROWS[_UNKNOWN]
@@ -263,7 +263,12 @@ def _shown(fact: str, value: object) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
-def _media(media: str) -> str:
+def tray_number(tray: str) -> str:
+    """`2` for `tray-2`; any other name as it is."""
+    return _TRAY_WORD.sub("", tray)
+
+
+def media_name(media: str) -> str:
     """`A4` for `iso_a4_210x297mm`, as it stands on the packet."""
     found = _MEDIA_NAME.match(media)
     if not found:

@@ -7,6 +7,7 @@ from annexfleet_agent.protocol import metrics
 from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller.i18n import formats
 from annexfleet_controller.i18n.catalogues import Language
+from annexfleet_controller.i18n.guidance import media_name
 
 _LONGEST_AMOUNT = 15
 _LATEST_S = 4e10  # what the protocol admits as a moment
@@ -36,6 +37,8 @@ def word(language: Language, metric: str, value: str) -> str:
     """A state or cause in words, if it is one that the protocol knows."""
     if metric == "printer_causes":
         return language.name("cause", value)
+    if metric == "tray_media":
+        return media_name(value)
     known = metrics.CATALOGUE.get(metric)
     if known is not None and (value in known.words or metric in {"supply_kind", "supply_colour"}):
         return language.name("word", value)

@@ -65,12 +65,24 @@ class SeenPrinter(Struct, frozen=True):
     seen_by: list[DeviceRow]
     """The one whose word is shown comes first."""
 
+    def unknown_since(self, now: datetime) -> datetime | None:
+        """Since when nobody can tell how it is, because none of those that see it can be heard; None while one can."""
+        return _unheard_since(self.seen_by, now) if self.seen_by else self.printer.at
+
 
 class SeenQueue(Struct, frozen=True):
     id: str
     annex_id: str
     queue: state.Queue
     device: DeviceRow
+
+    def unknown_since(self, now: datetime) -> datetime | None:
+        """Since when nobody can tell who waits: its device cannot be heard, or its source stopped; None while known."""
+        unheard = _unheard_since([self.device], now)
+        if not self.queue.stale:
+            return unheard
+        stopped = self.queue.observed_at or self.queue.at
+        return min(stopped, unheard) if unheard else stopped
 
 
 class Happened(Struct, frozen=True):
@@ -251,14 +263,27 @@ def inventory(db: Session, number: int) -> bytes | None:
     return db.scalar(select(DeviceInventory.payload).where(DeviceInventory.device_number == number))
 
 
-def printers(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[SeenPrinter]:
-    """Each printer once, whichever devices see it; the blocked first, then those in trouble, then by name."""
+def _unheard_since(rows: Sequence[DeviceRow], now: datetime) -> datetime | None:
+    """When the last of these devices was heard; None if one of them can be heard."""
+    if any(row.presence(now) == "online" for row in rows):
+        return None
+    return max((row.heard_at for row in rows if row.heard_at is not None), default=rows[0].enrolled_at)
+
+
+def printers(
+    rows: Sequence[DeviceRow], known_of: dict[int, state.Known], *, now: datetime | None = None
+) -> list[SeenPrinter]:
+    """Each printer once, whichever devices see it; the blocked first, then those in trouble, then by name.
+
+    With `now` the word of a device that can be heard goes before that of a silent one, whatever that could tell.
+    """
+    heard = {row.number for row in rows if now is not None and row.presence(now) == "online"}
     seen: dict[str, list[tuple[state.Printer, DeviceRow]]] = {}
     for row in rows:
         for printer in state.printers(known_of[row.number]):
             identity = state.printer_identity(row.annex_id, row.id, printer)
             places = seen.setdefault(identity, [])
-            if places and state.better_seen(printer, places[0][0]):
+            if places and _is_better((printer, row), places[0], heard):
                 places.insert(0, (printer, row))
             else:
                 places.append((printer, row))
@@ -267,6 +292,11 @@ def printers(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> lis
         for identity, places in seen.items()
     ]
     return sorted(found, key=lambda p: (not p.printer.blocked, not p.printer.in_trouble, p.printer.name, p.id))
+
+
+def _is_better(a: tuple[state.Printer, DeviceRow], b: tuple[state.Printer, DeviceRow], heard: Collection[int]) -> bool:
+    a_heard, b_heard = a[1].number in heard, b[1].number in heard
+    return a_heard if a_heard != b_heard else state.better_seen(a[0], b[0])
 
 
 def local_printers(db: Session, device: Device) -> list[str]:
@@ -285,6 +315,20 @@ def queues(rows: Sequence[DeviceRow], known_of: dict[int, state.Known]) -> list[
         for queue in state.queues(known_of[row.number])
     ]
     return sorted(found, key=lambda q: (q.annex_id, q.queue.service, q.id))
+
+
+def believed_queues(found: Iterable[SeenQueue], now: datetime) -> list[SeenQueue]:
+    """Each service of each annex once: of the device that can be heard and has fresh figures, else the newest."""
+    best: dict[tuple[str, str], SeenQueue] = {}
+
+    def order(seen: SeenQueue) -> tuple[bool, bool, datetime]:
+        return seen.unknown_since(now) is None, seen.queue.waiting is not None, seen.queue.at
+
+    for seen in found:
+        key = (seen.annex_id, seen.queue.service)
+        if key not in best or order(seen) > order(best[key]):
+            best[key] = seen
+    return list(best.values())
 
 
 def changes(db: Session, number: int, *, before: tuple[datetime, int] | None = None, limit: int = 50) -> list[Happened]:

@@ -34,6 +34,7 @@ class Numbers(Struct, frozen=True):
     waiting: float | None = None
     longest_wait_s: float | None = None
     is_stale: bool = False
+    unseen: int = 0
 
 
 class AnnexLine(Struct, frozen=True, kw_only=True):

@@ -63,5 +63,5 @@ def _in_annex(db: Session, scope: Scope, printer_id: str, annex_id: str, now: da
     except AnnexUnknown:
         return None
     rows = fleet.devices(db, scope, now=now, annex_id=annex_id)
-    found = fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]))
+    found = fleet.printers(rows, fleet.known(db, rows, collectors=["printers"]), now=now)
     return next((seen for seen in found if seen.id == printer_id), None)

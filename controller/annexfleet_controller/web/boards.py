@@ -96,6 +96,10 @@ class Waiting(Struct, frozen=True):
     people: int | None
     """None: not known now."""
     longest_s: float | None
+    since: datetime | None = None
+    """Since when it is not known, where that is because nothing fresh comes."""
+    last: int | None = None
+    """How many waited then."""
 
 
 class Shown(Struct, frozen=True, kw_only=True):
@@ -234,15 +238,11 @@ def _done(db: Session, place: Annex, say: Words, still_shown: Iterable[int], *, 
 def _waiting(db: Session, visitor: Visitor, say: Words, *, now: datetime) -> list[Waiting]:
     """Each service once: of a device that can be heard and has fresh figures, the newest."""
     rows = fleet.devices(db, visitor.scope, now=now, annex_id=visitor.annex_id)
-    best: dict[str, tuple[tuple[bool, bool, datetime], fleet.SeenQueue]] = {}
-    for seen in fleet.queues(rows, fleet.known(db, rows, collectors=["queues"])):
-        queue = seen.queue
-        order = (seen.device.presence(now) == "online", not queue.stale and not queue.missing, queue.at)
-        if queue.service not in best or order > best[queue.service][0]:
-            best[queue.service] = (order, seen)
     made = []
-    for service, ((is_heard, is_fresh, _), seen) in best.items():
-        people = seen.queue.waiting if is_heard and is_fresh else None
-        longest = seen.queue.longest_wait_s if people else None
-        made.append(Waiting(say.service(service), None if people is None else round(people), longest))
+    for seen in fleet.believed_queues(fleet.queues(rows, fleet.known(db, rows, collectors=["queues"])), now):
+        since, told = seen.unknown_since(now), seen.queue
+        people = told.waiting if since is None and not told.missing else None
+        longest = told.longest_wait_s if people else None
+        last = None if since is None or told.waiting is None else round(told.waiting)
+        made.append(Waiting(say.service(told.service), None if people is None else round(people), longest, since, last))
     return sorted(made, key=lambda one: (one.people is None, -(one.people or 0), one.service))

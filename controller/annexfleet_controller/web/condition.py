@@ -10,7 +10,7 @@ from annexfleet_controller.alerts import words
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import Guidance, guidance
 from annexfleet_controller.store import fleet
-from annexfleet_controller.things import SEVERITIES, Alert
+from annexfleet_controller.things import SEVERITIES, Alert, Thing
 
 STATES = ("ready", "degraded", "blocked", "unknown", "maintenance")
 
@@ -29,6 +29,8 @@ class Condition(Struct, frozen=True, kw_only=True):
     more: int = 0
     """How many other troubles there are."""
     incident_id: int | None = None
+    last: str = ""
+    """How it was when that was known last; where it is not empty, nobody can tell since `since`."""
 
 
 def of_trouble(alerts: Sequence[Alert], say: words.Words | None, queues: Sequence[fleet.SeenQueue]) -> Condition | None:
@@ -47,15 +49,31 @@ def of_trouble(alerts: Sequence[Alert], say: words.Words | None, queues: Sequenc
     )  # fmt: skip
 
 
+def of_things(alerts: Sequence[Alert], say: words.Words) -> dict[Thing, Condition]:
+    """The worst of what is open about each thing."""
+    about: dict[Thing, list[Alert]] = {}
+    for alert in alerts:
+        about.setdefault(alert.thing, []).append(alert)
+    return {thing: worst for thing, of in about.items() if (worst := of_trouble(of, say, ())) is not None}
+
+
 def of_printer(
-    printer: state.Printer, alerts: Sequence[Alert], say: words.Words | None, language: Language
+    seen: fleet.SeenPrinter, alerts: Sequence[Alert], say: words.Words | None, language: Language, *, now: datetime
 ) -> Condition:
-    """What the printer itself tells comes first: it may be newer than any alert."""
+    """What the printer itself tells comes first: it may be newer than any alert.
+
+    Where nobody that sees it can be heard, nothing of it is known, whatever was told last.
+    """
+    printer = seen.printer
     causes = [cause for cause in printer.causes if cause not in state.QUIET_CAUSES]
     since = min((alert.since for alert in alerts), default=None)
     incident_id = next((alert.incident_id for alert in alerts if alert.incident_id), None)
+    unknown_since = seen.unknown_since(now)
+    if unknown_since is not None:
+        last = last_of_printer(printer, language)
+        return Condition(state="unknown", since=unknown_since, last=last, incident_id=incident_id)
     if causes:
-        worst = min(causes, key=lambda cause: not state.blocks(cause))
+        worst = printer.worst_cause
         said = cause_in_words(language, worst, printer)
         about = [alert for alert in alerts if alert.cause == worst]
         return Condition(
@@ -71,6 +89,11 @@ def of_printer(
     if printer.in_trouble:
         return Condition(state="blocked", title=language.name("word", printer.state), since=since)
     return Condition(state="ready")
+
+
+def last_of_printer(printer: state.Printer, language: Language) -> str:
+    """How a printer was when it was told of last: its worst cause, else its state."""
+    return language.name("cause", printer.worst_cause) if printer.worst_cause else language.name("word", printer.state)
 
 
 def cause_in_words(language: Language, cause: str, printer: state.Printer) -> Guidance:

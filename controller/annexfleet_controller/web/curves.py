@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 from urllib.parse import urlencode
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import metrics
@@ -123,6 +123,11 @@ def _drawable(known: state.Known) -> list[state.Reading]:
         for reading in of
         if reading.number is not None and getattr(metrics.CATALOGUE.get(reading.metric), "kind", "") == "gauge"
     ]
+
+
+def of_subject(language: Language, device_id: str, subject: str, metric: str) -> Chart:
+    """One metric of one subject, for the page of a thing that a device tells of.  The caption leaves the name out."""
+    return structs.replace(_chart(language, device_id, subject, metric), about="")
 
 
 def _chart(language: Language, device_id: str, subject: str, metric: str) -> Chart:

@@ -37,6 +37,11 @@ class Curve(Struct, frozen=True):
     top: float
     """The number at the upper edge."""
     hours: list[Hour]
+    first_h: int
+    last_h: int
+    """The ends of the axis, in hours of the local day."""
+    weeks: int
+    """Of how many of the weeks before anything is known."""
 
     @property
     def is_empty(self) -> bool:
@@ -80,6 +85,9 @@ def curve(
             for hour in range(first, last)
             if hour in today or hour in usual
         ],
+        first_h=first,
+        last_h=last,
+        weeks=sum(bool(day) for day in before),
     )  # fmt: skip
 
 

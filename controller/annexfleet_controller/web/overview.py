@@ -103,7 +103,11 @@ class Sums(Struct, frozen=True, kw_only=True):
     never: int
     printers: int
     troubled: int
+    unseen: int
+    """Printers of which nobody can tell."""
     waiting: float | None
+    untold: int
+    """Annexes in which somebody counted who waits, and in which not all of it is known now."""
 
 
 class Picture(Struct, frozen=True, kw_only=True):
@@ -256,5 +260,6 @@ def _sums(spots: Sequence[Spot]) -> Sums:
         opened=sum(of.is_open for of in numbers), online=sum(of.online for of in numbers),
         silent=sum(of.silent for of in numbers), never=sum(of.never for of in numbers),
         printers=sum(of.printers for of in numbers), troubled=sum(of.troubled for of in numbers),
-        waiting=sum(waiting) if waiting else None,
+        unseen=sum(of.unseen for of in numbers), waiting=sum(waiting) if waiting else None,
+        untold=sum(of.is_stale for of in numbers),
     )  # fmt: skip

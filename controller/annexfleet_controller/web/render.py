@@ -24,7 +24,7 @@ from annexfleet_controller.calendars.document import time
 from annexfleet_controller.i18n import formats, readings
 from annexfleet_controller.i18n.catalogues import CODES, Language, language
 from annexfleet_controller.i18n.direction import isolated, plain
-from annexfleet_controller.i18n.guidance import guidance
+from annexfleet_controller.i18n.guidance import guidance, media_name, tray_number
 from annexfleet_controller.store import database, incidents
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -131,6 +131,7 @@ def environment(code: str) -> Environment:
     )
     made.install_gettext_translations(words.words, newstyle=True)  # type: ignore[attr-defined]  # of the extension
     made.filters |= {"apart": apart, "isolated": isolated, "plain": plain, "ahead": _ahead, **_filters(words)}
+    made.filters |= {"tray": partial(_tray, words), "media": lambda media: apart(media_name(plain(media)))}
     made.globals |= {"language": words, "languages": [language(other) for other in CODES], "name": words.name}
     made.globals["icon"] = icon
     made.globals["guidance"] = partial(guidance, words)
@@ -141,6 +142,13 @@ def _ahead(now: datetime) -> str:
     """For `static/zone.js`: the province's hours ahead of UTC, of the year behind and before this moment."""
     steps = zones.ahead_of_utc(zones.PROVINCE, now.date() - _A_YEAR, now.date() + _A_YEAR)
     return " ".join(f"{since}:{ahead_s}" for since, ahead_s in steps)
+
+
+def _tray(words: Language, name: str) -> Markup:
+    """A tray by the number that stands on it, where its name has one; else as the printer calls it."""
+    shown = plain(name)
+    number = tray_number(shown)
+    return apart(shown) if number == shown else escape(words.gettext("Tray %(name)s")) % {"name": apart(number)}
 
 
 def _filters(words: Language) -> dict[str, Callable[..., Any]]:

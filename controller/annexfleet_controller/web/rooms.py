@@ -2,25 +2,59 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
 from annexfleet_controller import state
 from annexfleet_controller.store.fleet import DeviceRow, SeenPrinter
+from annexfleet_controller.things import Thing
+from annexfleet_controller.web.condition import Condition
+
+
+class PlacedDevice(Struct, frozen=True):
+    """A device where it stands, with the worst of what is open about it."""
+
+    row: DeviceRow
+    presence: state.Presence
+    trouble: Condition | None
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether what is open says more than that it can be heard."""
+        return self.presence == "online" and self.trouble is not None and self.trouble.state in _WRONG
+
+
+class PlacedPrinter(Struct, frozen=True):
+    seen: SeenPrinter
+    unknown_since: datetime | None
+    trouble: Condition | None
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether what is open says more than what the printer itself tells."""
+        return self.trouble is not None and self.trouble.state in _WRONG and not self.seen.printer.in_trouble
 
 
 class Room(Struct, frozen=True):
     """A room or counter; an empty name for what nobody has placed yet."""
 
     name: str
-    devices: list[tuple[DeviceRow, state.Presence]]
-    printers: list[SeenPrinter]
+    devices: list[PlacedDevice]
+    printers: list[PlacedPrinter]
 
     @property
     def is_troubled(self) -> bool:
-        return any(presence == "silent" for _, presence in self.devices) or any(
-            p.printer.blocked for p in self.printers
+        return any(one.presence == "silent" or _blocks(one.trouble) for one in self.devices) or any(
+            one.unknown_since is None and (one.seen.printer.blocked or _blocks(one.trouble)) for one in self.printers
         )
+
+
+_WRONG = ("blocked", "degraded")
+
+
+def _blocks(trouble: Condition | None) -> bool:
+    return trouble is not None and trouble.state == "blocked"
 
 
 def rooms(
@@ -29,6 +63,8 @@ def rooms(
     *,
     of_devices: Mapping[int, str],
     of_printers: Mapping[str, str],
+    troubles: Mapping[Thing, Condition],
+    now: datetime,
 ) -> list[Room]:
     """Counter 2 before counter 10; what has no place comes last.
 
@@ -39,13 +75,15 @@ def rooms(
     def room(name: str) -> Room:
         return found.setdefault(name, Room(name, [], []))
 
-    for pair in devices:
-        room(of_devices.get(pair[0].number, "")).devices.append(pair)
+    for row, presence in devices:
+        placed = PlacedDevice(row, presence, troubles.get(Thing("device", row.id)))
+        room(of_devices.get(row.number, "")).devices.append(placed)
     for seen in printers:
         place = of_printers.get(seen.id, "")
         if not place and ":" not in seen.printer.address and seen.seen_by:
             place = of_devices.get(seen.seen_by[0].number, "")
-        room(place).printers.append(seen)
+        trouble = troubles.get(Thing("printer", seen.id))
+        room(place).printers.append(PlacedPrinter(seen, seen.unknown_since(now), trouble))
     return sorted(found.values(), key=lambda one: (not one.name, natural(one.name)))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -88,9 +89,11 @@ def standing(
     now: datetime,
     watched_until: datetime | None,
     spans: Mapping[str, Span] | None = None,
+    portals: Mapping[str, str] | None = None,
 ) -> Standing:
-    """What to show of an annex; `spans` are the open ones, which tell since when."""
-    of, names = found.readiness, _Names(found, services, language, annex_name)
+    """What to show of an annex; `spans` are the open ones, which tell since when, and `portals` the id of a device that
+    tells of each portal, by its name."""
+    of, names = found.readiness, _Names(found, services, language, annex_name, portals or {})
     since = {code: span.since for code, span in (spans or {}).items() if code in {s.service for s in of.services}}
     lines = [names.service(service, since.get(service.service)) for service in of.services]
     return Standing(
@@ -112,9 +115,15 @@ class _Names:
     """Words for the codes and ids of one annex."""
 
     def __init__(
-        self, found: Found, services: Mapping[str, ServiceDefinition], language: Language, annex_name: str
+        self,
+        found: Found,
+        services: Mapping[str, ServiceDefinition],
+        language: Language,
+        annex_name: str,
+        portals: Mapping[str, str],
     ) -> None:
         self._services, self._language, self._annex_name = services, language, annex_name
+        self._annex_id, self._portals = found.readiness.annex_id, portals
         self._things = {
             leaf.thing: leaf.name
             for service in found.readiness.services
@@ -149,9 +158,23 @@ class _Names:
 
     def _thing(self, leaf: Leaf) -> ThingLine:
         causes = [guidance(self._language, fix.cause, _part(fix)).title for fix in sorted(leaf.fixes)]
-        href = f"/devices/{leaf.thing.id}" if leaf.thing.kind == "device" else ""
         name = self._annex_name if leaf.thing.kind == "annex" else leaf.name
-        return ThingLine(name, tuple(causes), href)
+        return ThingLine(name, tuple(causes), self._href(leaf.thing))
+
+    def _href(self, thing: Thing) -> str:
+        """The page that tells of it; of a portal that of a device that looks at it."""
+        name = thing.id.removeprefix(f"{self._annex_id}/")
+        match thing.kind:
+            case "device":
+                return f"/devices/{thing.id}"
+            case "printer":
+                return f"/printers/{thing.id}?annex={self._annex_id}"
+            case "queue":
+                return f"/annexes/{self._annex_id}/queues/{quote(name)}"
+            case "portal" if name in self._portals:
+                return f"/devices/{self._portals[name]}"
+            case _:
+                return ""
 
     def _repairs(self, fixes: Iterable[Fix]) -> tuple[Guidance, ...]:
         return tuple(guidance(self._language, fix.cause, self._facts(fix)) for fix in fixes)

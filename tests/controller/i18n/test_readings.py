@@ -24,6 +24,8 @@ def spaces(text: str) -> str:
         ("network_received_bytes_per_second", 82_000, "82 ko par seconde"),
         ("network_link_bits_per_second", 1e9, "1 000 Mbit/s"),
         ("portal_total_seconds", 0.41, "410 ms"),
+        ("queue_longest_wait_seconds", 0.0, "0 s"),
+        ("tray_media", "iso_a4_210x297mm", "A4"),
         ("queue_longest_wait_seconds", 4_990, "1 h 23 min"),
         ("temperature_celsius", 52.0, "52 °C"),
         ("wifi_signal_dbm", -61.0, "-61 dBm"),

@@ -2,19 +2,22 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.controller.fleet import device_id
 from tests.controller.site import Site
-from tests.controller.web import places
+from tests.controller.web import places, troubled
 from tests.controller.web.test_pages import Parsed
 
 from annexfleet_agent.protocol import wire
 from annexfleet_agent.protocol.messages import Beat, Summary
 from annexfleet_controller.maintenance import Area, Maintenance
-from annexfleet_controller.store import contacts, maintenance
+from annexfleet_controller.readiness.model import AnnexReadiness, Leaf, Reason, ServiceReadiness
+from annexfleet_controller.store import contacts, maintenance, readiness
 from annexfleet_controller.store.contacts import NewContact, NewRoute
 from annexfleet_controller.store.database import writing
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.places import Annex, PrinterLabel
 from annexfleet_controller.store.tables.readings import History
+from annexfleet_controller.things import Thing
 from annexfleet_controller.web.rooms import natural
 
 
@@ -117,3 +120,60 @@ def test_htmx_gets_the_queues_alone(seeded: Site):
 
     assert answer.text.strip().startswith('<section id="queues_today"')
     assert "Rooms and counters" not in answer.text
+
+
+def test_a_device_with_open_trouble_is_not_shown_as_well_on_the_plan(seeded: Site):
+    now = seeded.clock.now()
+    with writing(seeded.engine) as db:
+        full = troubled.alert(
+            db, "disk.full", "device", device_id(2), now=now, severity="critical", cause="disk_full", incident_id=None
+        )
+        incident = troubled.incident(db, "device", "disk_full", [full], now=now)
+        troubled.alert(db, "cpu.high", "device", device_id(3), now=now, severity="info", cause="cpu_high")
+
+    rooms = page(seeded).partition("Rooms and counters")[2].partition("<h2>Printers")[0]
+    of = {int(n): item for item in rooms.split("<li>") for n in re.findall(r"guichet-(\d+)</bdi></a>", item)}
+
+    assert 'class="mark online' not in of[2]
+    assert 'class="mark blocked state"' in of[2]
+    assert f'<a href="/incidents/{incident.id}">' in of[2]
+    assert 'class="mark online state"' in of[3]  # what is only said takes nothing from it
+    assert 'class="mark silent state"' in of[6]
+
+
+def test_the_reasons_of_a_service_lead_to_printers_queues_and_a_device_that_looks_at_the_portal(seeded: Site):
+    failing = [
+        Leaf(Thing("printer", "3f0c9a3b1d5e7f90aa11bb22"), "hp", "failing"),
+        Leaf(Thing("queue", "berkane-1/etat civil"), "etat civil", "unknown"),
+        Leaf(Thing("portal", "berkane-1/e-services"), "e-services", "failing"),
+        Leaf(Thing("portal", "berkane-1/nobody-looks"), "nobody-looks", "failing"),
+    ]
+    reason = Reason("print", "blocked", 0, 0, 1, 1, tuple(failing))
+    with writing(seeded.engine) as db:
+        now = seeded.clock.now()
+        places.part(db, 2, "portal", {"portal:e-services": {"portal_up": 0}}, at=now)
+        found = AnnexReadiness("berkane-1", (ServiceReadiness("residence", "blocked", (reason,)),))
+        readiness.write_now(db, {"berkane-1": found}, now=now)
+        readiness.note(db, {}, now=now)
+
+    services = page(seeded).partition('class="readiness"')[2].partition("<h2>Queues")[0]
+
+    assert 'href="/printers/3f0c9a3b1d5e7f90aa11bb22?annex=berkane-1"' in services
+    assert 'href="/annexes/berkane-1/queues/etat%20civil"' in services
+    assert re.search(r'href="/devices/d-[a-z2-7]{26}"><bdi>e-services', services)
+    assert "<bdi>nobody-looks</bdi>" in services
+
+
+def test_a_queue_without_earlier_weeks_has_no_legend_of_them(seeded: Site):
+    now = seeded.clock.now()
+    with writing(seeded.engine) as db:
+        for minutes in (5, 10, 15):
+            numbers = {"queue:residence": {"queue_waiting_count": 6.0}}
+            places.beat(db, 1, numbers, at=now - timedelta(minutes=minutes), newest=False)
+
+    for path in ("/annexes/berkane-1", "/annexes/berkane-1/queues/residence"):
+        text = Parsed(seeded.signed_in().get(path).text).text
+
+        assert "Today" in text
+        assert "weeks" not in text
+        assert "Usual " not in text.partition("today")[2].partition("This week")[0]

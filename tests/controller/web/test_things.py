@@ -87,7 +87,7 @@ def test_what_happened_stands_on_the_axis_of_the_curves_and_no_more_than_that(se
 
     def drawn(span: str) -> list[tuple[str, float]]:
         tags = Parsed(seeded.signed_in().get(f"{ONE}?span={span}").text).tags
-        marks = [of for _, of in tags if "data-mark" in of]
+        marks = [of for _, of in tags if of.get("data-mark", "change") != "change"]
         return [(str(of["data-mark"]), float(of["data-until"] or 0) - float(of["data-from"] or 0)) for of in marks]
 
     assert drawn("24h") == [("away", 1800.0), ("alert", 1800.0)]  # a reconnect of 30 s is no absence
@@ -160,6 +160,35 @@ def test_a_printer_says_what_is_wrong_and_what_to_do_and_how_it_has_been(seeded:
         "guichet-1", "the oldest for 4 min",
     ):  # fmt: skip
         assert told in page
+
+
+def test_what_still_lasts_is_not_among_the_past_troubles_of_a_printer(seeded: Site):
+    now, id_ = seeded.clock.now(), printer(seeded)
+    with writing(seeded.engine) as db:
+        causes = (("paper_jam", timedelta(minutes=4)), ("paper_jam", timedelta(days=9)))
+        printer_events.add(db, [Onset(id_, "berkane-1", cause, now - ago) for cause, ago in causes])
+
+    html = seeded.signed_in().get(f"/printers/{id_}?annex=berkane-1").text
+
+    assert "2 paper jams in 90 days" in html
+    assert html.partition('<ol class="onsets">')[2].partition("</ol>")[0].count("Paper jam") == 1
+
+
+def test_a_tray_and_its_paper_are_called_as_people_call_them(seeded: Site):
+    now, id_ = seeded.clock.now(), printer(seeded)
+    readings = {
+        "printer:guichet-hp": {"printer_state": "idle", "printer_address": "usb", "printer_causes": []},
+        "tray:guichet-hp/tray-1": {"tray_level_ratio": 0.7, "tray_media": "iso_a4_210x297mm"},
+        "tray:guichet-hp/bypass": {"tray_level_ratio": 0.7, "tray_media": "envelope"},
+    }
+    with writing(seeded.engine) as db:
+        places.part(db, 1, "printers", readings, at=now)
+
+    page = text_of(seeded, f"/printers/{id_}?annex=berkane-1")
+
+    assert "Tray 1 A4" in page
+    assert "bypass envelope" in page
+    assert "iso_a4" not in page
 
 
 def test_a_printer_that_runs_well_says_so(seeded: Site):

@@ -23,7 +23,7 @@ class AnnexNow(Base):
     """Devices by presence."""
     printers: Mapped[int] = mapped_column(default=0)
     troubled: Mapped[int] = mapped_column(default=0)
-    """Printers that need somebody, whether or not they still print."""
+    """Printers that need somebody, whether or not they still print, as far as anybody can tell."""
     ready: Mapped[int] = mapped_column(default=0)
     degraded: Mapped[int] = mapped_column(default=0)
     blocked: Mapped[int] = mapped_column(default=0)
@@ -34,6 +34,8 @@ class AnnexNow(Base):
     longest_wait_s: Mapped[float | None] = mapped_column(Float)
     is_stale: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether a queue's figures are too old to be believed."""
+    unseen: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Printers that no device sees that can be heard: nobody can tell how they are."""
 
 
 class PlacePast(Base):

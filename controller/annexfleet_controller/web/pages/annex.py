@@ -1,5 +1,6 @@
 """/annexes/<id>: what one annex can provide, what stands where in it, who waits, what is planned, whom to call."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -11,15 +12,17 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access.asked import Db, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
+from annexfleet_controller.alerts import words
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.notify import book
 from annexfleet_controller.readiness.services import catalogue
 from annexfleet_controller.state import Known
-from annexfleet_controller.store import annexes, calendars, contacts, fleet, maintenance, readiness, rollouts
+from annexfleet_controller.store import alerts, annexes, calendars, contacts, fleet, maintenance, readiness, rollouts
 from annexfleet_controller.store import rooms as rooms_store
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.places import Annex
-from annexfleet_controller.web import queue_day, rooms, trouble
+from annexfleet_controller.things import Thing
+from annexfleet_controller.web import condition, queue_day, rooms, trouble
 from annexfleet_controller.web.pages import hours, maintained, province
 from annexfleet_controller.web.pages.queue import service_names
 from annexfleet_controller.web.render import Page, WantedBlock
@@ -28,6 +31,7 @@ from annexfleet_controller.web.standing import standing
 router = APIRouter(include_in_schema=False)
 
 _PLANNED = 3
+_MOST_ALERTS = 500
 _BLOCKS = ("state", "queues_today")
 
 
@@ -54,7 +58,7 @@ def show(
     """Asked by htmx, only its state, or only how its queues went today."""
     place = annexes.get(db, person.scope, annex_id)
     rows = fleet.devices(db, person.scope, now=now, annex_id=annex_id)
-    known = fleet.known(db, rows, collectors=["printers", "queues"])
+    known = fleet.known(db, rows, collectors=["printers", "queues", "portal"])
     queues = fleet.queues(rows, known)
     found: dict[str, Any] = {"events": f"/api/v1/events?annex={place.id}", "place": place, "queues": queues}
     found["service_names"] = service_names(db, language)
@@ -93,12 +97,13 @@ def _state(
         annex_name=province.name_of(place, language.code),
         now=now,
         watched_until=readiness.watched_until(db),
+        portals=_portals(rows, known, now),
         spans=readiness.current(db, person.scope, [place.id]).get(place.id),
     )
     devices = sorted(
         ((row, row.presence(now)) for row in rows), key=lambda pair: province.by_urgency(pair[1], pair[0].name)
     )
-    printers = fleet.printers(rows, known)
+    printers = fleet.printers(rows, known, now=now)
     return {
         "card": province.card(place, rows, known, stands, now=now, language_code=language.code),
         "standing": stands,
@@ -108,11 +113,27 @@ def _state(
         "printers": printers,
         "rooms": rooms.rooms(
             devices, printers, of_devices=rooms_store.of_devices(db, place.id),
-            of_printers=rooms_store.of_printers(db, place.id),
+            of_printers=rooms_store.of_printers(db, place.id), now=now,
+            troubles=_troubles(db, person, place.id, language),
         ),
         "maintained": maintained.on_annex(db, place.id, now=now),
         "may_enrol": person.may("manage_tokens"),
     }  # fmt: skip
+
+
+def _troubles(db: Session, person: Person, annex_id: str, language: Language) -> dict[Thing, condition.Condition]:
+    """The worst of what is open about each thing here."""
+    found = alerts.listing(db, person.scope, annex_id=annex_id, limit=_MOST_ALERTS)
+    return condition.of_things(found, words.read(db, language)) if found else {}
+
+
+def _portals(rows: Sequence[fleet.DeviceRow], known: Mapping[int, Known], now: datetime) -> dict[str, str]:
+    """A device that tells of each portal, by the portal's name: one that can be heard where there is one."""
+    found: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: row.presence(now) != "online"):
+        for subject in known[row.number].subjects("portal:"):
+            found.setdefault(subject.removeprefix("portal:"), row.id)
+    return found
 
 
 def _planned(db: Session, person: Person, place: Annex, now: datetime, language: Language) -> list[maintained.Line]:

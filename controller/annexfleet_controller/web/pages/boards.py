@@ -28,6 +28,7 @@ from annexfleet_controller.store import alerts, annexes, audit, fixes, fleet, in
 from annexfleet_controller.store.links import Label
 from annexfleet_controller.things import Thing
 from annexfleet_controller.web import boards, tonight
+from annexfleet_controller.web.condition import last_of_printer
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
 
@@ -190,15 +191,18 @@ def _show_printer(
     place = annexes.get(db, visitor.scope, visitor.annex_id)
     rows = fleet.devices(db, visitor.scope, now=now, annex_id=place.id)
     known = fleet.known(db, rows, collectors=["printers"])
-    seen = next((one for one in fleet.printers(rows, known) if one.id == label.printer_id), None)
-    is_heard = seen is not None and any(row.presence(now) == "online" for row in seen.seen_by)
-    causes = [one for one in seen.printer.causes if one not in QUIET_CAUSES] if seen else []
+    seen = next((one for one in fleet.printers(rows, known, now=now) if one.id == label.printer_id), None)
+    unknown_since = seen.unknown_since(now) if seen else None
+    is_heard = seen is not None and unknown_since is None
+    causes = [one for one in seen.printer.causes if one not in QUIET_CAUSES] if seen and is_heard else []
     task = _task(db, visitor, language, now=now)
     answer = page(
         "printer_code.html",
         block=block,
         printer=seen.printer if seen else None,
         is_heard=is_heard,
+        unknown_since=unknown_since,
+        last=last_of_printer(seen.printer, language) if seen else "",
         task=task,
         # Without an incident what the printer itself says is shown, with nothing to press: nobody was told of it yet.
         causes=[] if task else [(guidance(language, cause), picture(cause)) for cause in causes],

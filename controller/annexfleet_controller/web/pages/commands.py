@@ -1,5 +1,6 @@
 """Commands to one device: the forms and receipts on its page, and sending one."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated
@@ -26,6 +27,11 @@ from annexfleet_controller.web.render import Page
 router = APIRouter(include_in_schema=False)
 
 SHOWN = 8
+_COMMANDS_READ = 60
+_OF_PRINTERS = frozenset(
+    kind.name for kind in catalogue.COMMANDS.values() if any(p.kind == "printer" for p in kind.parameters)
+)
+_PRINTER_ID = re.compile(r"[0-9a-f]{24}")
 UNITS = (
     "cups.service", "cups-browsed.service", "ipp-usb.service", "avahi-daemon.service", "systemd-timesyncd.service",
     "chrony.service",
@@ -112,8 +118,9 @@ def send(
     printer: Annotated[str, Form(max_length=200)] = "",
     delay_s: Annotated[str, Form(max_length=20)] = "",
     seconds: Annotated[str, Form(max_length=20)] = "",
+    from_printer: Annotated[str, Form(max_length=24)] = "",
 ) -> Response:
-    """What cannot be so is said beside what was typed."""
+    """What cannot be so is said beside what was typed, on the device's page; else back to where it was typed."""
     from annexfleet_controller.web.pages import device  # noqa: PLC0415  # that page shows our part
 
     typed = {"unit": unit.strip(), "printer": printer, "delay_s": delay_s, "seconds": seconds}
@@ -126,6 +133,8 @@ def send(
         status = 422 if isinstance(error, CommandWrong) else 409
         refused = Refused(name, typed, error)
         return device.whole(db, person, device_id, page, now=now, language=language, status=status, refused=refused)
+    if _PRINTER_ID.fullmatch(from_printer):
+        return RedirectResponse(f"/printers/{from_printer}#commands", 303)
     return RedirectResponse(f"/devices/{device_id}#commands", 303)
 
 
@@ -146,6 +155,25 @@ def of_device(
         receipts=[_receipt(c, language) for c in command_reads.of_device(db, device.number, limit=SHOWN)],
         refused=error.code if error is not None and not isinstance(error, CommandWrong) else "",
     )
+
+
+def of_printer(db: Session, device: fleet.DeviceRow, seen: fleet.SeenPrinter, language: Language) -> Commanding:
+    """What the page of a printer shows of commands: those to its device that concern it, with what became of them."""
+    kinds = [catalogue.COMMANDS[name] for name in sorted(_OF_PRINTERS)]
+    sent = to_printer(db, [device.number], seen.printer.name)
+    return Commanding(
+        takes=command_reads.takes_commands(db, device.number),
+        forms=[_form(kind, [seen.printer.name], language, None) for kind in kinds],
+        receipts=[_receipt(command, language) for command in sent[:SHOWN]],
+        refused="",
+    )
+
+
+def to_printer(db: Session, numbers: Sequence[int], name: str) -> list[Command]:
+    """The newest commands to these devices that concern the printer of this name."""
+    found = [c for number in numbers for c in command_reads.of_device(db, number, limit=_COMMANDS_READ)]
+    concerned = [c for c in found if c.name in _OF_PRINTERS and c.parameters.get("printer") == name]
+    return sorted(concerned, key=lambda c: c.created_at, reverse=True)
 
 
 def _parameters(name: str, typed: Mapping[str, str]) -> dict[str, Value]:

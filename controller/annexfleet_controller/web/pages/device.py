@@ -41,6 +41,8 @@ _EVENTS = 20
 _EVENTS_READ = 80
 """A start takes about twenty rows and is shown as one line."""
 _MOVED = 4
+_SHOWN_OTHERWISE = frozenset({"connected", "gone", "receipt"})
+"""As absences and as commands."""
 _RUNS = 6
 _ROLLOUTS = 6
 _LONGEST_VALUE = 60
@@ -183,6 +185,7 @@ def whole(
     known = fleet.known(db, [row], live=True)
     told = known[row.number]
     printers, queues = fleet.printers([row], known), fleet.queues([row], known)
+    happened = past(fleet.changes(db, row.number, limit=_EVENTS_READ), language)
     return page(
         "device.html",
         block=block,
@@ -200,8 +203,10 @@ def whole(
         commanding=commands.of_device(db, row, printers, language, refused=refused)
         if person.may("send_commands")
         else None,
-        past=past(fleet.changes(db, row.number, limit=_EVENTS_READ), language),
-        marks=timeline.of_device(db, person, row, printers, language, since=now - SPANS[span], now=now),
+        past=happened,
+        marks=timeline.of_device(
+            db, person, row, printers, language, own=_own_marks(happened, language), since=now - SPANS[span], now=now
+        ),
         mark_kinds=timeline.MARK_KINDS,
         watched_until=watches.of(db, row.number, now=now),
         watch_minutes=int(WATCH_FOR.total_seconds() // 60),
@@ -315,6 +320,20 @@ def past(happened: list[fleet.Happened], language: Language) -> list[Event]:
             start = one.at
             events.append(Event(one.at, "start", "", []))
     return events[:_EVENTS]
+
+
+def _own_marks(events: list[Event], language: Language) -> list[timeline.Mark]:
+    """What it told, for the axis of the curves; that its line came and went stands there as its absence."""
+    found = []
+    for event in events:
+        if event.kind in _SHOWN_OTHERWISE:
+            continue
+        context, code = ("collector", event.collector) if event.collector else ("happening", event.kind)
+        title = language.name(context, code)
+        moved = language.gettext(", ").join(" ".join(filter(None, (m.label, m.about, m.value))) for m in event.moved)
+        title = language.gettext(": ").join(filter(None, (title, moved)))
+        found.append(timeline.Mark(kind="change", at=event.at, until=event.at, title=title))
+    return found
 
 
 def _change(payload: bytes) -> Change | None:

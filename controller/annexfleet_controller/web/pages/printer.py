@@ -1,8 +1,8 @@
 """/printers/<id>: how one printer stands, what to do about it, and how it has been."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
-from typing import Annotated
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse
@@ -17,10 +17,11 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.alerts import dossier, words
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.i18n.guidance import Guidance
-from annexfleet_controller.store import alerts, annexes, printer_events, printers, supplies
+from annexfleet_controller.store import alerts, annexes, fleet, printer_events, printers, supplies
 from annexfleet_controller.store.printer_events import Onset
 from annexfleet_controller.things import SupplyDay, Thing
-from annexfleet_controller.web import condition
+from annexfleet_controller.web import condition, curves, timeline
+from annexfleet_controller.web.pages import commands
 from annexfleet_controller.web.pages.province import name_of
 from annexfleet_controller.web.render import Page, WantedBlock
 
@@ -39,6 +40,15 @@ class Day(Struct, frozen=True):
     pages: int | None
 
 
+class Bar(Struct, frozen=True):
+    """What was printed on a day, on an axis of 1000 from the first midnight until now."""
+
+    on: date
+    pages: int
+    x: float
+    width: float
+
+
 class Happened(Struct, frozen=True):
     """A cause that began, in words."""
 
@@ -50,11 +60,12 @@ class Past(Struct, frozen=True):
     """How a printer has been lately."""
 
     days: list[Day]
+    bars: list[Bar]
     highest: int
     """Pages of the busiest day; 0: nothing is known."""
     total: int
     events: list[Happened]
-    """The newest first."""
+    """Those that are over, the newest first: what still lasts stands above."""
     events_count: int
     jams: int
     """Among all of those days, not only among the events that are shown."""
@@ -85,30 +96,105 @@ def show(
         annex_id=place.id,
         annex_name=name_of(place, language.code),
         place=printers.place(db, seen.id),
-        condition=condition.of_printer(seen.printer, found, say, language),
-        others=_other_causes(language, seen.printer),
+        condition=condition.of_printer(seen, found, say, language, now=now),
+        others=_other_causes(language, seen.printer) if seen.unknown_since(now) is None else [],
         alerts=[dossier.alert_line(one, say) for one in found],
-        past=past(db, person, seen.id, language, zone_name=place.time_zone, now=now),
-        days_count=DAYS,
-        events_days=EVENTS_DAYS,
+        past=past(db, person, seen, language, zone_name=place.time_zone, now=now),
+        **_axis(db, person, seen, language, zone_name=place.time_zone, now=now),
+        **_commanding(db, person, seen, language, now=now),
         events=f"/api/v1/events?annex={place.id}",
     )
 
 
-def past(db: Session, person: Person, printer_id: str, language: Language, *, zone_name: str, now: datetime) -> Past:
-    """Pages of the last 30 days, and what began in the last 90."""
+def _axis(
+    db: Session, person: Person, seen: fleet.SeenPrinter, language: Language, *, zone_name: str, now: datetime
+) -> dict[str, Any]:
+    """Its last days on one axis: documents that waited, and what happened around it.  The bars of days share it."""
+    since = first_midnight(zone_name, now)
+    numbers = [device.number for device in seen.seen_by]
+    onsets = printer_events.of_printer(db, seen.id, since=since)
+    own = [timeline.Mark(kind="change", at=one.at, until=one.at, title=_title(language, one)) for one in onsets]
+    if "command" in person.reads_deeds:
+        sent = commands.to_printer(db, numbers, seen.printer.name)
+        own += [timeline.of_command(one, language) for one in sent if one.sent_at is not None]
+    marks = timeline.of_thing(
+        db, person, Thing("printer", seen.id), language, annex_id=seen.annex_id, devices=seen.seen_by, own=own,
+        since=since, now=now,
+    )  # fmt: skip
+    return {
+        "marks": marks,
+        "mark_kinds": [kind for kind in timeline.MARK_KINDS if kind != "away"],
+        "placed": timeline.placed(marks, since=since, until=now, now=now),
+        "chart": curves.of_subject(
+            language, seen.seen_by[0].id, f"printer:{seen.printer.name}", "printer_jobs_count"
+        ),
+        "span_s": int((now - since).total_seconds()),
+    }  # fmt: skip
+
+
+def first_midnight(zone_name: str, now: datetime) -> datetime:
+    """When the first of the days began that are drawn."""
+    zone = zones.zone(zone_name)
+    return datetime.combine(now.astimezone(zone).date() - timedelta(days=DAYS - 1), time(), zone).astimezone(UTC)
+
+
+def bars(days: Sequence[Day], *, zone_name: str, now: datetime) -> list[Bar]:
+    """The days of which something is known; today's is as wide as it is old."""
+    zone, since = zones.zone(zone_name), first_midnight(zone_name, now)
+    whole = (now - since).total_seconds() / 1000
+    found = []
+    for day in days:
+        if day.pages is None or not whole:
+            continue
+        start, end = (datetime.combine(day.on + timedelta(days=more), time(), zone) for more in (0, 1))
+        x, until = ((min(at, now) - since).total_seconds() / whole for at in (start, end))
+        found.append(Bar(day.on, day.pages, round(x + 0.1 * (until - x), 1), round(0.8 * (until - x), 1)))
+    return found
+
+
+def _commanding(
+    db: Session, person: Person, seen: fleet.SeenPrinter, language: Language, *, now: datetime
+) -> dict[str, Any]:
+    """What can be asked of the device whose word is shown, as far as it concerns this printer."""
+    device = seen.seen_by[0]
+    may = person.may("send_commands")
+    return {
+        "device": device,
+        "presence": device.presence(now),
+        "commanding": commands.of_printer(db, device, seen, language) if may else None,
+    }
+
+
+def past(
+    db: Session, person: Person, seen: fleet.SeenPrinter, language: Language, *, zone_name: str, now: datetime
+) -> Past:
+    """Pages of the last 30 days, and what began in the last 90 and is over."""
     today = now.astimezone(zones.zone(zone_name)).date()
-    rows = supplies.of_printer(db, person.scope, printer_id, since=today - timedelta(days=DAYS + 7))
+    rows = supplies.of_printer(db, person.scope, seen.id, since=today - timedelta(days=DAYS + 7))
     days = pages_of_days(rows, since=today - timedelta(days=DAYS - 1), until=today)
-    onsets = printer_events.of_printer(db, printer_id, since=now - timedelta(days=EVENTS_DAYS))
+    onsets = printer_events.of_printer(db, seen.id, since=now - timedelta(days=EVENTS_DAYS))
+    over = _over(onsets, seen.printer)
     return Past(
         days=days,
+        bars=bars(days, zone_name=zone_name, now=now),
         highest=max((day.pages for day in days if day.pages is not None), default=0),
         total=sum(day.pages or 0 for day in days),
-        events=[Happened(_title(language, one), one.at) for one in onsets[:_EVENTS_SHOWN]],
-        events_count=len(onsets),
+        events=[Happened(_title(language, one), one.at) for one in over[:_EVENTS_SHOWN]],
+        events_count=len(over),
         jams=sum(one.cause in _JAMS for one in onsets),
     )
+
+
+def _over(onsets: Sequence[Onset], printer: state.Printer) -> list[Onset]:
+    """Those that are over: the newest onset of a cause that is still told of is not."""
+    lasting = set(printer.causes)
+    found = []
+    for onset in onsets:  # the newest first
+        if onset.cause in lasting:
+            lasting.remove(onset.cause)
+        else:
+            found.append(onset)
+    return found
 
 
 def pages_of_days(rows: Sequence[SupplyDay], *, since: date, until: date) -> list[Day]:

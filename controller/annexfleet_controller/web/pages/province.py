@@ -38,6 +38,13 @@ class Tile(Struct, frozen=True):
     presence: state.Presence
 
 
+class Lately(Struct, frozen=True):
+    """How many people waited when that was known last."""
+
+    since: datetime
+    waiting: float | None
+
+
 class AnnexCard(Struct, frozen=True):
     """One annex at a glance."""
 
@@ -54,6 +61,14 @@ class AnnexCard(Struct, frozen=True):
     longest_wait_s: float | None
     stale: bool
     """True if a queue's figures are too old to be believed."""
+    waited: Lately | None
+    """Where nobody can tell now who waits, when and what was told last."""
+    unseen: int
+    """Printers that nobody who can be heard sees: of these nothing is known."""
+    unseen_since: datetime | None
+    """When the last of them was seen; None where there is none."""
+    unseen_troubled: int
+    """Of those printers, how many were in trouble when they were seen last."""
     standing: Standing
 
     @property
@@ -63,7 +78,7 @@ class AnnexCard(Struct, frozen=True):
 
     @property
     def calm(self) -> bool:
-        return not self.silent and not self.troubled and not self.is_blocked
+        return not (self.silent or self.troubled or self.unseen or self.is_blocked)
 
     @property
     def hurt(self) -> bool:
@@ -185,9 +200,10 @@ def card(
 ) -> AnnexCard:
     """What a person must see of an annex first."""
     tiles = [Tile(row.id, row.name, row.presence(now)) for row in rows]
-    printers = fleet.printers(rows, known)
-    queues = [seen.queue for seen in fleet.queues(rows, known)]
-    fresh = [queue for queue in queues if not queue.stale]
+    printers = fleet.printers(rows, known, now=now)
+    unseen = [since for printer in printers if (since := printer.unknown_since(now)) is not None]
+    queues = fleet.believed_queues(fleet.queues(rows, known), now)
+    fresh = [seen.queue for seen in queues if seen.unknown_since(now) is None]
     waiting = [queue.waiting for queue in fresh if queue.waiting is not None]
     return AnnexCard(
         id=place.id,
@@ -197,12 +213,25 @@ def card(
         silent=sum(tile.presence == "silent" for tile in tiles),
         never=sum(tile.presence == "never" for tile in tiles),
         printers=len(printers),
-        troubled=[printer for printer in printers if printer.printer.in_trouble],
+        troubled=[seen for seen in printers if seen.printer.in_trouble and seen.unknown_since(now) is None],
         waiting=sum(waiting) if waiting else None,
         longest_wait_s=max((q.longest_wait_s for q in fresh if q.longest_wait_s is not None), default=None),
         stale=len(fresh) < len(queues),
+        waited=_lately(queues, now) if not waiting else None,
+        unseen=len(unseen),
+        unseen_since=max(unseen, default=None),
+        unseen_troubled=sum(p.printer.in_trouble for p in printers if p.unknown_since(now) is not None),
         standing=standing,
     )
+
+
+def _lately(queues: Sequence[fleet.SeenQueue], now: datetime) -> Lately | None:
+    """Of queues that were known once; None where none is unknown now."""
+    unknown = [(since, seen.queue.waiting) for seen in queues if (since := seen.unknown_since(now)) is not None]
+    if not unknown:
+        return None
+    told = [waiting for _, waiting in unknown if waiting is not None]
+    return Lately(max(since for since, _ in unknown), sum(told) if told else None)
 
 
 def _standings(db: Db, places: Sequence[Annex], scope: Scope, now: Now, language: LanguageOf) -> dict[str, Standing]:

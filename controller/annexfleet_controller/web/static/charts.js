@@ -95,6 +95,7 @@
     else if (kind === "away") pen.rect(x - half, y - half / 3, size, size / 3);
     else if (kind === "rollout") { pen.moveTo(x, y - half); pen.lineTo(x + half, y); pen.lineTo(x, y + half); pen.lineTo(x - half, y); }
     else if (kind === "run") { pen.moveTo(x - half, y - half); pen.lineTo(x + half, y); pen.lineTo(x - half, y + half); }
+    else if (kind === "change") pen.rect(x - half / 3, y - half, size / 3, size);
     else pen.arc(x, y, half, 0, 2 * Math.PI);
     pen.closePath();
     pen.fill();
