@@ -208,10 +208,10 @@ _AFTER_A_HALT = frozenset({"rollback", "retry"})
 """Not offered while it runs: first it is paused or ended."""
 
 
-def _acts(db: Session, person: Person, found: Detail) -> tuple[str, ...]:
+def _acts(db: Session, person: Person, found: Detail, missed: int) -> tuple[str, ...]:
     """What this person may do to it now, in the order of the buttons."""
     possible = set(permitted.may(found, hand(db, person, found.id)))
-    if not any(found.tally.get(state) for state in TOUCHED):
+    if sum(found.tally.get(state, 0) for state in TOUCHED) <= missed:
         possible.discard("rollback")
     if found.state == "running":
         possible -= _AFTER_A_HALT
@@ -219,7 +219,11 @@ def _acts(db: Session, person: Person, found: Detail) -> tuple[str, ...]:
 
 
 def _next(db: Session, person: Person, found: Detail, targets: Sequence[Target], *, now: datetime) -> Next:
-    acts = _acts(db, person, found)
+    missed = sum(rollout_targets.missed(db, person.scope, found.id).values())
+    acts = _acts(db, person, found, missed)
+    done = ("done", "")
+    if waves.bad(found.tally):
+        done = ("done_missed" if waves.bad(found.tally) == missed else "done_bad", "retry")
     code, main = {
         "draft": ("tried", "submit") if found.dry_run_id else ("draft", "dry_run"),
         "submitted": ("decide", "approve") if "approve" in acts else ("waits_for_second", ""),
@@ -227,7 +231,7 @@ def _next(db: Session, person: Person, found: Detail, targets: Sequence[Target],
         "running": (found.phase or ("stragglers" if found.wave else "begins"), ""),
         "paused": ("resume", "resume") if "resume" in acts else ("paused", ""),
         "stopped": ("judge", "rollback") if "resume" in acts else ("stopped", ""),
-        "done": ("done_bad", "retry") if waves.bad(found.tally) else ("done", ""),
+        "done": done,
         "aborted": ("aborted" if found.ended_at else "ending", ""),
         "superseded": ("superseded", ""),
     }[found.state]
@@ -255,6 +259,7 @@ def _opens_at(db: Session, found: Detail, targets: Sequence[Target], *, now: dat
 def _waves(db: Session, person: Person, found: Detail, tallies: Mapping[int, Any]) -> list[waves.Wave]:
     """Its waves, with a square for each device; where there are very many, only around the one that is under way."""
     numbers = [number for number in sorted(tallies) if number]
+    missed = rollout_targets.missed(db, person.scope, found.id)
     total = sum(sum(tallies[number].values()) for number in numbers)
     squares: dict[int, list[TargetRow]] = {}
     if total <= _SQUARES:
@@ -269,7 +274,8 @@ def _waves(db: Session, person: Person, found: Detail, tallies: Mapping[int, Any
     return [
         waves.Wave(
             number=number, bar=waves.bar(tallies[number]), count=sum(tallies[number].values()),
-            ended=waves.ended(tallies[number]), bad=waves.bad(tallies[number]),
+            ended=waves.ended(tallies[number]), bad=waves.bad(tallies[number]) - missed.get(number, 0),
+            missed=missed.get(number, 0),
             is_now=found.state in UNDER_WAY and number == found.wave, squares=squares.get(number, []),
             left_out=sum(tallies[number].values()) - len(squares.get(number, [])),
         )
