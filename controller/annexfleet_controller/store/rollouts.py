@@ -285,6 +285,13 @@ def rewrite(db: Session, rollout_id: int, new: NewRollout, *, version: int) -> i
     return change(db, rollout_id, version=version, values=written(new), of_state="draft")
 
 
+def detach_dry_run(db: Session, rollout_id: int) -> None:
+    """What its dry run showed is not what it is any more; within a transaction that raises the version."""
+    of = update(RolloutRow).where(RolloutRow.id == rollout_id).values(dry_run_id=None)
+    db.execute(of.execution_options(synchronize_session=False))
+    db.expire_all()
+
+
 def change(
     db: Session, rollout_id: int, *, version: int, values: Mapping[str, Any], of_state: str = ""
 ) -> int:  # fmt: skip
