@@ -356,6 +356,12 @@ def _seen(scope: Scope) -> ColumnElement[bool]:
     return true() if scope.annexes is None else _has_target(scope)
 
 
+def _policy(text: str) -> Policy:
+    """Of one that was kept before, a field that did nothing and is no more is left out."""
+    fields = msgspec.json.decode(text)
+    return msgspec.convert({name: fields[name] for name in Policy.__struct_fields__ if name in fields}, Policy)
+
+
 def _text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -378,7 +384,7 @@ def detail(row: RolloutRow, tally: Mapping[TargetState, int]) -> Detail:
     return Detail(
         **_common(row, tally), variables=msgspec.json.decode(row.variables),
         secret_names=tuple(msgspec.json.decode(row.secret_names)),
-        selector=msgspec.json.decode(row.selector, type=Selector), policy=msgspec.json.decode(row.policy, type=Policy),
+        selector=msgspec.json.decode(row.selector, type=Selector), policy=_policy(row.policy),
         nature=msgspec.json.decode(row.nature, type=Nature), configures=row.configures, reason=row.reason,
         deadline_s=row.deadline_s, gate=msgspec.json.decode(row.gate, type=GateVerdict) if row.gate else None,
         held=msgspec.json.decode(row.held, type=dict[str, list[int]]) if row.state == "running" else {},

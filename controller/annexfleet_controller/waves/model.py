@@ -157,9 +157,6 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     verify_within_s: float = 900.0
     """A device whose run ended well and that reports nothing that fits within so long has failed."""
     window: WindowKind = "closed"
-    attempts: int = 2
-    """A device that could not be reached is tried again as often as it returns; one that failed only so many times in
-    all, and only if a person says so."""
     timeout_s: float = 3600.0
     """Of one device's run."""
 

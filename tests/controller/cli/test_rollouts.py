@@ -17,7 +17,7 @@ from tests.controller.fleet import device_id
 from tests.controller.site import Site
 
 from annexfleet_controller.__main__ import main
-from annexfleet_controller.cli import rollout_plan, rollout_rehearse, rollout_watch
+from annexfleet_controller.cli import rollout_plan, rollout_watch
 from annexfleet_controller.cli.interrupted import Interruptions
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rollouts import keeping, proposing, rehearsing

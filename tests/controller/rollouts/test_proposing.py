@@ -461,3 +461,12 @@ def test_what_came_from_the_console_is_not_approved_there(province: Province):
     with pytest.raises(steering.ApprovedAtConsole):
         province.act(proposing.approve, id_, asker=Asker(name="brahim", via="console"), home=True)
     assert province.act(proposing.approve, id_, asker=BRAHIM, home=True).approved_by == "brahim"
+
+
+def test_a_policy_that_was_kept_with_a_field_that_is_no_more_is_still_read(province: Province):
+    province.annex("berkane-1", 3)
+    id_ = province.draft()
+    with writing(province.engine) as db:
+        row = db.get_one(RolloutRow, id_)
+        row.policy = msgspec.json.encode(msgspec.json.decode(row.policy) | {"attempts": 2}).decode()
+    assert province.detail(id_).policy == QUICK

@@ -190,11 +190,14 @@ def whole(
         is_large=found.needs_approval,
         problem=problem,
         lost=lost,
-        faults=rehearsals.FAULTS,
-        mishaps=rehearsals.MISHAPS,
-        rehearse=rehearsals.Asked(),
-        events="/api/v1/events",
+        **_UNCHANGING,
     )
+
+
+_UNCHANGING: Mapping[str, Any] = {
+    "faults": rehearsals.FAULTS, "mishaps": rehearsals.MISHAPS, "rehearse": rehearsals.Asked(),
+    "events": "/api/v1/events",
+}  # fmt: skip
 
 
 def hand(db: Session, person: Person, rollout_id: int) -> Hand:
