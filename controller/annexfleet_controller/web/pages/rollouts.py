@@ -153,7 +153,6 @@ def whole(
     """
     found = rollouts.find(db, person.scope, rollout_id)
     events = rollout_events.of(db, rollout_id, limit=_EVENTS_SHOWN)
-    targets = rollout_targets.of_rollout(db, rollout_id)
     names = names_of(db, person.scope, language.code, with_retired=True)
     dry = _dry_run(db, person, found, home)
     rows, more, is_cut = _rows(db, person, found, asked)
@@ -164,7 +163,7 @@ def whole(
         status=status,
         rollout=found,
         device_count=sum(sum(tally.values()) for wave, tally in tallies.items() if wave),
-        next=_next(db, person, found, targets, now=now, has_dry=dry is not None),
+        next=_next(db, person, found, now=now, has_dry=dry is not None),
         gate=wording.grounds(language, found.gate, places=names, now=now) if found.gate else [],
         because=wording.because(language, found.state_reason),
         forecast=None if found.state in OVER else foresee(db, found, now=now, as_if_started=found.state != "running"),
