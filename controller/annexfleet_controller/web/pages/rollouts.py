@@ -225,9 +225,8 @@ def _acts(db: Session, person: Person, found: Detail, missed: int) -> tuple[str,
     return tuple(act for act in _ORDER if act in possible)
 
 
-def _next(
-    db: Session, person: Person, found: Detail, targets: Sequence[Target], *, now: datetime, has_dry: bool
-) -> Next:
+def _next(db: Session, person: Person, found: Detail, *, now: datetime, has_dry: bool) -> Next:
+    targets = rollout_targets.of_rollout(db, found.id)
     missed = sum(rollout_targets.missed(db, person.scope, found.id).values())
     acts = _acts(db, person, found, missed)
     done = ("done", "")
