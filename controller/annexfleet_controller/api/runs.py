@@ -158,6 +158,8 @@ class DiffGroupOut(BaseModel):
     """Devices that change alike; without parts: those that change nothing."""
 
     digest: str
+    is_partial: bool
+    """They failed, or were lost, after these changes: there may be more."""
     devices: list[GroupDeviceOut]
     parts: list[DiffPartOut]
 
@@ -255,6 +257,7 @@ def show_diffs(run_id: Id, person: Running, db: Db) -> DiffsOut:
     groups = [
         DiffGroupOut(
             digest=group.digest,
+            is_partial=group.is_partial,
             devices=[GroupDeviceOut(device=id_, name=name) for id_, name in group.devices],
             parts=[
                 DiffPartOut(task_number=part.task_number, task=part.task, text=part.text)

@@ -109,7 +109,7 @@ def _submit(home: Home, args: argparse.Namespace) -> int:
     if done.state == "approved":
         print(f"rollout {done.id} needs no second person; `annexfleet rollout start {done.id}` begins it")
     else:
-        print(f"rollout {done.id} waits for a second person: `annexfleet rollout approve {done.id}`, or on its page")
+        print(f"rollout {done.id} waits for a second person: who signs in and approves it on its page")
     print(f"devices {done.targets_digest}\nplan    {done.plan_digest}")
     return exits.DONE
 

@@ -17,6 +17,7 @@ from annexfleet_controller.settings import Home
 if TYPE_CHECKING:
     from annexfleet_controller.rollouts.ordering import Asker, Order
     from annexfleet_controller.store import runs
+    from annexfleet_controller.store.run_results import DiffGroup
 
 CODES = {"ok": exits.DONE, "failed": exits.FAILED, "cancelled": 5, "timed_out": 6, "unknown": 7}
 """Exit codes by outcome."""
@@ -331,13 +332,19 @@ def _show(home: Home, args: argparse.Namespace) -> int:
         why = f"  {host.task}: {host.message.splitlines()[0]}" if host.message else ""
         print(f"{host.outcome or host.state:12} {host.device_id}  {plain(host.device_name)}{why}")
     for group in groups:
-        print(f"\n{len(group.devices)} devices {'change alike' if group.digest else 'change nothing'}:")
+        print(f"\n{len(group.devices)} devices {_how(group)}:")
         print("  " + " ".join(id_ for id_, _ in group.devices))
         for part in parts.get(group.digest, ()):
             print(f"  {part.task}\n" + "".join(f"    {line}\n" for line in part.text.splitlines()))
     for task in unpredictable:
         print(f"nobody can tell what this would do: {task.name}")
     return exits.DONE
+
+
+def _how(group: "DiffGroup") -> str:
+    if not group.digest:
+        return "change nothing"
+    return "change alike until they fail" if group.is_partial else "change alike"
 
 
 def _cancel(home: Home, args: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ from annexfleet_controller.store.scope import WHOLE
 
 PROBLEMS = (
     "library_wrong", "bundle_changed", "targets_changed", "secrets_lost", "relay_down", "playbook_unreadable",
-    "no_statistics", "process_lost", "rollout_halted", "rollout_waited", "rollout_moved",
+    "no_statistics", "process_lost", "rollout_halted", "rollout_waited", "rollout_moved", "not_begun_again",
 )  # fmt: skip
 """Codes that have words."""
 

@@ -33,7 +33,7 @@ rollouts of twenty are one of a hundred."""
 LEAST_DEADLINE_S, MOST_DEADLINE_S = 3600.0, 90 * 86400.0
 USUAL_DEADLINE_S = 14 * 86400.0
 WINDOWS_SHOWN = timedelta(days=7)
-_LONGEST_NAME, _LONGEST_REASON = 120, 200
+LONGEST_NAME, _LONGEST_REASON = 120, 200
 
 
 class Wish(Struct, frozen=True, kw_only=True):
@@ -255,15 +255,22 @@ def _plan_digest(planned: Plan, by_number: Mapping[int, Candidate], new: NewRoll
 
 
 def _demand_bounds(wish: Wish) -> None:
-    demand_text(wish.name, "name", _LONGEST_NAME, is_needed=True)
+    demand_text(wish.name, "name", LONGEST_NAME, is_needed=True)
     demand_text(wish.reason, "reason", _LONGEST_REASON, is_needed=wish.policy.window == "always")
-    if not LEAST_DEADLINE_S <= wish.deadline_s <= MOST_DEADLINE_S:
+    demand_deadline(wish.deadline_s)
+
+
+def demand_deadline(deadline_s: float) -> None:
+    """Raises Invalid."""
+    if not LEAST_DEADLINE_S <= deadline_s <= MOST_DEADLINE_S:
         raise Invalid("a rollout has one hour to 90 days", field="deadline_s", reason="out_of_range")
 
 
 def demand_text(text: str, field: str, longest: int = _LONGEST_REASON, *, is_needed: bool) -> None:
-    """Raises Invalid with `field` and `reason`: missing or too_long."""
+    """Raises Invalid with `field` and `reason`: missing, too_long or unseen_sign."""
     if is_needed and not text.strip():
         raise Invalid(f"{field} is missing", field=field, reason="missing")
-    if len(text) > longest or not text.replace("\n", " ").isprintable():
-        raise Invalid(f"{field} is too long, or holds signs that nobody sees", field=field, reason="too_long")
+    if len(text) > longest:
+        raise Invalid(f"{field} is too long", field=field, reason="too_long")
+    if not text.replace("\n", " ").replace("\r", " ").isprintable():
+        raise Invalid(f"{field} holds a sign that nobody sees", field=field, reason="unseen_sign")

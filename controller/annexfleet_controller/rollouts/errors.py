@@ -89,3 +89,15 @@ class LibraryWrong(AnnexfleetError):
     """The library of playbooks is not there, or holds what may not be in it."""
 
     code = "library_wrong"
+
+
+class ApprovedAtConsole(Conflict):
+    """It was written at the console, where one person can bear two names: another signs in and approves on its page."""
+
+    code = "approved_at_console"
+
+
+class RunOfRollout(Conflict):
+    """It is a rollout's: only the rollout brings it to devices; in the facts `rollout` is its number."""
+
+    code = "run_of_rollout"

@@ -165,11 +165,25 @@ def _with_what_is_due(
     open_windows = _windows(eyes, rollout, seen, turn, now)
     due = beginning.due(rollout, targets, seen.devices, open_windows, now=now)
     annexes = {seen.devices[number].annex_id for number in due}
-    members = [number for annex_id in annexes for number in eyes.of_annex.get(annex_id, ())]
-    claimed = rollout_evidence.claimed(db, members)
-    standing = rollout_targets.disturbed(db, members)
     own = {target.number for target in targets if target.state in {"running", "verifying"}}
-    changing = claimed.keys() | standing.changing
+    found, changing = annexes_now(db, eyes, annexes, now=now)
+    disturbed = {
+        annex_id: frozenset(changing.intersection(eyes.of_annex.get(annex_id, ()))) for annex_id in annexes
+    }  # fmt: skip
+    busy = frozenset(number for number in turn if number in changing and number not in own)
+    return structs.replace(seen, windows=open_windows, annexes=found, busy=busy), disturbed
+
+
+def annexes_now(
+    db: Session, eyes: Eyes, annexes: Collection[str], *, now: datetime, but: Collection[int] = ()
+) -> tuple[dict[str, AnnexNow], set[int]]:
+    """What beginning something in these annexes depends on, and the devices there that are being changed.
+
+    Those in `but` count as not being changed: it is asked whether they may be.
+    """
+    members = [number for annex_id in annexes for number in eyes.of_annex.get(annex_id, ())]
+    standing = rollout_targets.disturbed(db, members)
+    changing = {*rollout_evidence.claimed(db, members), *standing.changing}.difference(but)
     found: dict[str, AnnexNow] = {}
     for annex_id in annexes:
         view, trees = eyes.annex(db, annex_id, now=now)
@@ -179,11 +193,7 @@ def _with_what_is_due(
             harmed=[device.id for device in view.devices
                     if device.number in standing.harmed and not _is_well(eyes, device.number, standing.harmed, now)],
         )  # fmt: skip
-    disturbed = {
-        annex_id: frozenset(changing.intersection(eyes.of_annex.get(annex_id, ()))) for annex_id in annexes
-    }  # fmt: skip
-    busy = frozenset(number for number in turn if number in changing and number not in own)
-    return structs.replace(seen, windows=open_windows, annexes=found, busy=busy), disturbed
+    return found, changing
 
 
 def _windows(eyes: Eyes, rollout: Rollout, seen: Seen, turn: Collection[int], now: datetime) -> dict[str, Window]:

@@ -224,6 +224,11 @@ class Eyes:
         points.append((view.told_at, _key_readings(view.values, view.disks.values())))
 
 
+def is_anybody_heard(db: Session, now: datetime) -> bool:
+    """Whether ingest listens: else nothing that is known of devices is fresh.  Costs one small query."""
+    return now - _figures(db).ingest_alive <= LISTENS_WITHIN
+
+
 def _figures(db: Session) -> Figures:
     told = figures.read(db)
 

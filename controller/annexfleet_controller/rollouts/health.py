@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.rollouts.eyes import LOOKED_BACK, Eyes, Point
 from annexfleet_controller.store.rollout_evidence import Chosen, Trouble
 from annexfleet_controller.views import DeviceView
-from annexfleet_controller.waves.model import TOUCHED, Health, Rollout, Target
+from annexfleet_controller.waves.model import Health, Rollout, Target
 
 OTHERS_FOR_EACH = 10
 OTHERS_LEAST = 50
@@ -51,7 +51,7 @@ class Ward:
         changed = {
             target.number: _changed_since(rollout, target) or now
             for target in targets
-            if target.state in TOUCHED and target.begun_at is not None and target.number in eyes.devices
+            if target.is_touched and target.begun_at is not None and target.number in eyes.devices
         }
         if not changed:
             return ()

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.errors import Invalid, RunOver, VariableWrong
 from annexfleet_controller.rollouts import bundle, sending, variables
 from annexfleet_controller.rollouts.environment import MOST_FORKS
+from annexfleet_controller.rollouts.errors import RunOfRollout
 from annexfleet_controller.rollouts.ground import Ground
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import audit, fleet, run_hosts, runs
@@ -47,6 +48,26 @@ class Asker(Struct, frozen=True, kw_only=True):
     via: str
     """session, key or console"""
     scope: Scope = WHOLE
+
+
+def apply(db: Session, home: Home, run: runs.Run, devices: Collection[str], asker: Asker, *, now: datetime) -> int:
+    """What a dry run showed, for real: the same playbook and variables on these devices; the new run's id.
+
+    Raises RunOfRollout for a dry run that belongs to one: waves, windows and a second person are its own to see to.
+    """
+    rollout_id = rollout_of(run)
+    if rollout_id is not None:
+        raise RunOfRollout(f"run {run.id} is of rollout {rollout_id}", rollout=rollout_id)
+    wish = Order(
+        playbook=run.playbook, variables=run.variables, devices=devices, timeout_s=run.timeout_s, reason=run.reason
+    )
+    return order(db, home, wish, asker, now=now)
+
+
+def rollout_of(run: runs.Run) -> int | None:
+    """The number of the rollout that this run is of, or is a dry run of; None where a person asked for it."""
+    number = run.reason.strip().partition(":")[2]
+    return int(number) if _is_of_rollout(run.reason) and number.isdecimal() and len(number) < 19 else None
 
 
 def order(db: Session, home: Home, wish: Order, asker: Asker, *, now: datetime) -> int:

@@ -50,7 +50,11 @@ def edit(db: Session, home: Home, rollout_id: int, wish: Wish, asker: Asker, *, 
     wish = structs.replace(wish, secrets=of_now | dict(wish.secrets))
     thought = drafting.think(db, home, wish, asker, now=now, of=found)
     rollouts.tell(db, rollouts.annexes_of(db, rollout_id), now=now)
-    rollouts.rewrite(db, rollout_id, thought.new, version=version)
+    version = rollouts.rewrite(db, rollout_id, thought.new, version=version)
+    is_same = (thought.new.bundle_digest, thought.new.targets_digest) == (found.bundle_digest, found.targets_digest)
+    if found.dry_run_id is not None and not (is_same and dict(thought.secrets) == kept):
+        # It showed what something else would change.  One step: nobody has seen the version between.
+        rollouts.detach_dry_run(db, rollout_id)
     keeping.keep(home, rollout_id, thought.secrets)
     rollout_targets.put(db, rollout_id, thought.targets)
     after = rollouts.find(db, asker.scope, rollout_id)

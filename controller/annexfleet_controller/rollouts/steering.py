@@ -14,6 +14,7 @@ from annexfleet_controller.errors import Invalid, RolloutChanged
 from annexfleet_controller.rollouts import bundle, crash, drafting, keeping
 from annexfleet_controller.rollouts.drafting import demand_text
 from annexfleet_controller.rollouts.errors import (
+    ApprovedAtConsole,
     ApprovedByAuthor,
     LibraryWrong,
     RolloutNeedsSecond,
@@ -34,6 +35,8 @@ EVENTS: Mapping[Act, str] = {
     "supersede": "superseded",
 }  # fmt: skip
 """The line of the story that an act writes."""
+_WRITING = ("rollout.create", "rollout.edit", "rollout.submit")
+"""Acts of the audit by which somebody has a hand in what is to be approved."""
 _NOT_SUBMITTED: Mapping[str, Any] = {
     "submitted_by": "", "submitted_at": None, "approved_by": "", "approved_at": None, "state_reason": "",
 }  # fmt: skip
@@ -62,6 +65,8 @@ def submit(
         raise Invalid("every device has it already", field="selector", reason="nothing_to_do")
     rollout_targets.put(db, rollout_id, thought.targets)
     values: dict[str, Any] = {**rollouts.written(thought.new), "submitted_by": asker.name, "submitted_at": now}
+    if (shown.targets_digest, shown.bundle_digest) != (found.targets_digest, found.bundle_digest):
+        values["dry_run_id"] = None  # it was made of something else
     facts: dict[str, Fact] = {
         "devices": shown.plan.device_count, "waves": len(shown.plan.waves), "targets": shown.targets_digest,
         "plan": shown.plan_digest, "bundle": shown.bundle_digest,
@@ -75,10 +80,12 @@ def submit(
 def approve(
     db: Session, home: Home, rollout_id: int, asker: Asker, *, version: int, now: datetime
 ) -> Detail:  # fmt: skip
-    """Say yes as the second person.  Raises ApprovedByAuthor, and as `demand_as_frozen` does."""
+    """Say yes as the second person.  Raises ApprovedByAuthor, ApprovedAtConsole, and as `demand_as_frozen` does."""
     found = found_for(db, rollout_id, asker, "approve", version)
     if asker.name in _writers(db, found):
         raise ApprovedByAuthor(f"rollout {rollout_id} needs another person's approval")
+    if asker.via == "console" and audit.is_from_console(db, f"rollout:{rollout_id}", _WRITING):
+        raise ApprovedAtConsole(f"rollout {rollout_id} came from the console, so it is approved on its page")
     demand_as_frozen(db, home, found)
     values = {"approved_by": asker.name, "approved_at": now}
     facts: dict[str, Fact] = {"plan": found.plan_digest, "targets": found.targets_digest}
@@ -222,14 +229,23 @@ def demand_as_frozen(db: Session, home: Home, found: Detail) -> None:
 
 def is_library_as_frozen(home: Home, found: Detail) -> bool:
     """Whether the library still holds exactly what was approved."""
+    return _is_digest(home, found, found.bundle_digest, check=False)
+
+
+def is_dry_run_of(home: Home, found: Detail, bundle_digest: str) -> bool:
+    """Whether a dry run with this digest was made of this library and of what the rollout says."""
+    return _is_digest(home, found, bundle_digest, check=True)
+
+
+def _is_digest(home: Home, found: Detail, expected: str, *, check: bool) -> bool:
     try:
         digest = bundle.digest(
             bundle.library(home), playbook=found.playbook, variables=found.variables,
-            secret_names=list(found.secret_names), check=False,
+            secret_names=list(found.secret_names), check=check,
         )  # fmt: skip
     except LibraryWrong:
         return False
-    return digest == found.bundle_digest
+    return digest == expected
 
 
 def _writers(db: Session, found: Detail) -> set[str]:

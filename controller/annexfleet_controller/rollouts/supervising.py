@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from annexfleet_controller.clock import SYSTEM, Clock
-from annexfleet_controller.rollouts import processes
+from annexfleet_controller.rollouts import again, processes
 from annexfleet_controller.rollouts.ground import Ground, grounds
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import run_queue, runs
@@ -124,7 +124,6 @@ class Supervisor:
 
     def _revive(self, heart: Heart) -> None:
         now = self.clock.now()
-        self._fell.discard(heart.run_id)
         if heart.is_cancelled:
             self._give_up(heart, "cancelled", "", now)
         elif heart.attempt >= MOST_ATTEMPTS:
@@ -132,23 +131,39 @@ class Supervisor:
         elif heart.deadline is not None and now >= heart.deadline:
             self._give_up(heart, "timed_out", "process_lost", now)
         elif len(self._ours) < MOST_AT_ONCE:
+            self._begin_again(heart, now)
+
+    def _begin_again(self, heart: Heart, now: datetime) -> None:
+        with reading(self._engine) as db:
+            is_halted = run_queue.is_halted(db, heart.run_id)
+            may = "no" if is_halted else again.answer(db, heart.run_id, now=now)
+        if may == "later":
+            return
+        if may == "yes":
             with writing(self._engine) as db:
                 attempt = run_queue.take_over(db, heart, now=now)
                 is_halted = attempt is None and run_queue.is_halted(db, heart.run_id)
-            if is_halted:  # nothing is begun after a halt; what the dead one had begun nobody knows
-                self._give_up(heart, "unknown", "process_lost", now)
-            elif attempt is not None:
+                is_moved = attempt is None and run_queue.is_moved(db, heart.run_id)
+            if attempt is not None:
                 log.warning("the process of a run died, it begins anew run=%s attempt=%s", heart.run_id, attempt)
                 self._ours[heart.run_id] = self._start(self._home, heart.run_id, attempt)
+            if not is_halted and not is_moved:
+                return
+        # Nothing is begun after a halt, nor out of its time; what the dead one had begun nobody knows.
+        self._give_up(heart, "unknown", "process_lost" if is_halted else "not_begun_again", now)
 
     def _give_up(self, heart: Heart, outcome: str, problem: str, now: datetime) -> None:
-        """End a run of which nobody knows what became: nothing of it runs on, and nothing is called good."""
+        """End a run of which nobody knows what became: nothing of it runs on, and nothing is called good.
+
+        Devices to which a run never came that is not begun again are thought out anew by its rollout.
+        """
         ground = Ground(self._home, heart.run_id)
         if not processes.kill(lambda: processes.marked(ground.directory), within_s=_KILLED_WITHIN_S):
             log.error("processes of a run do not end run=%s", heart.run_id)
         with writing(self._engine) as db:
             run_queue.finish(
-                db, heart.run_id, heart.attempt, outcome=outcome, problem=problem, rest="unknown", now=now
+                db, heart.run_id, heart.attempt, outcome=outcome, problem=problem, rest="unknown",
+                is_put_back=problem == "not_begun_again", now=now,
             )  # fmt: skip
         log.warning("a run is given up run=%s outcome=%s", heart.run_id, outcome)
         ground.remove()

@@ -11,7 +11,7 @@ forgery, and a tail that was cut off, are found too.  Who can write both the dat
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -151,6 +151,14 @@ def entries(
     if before is not None:
         query = query.where(AuditRow.id < before)
     return [_entry(row) for row in db.scalars(query.order_by(AuditRow.id.desc()).limit(limit))]
+
+
+def is_from_console(db: Session, subject: str, acts: Collection[str]) -> bool:
+    """Whether one of these acts upon it was done at the console."""
+    query = select(AuditRow.id).where(
+        AuditRow.subject == subject, AuditRow.act.in_(acts), AuditRow.via == "console"
+    )  # fmt: skip
+    return db.scalar(query.limit(1)) is not None
 
 
 def acts(db: Session, scope: Scope) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Integer, case, cast, func, or_, select
+from sqlalchemy import Integer, and_, case, cast, func, or_, select
 from sqlalchemy.orm import Session
 
 from annexfleet_agent.protocol import wire
@@ -29,7 +29,7 @@ from annexfleet_controller.store.tables.readings import DevicePart, History
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
 from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
 from annexfleet_controller.things import Facts, Rank
-from annexfleet_controller.waves.model import BAD
+from annexfleet_controller.waves.model import BAD, MISSED
 
 _NAMING = ("printer", "device", "queue", "portal", "annex")
 """Facts of an incident that name its thing."""
@@ -222,7 +222,7 @@ def _rollouts(db: Session, since: datetime, until: datetime) -> dict[str, dict[i
         select(
             target.annex_id, rollout.id, rollout.name, rollout.playbook, rollout.state, rollout.started_at,
             func.count(), cast(func.sum(case((target.state.in_(_WELL), 1), else_=0)), Integer),
-            cast(func.sum(case((target.state.in_(sorted(BAD)), 1), else_=0)), Integer),
+            cast(func.sum(case((and_(target.state.in_(sorted(BAD)), target.reason != MISSED), 1), else_=0)), Integer),
         )
         .join(target, target.rollout_id == rollout.id)
         .where(rollout.started_at < until, or_(rollout.ended_at.is_(None), rollout.ended_at >= since))

@@ -65,3 +65,9 @@ def of(db: Session, rollout_id: int, *, before: int | None = None, limit: int | 
         )
         for row in db.scalars(query.limit(limit))
     ]  # fmt: skip
+
+
+def is_any(db: Session, rollout_id: int, kind: str) -> bool:
+    """Whether its story has a line of this kind."""
+    query = select(RolloutEventRow.id).where(RolloutEventRow.rollout_id == rollout_id, RolloutEventRow.kind == kind)
+    return db.scalar(query.limit(1)) is not None

@@ -6,7 +6,7 @@ from typing import cast
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import ColumnElement, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import RolloutChanged
@@ -14,7 +14,7 @@ from annexfleet_controller.store import rollouts
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
-from annexfleet_controller.waves.model import ACCEPTED, BAD, SETTLED, Target, TargetState
+from annexfleet_controller.waves.model import ACCEPTED, BAD, MISSED, SETTLED, Target, TargetState
 
 _AT_ONCE = 500
 
@@ -299,8 +299,9 @@ def disturbed(db: Session, numbers: Collection[int]) -> Disturbed:
     touched = sorted({"running", "verifying", "succeeded", *BAD})
     for some in _some(numbers):
         query = select(*columns).where(
-            RolloutTargetRow.device_number.in_(some or ()), RolloutTargetRow.state.in_(touched)
-        )
+            RolloutTargetRow.device_number.in_(some or ()), RolloutTargetRow.state.in_(touched),
+            or_(RolloutTargetRow.reason != MISSED, RolloutTargetRow.begun_at.is_not(None)),
+        )  # fmt: skip
         for number, state, ended_at in db.execute(query):
             if state in {"running", "verifying"}:
                 changing.add(number)
@@ -311,6 +312,19 @@ def disturbed(db: Session, numbers: Collection[int]) -> Disturbed:
         frozenset(changing),
         {number: at for number, at in harmed.items() if number not in mended or mended[number] <= at},
     )
+
+
+def missed(db: Session, scope: Scope, rollout_id: int) -> dict[int, int]:
+    """How many devices in sight were not reached until the deadline, by wave."""
+    query = (
+        select(RolloutTargetRow.wave, func.count())
+        .where(
+            RolloutTargetRow.rollout_id == rollout_id, RolloutTargetRow.state == "unknown",
+            RolloutTargetRow.reason == MISSED, scope.limit(RolloutTargetRow.annex_id),
+        )
+        .group_by(RolloutTargetRow.wave)
+    )  # fmt: skip
+    return {row[0]: row[1] for row in db.execute(query)}
 
 
 def newer(db: Session, rollout_id: int, configures: str, *, started_after: datetime) -> dict[int, int]:

@@ -285,6 +285,13 @@ def rewrite(db: Session, rollout_id: int, new: NewRollout, *, version: int) -> i
     return change(db, rollout_id, version=version, values=written(new), of_state="draft")
 
 
+def detach_dry_run(db: Session, rollout_id: int) -> None:
+    """What its dry run showed is not what it is any more; within a transaction that raises the version."""
+    of = update(RolloutRow).where(RolloutRow.id == rollout_id).values(dry_run_id=None)
+    db.execute(of.execution_options(synchronize_session=False))
+    db.expire_all()
+
+
 def change(
     db: Session, rollout_id: int, *, version: int, values: Mapping[str, Any], of_state: str = ""
 ) -> int:  # fmt: skip
@@ -349,6 +356,12 @@ def _seen(scope: Scope) -> ColumnElement[bool]:
     return true() if scope.annexes is None else _has_target(scope)
 
 
+def _policy(text: str) -> Policy:
+    """Of one that was kept before, a field that did nothing and is no more is left out."""
+    fields = msgspec.json.decode(text)
+    return msgspec.convert({name: fields[name] for name in Policy.__struct_fields__ if name in fields}, Policy)
+
+
 def _text(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -371,7 +384,7 @@ def detail(row: RolloutRow, tally: Mapping[TargetState, int]) -> Detail:
     return Detail(
         **_common(row, tally), variables=msgspec.json.decode(row.variables),
         secret_names=tuple(msgspec.json.decode(row.secret_names)),
-        selector=msgspec.json.decode(row.selector, type=Selector), policy=msgspec.json.decode(row.policy, type=Policy),
+        selector=msgspec.json.decode(row.selector, type=Selector), policy=_policy(row.policy),
         nature=msgspec.json.decode(row.nature, type=Nature), configures=row.configures, reason=row.reason,
         deadline_s=row.deadline_s, gate=msgspec.json.decode(row.gate, type=GateVerdict) if row.gate else None,
         held=msgspec.json.decode(row.held, type=dict[str, list[int]]) if row.state == "running" else {},

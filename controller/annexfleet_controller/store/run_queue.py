@@ -16,8 +16,8 @@ from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.tables.rollouts import RolloutRow, RolloutTargetRow
 from annexfleet_controller.store.tables.runs import RunHostRow, RunRow
 
-NEVER_BEGUN = frozenset({"rollout_halted", "rollout_waited", "rollout_moved"})
-"""Problems of a run that ended before it had a process."""
+NEVER_BEGUN = frozenset({"rollout_halted", "rollout_waited", "rollout_moved", "not_begun_again"})
+"""Problems of a run whose skipped devices were never begun: it had no process, or its process died before them."""
 MOST_WAITED = timedelta(minutes=2)
 _SOON = timedelta(seconds=10)
 
@@ -78,15 +78,20 @@ def _not_as_begun(db: Session, run_id: int, now: datetime) -> str:
     asked_at = db.scalar(select(RunRow.created_at).where(RunRow.id == run_id))
     if asked_at is not None and now - asked_at > MOST_WAITED:
         return "rollout_waited"
+    return "rollout_moved" if is_moved(db, run_id) else ""
+
+
+def is_moved(db: Session, run_id: int) -> bool:
+    """Whether one of its devices without an outcome stands elsewhere than when it was asked for."""
     # On PostgreSQL the devices stay where they are until the commit: who moves one comes before this run, or after.
     standing = (
         select(RunHostRow.annex_id, Device.annex_id)
         .join(Device, Device.number == RunHostRow.device_number)
-        .where(RunHostRow.run_id == run_id)
+        .where(RunHostRow.run_id == run_id, RunHostRow.state != "ended")
         .order_by(Device.number)
         .with_for_update(read=True, of=Device)
     )
-    return "rollout_moved" if any(then != now_at for then, now_at in db.execute(standing)) else ""
+    return any(then != now_at for then, now_at in db.execute(standing))
 
 
 def _give_back(db: Session, run_id: int, problem: str, *, now: datetime) -> None:
@@ -137,12 +142,26 @@ def is_halted(db: Session, run_id: int) -> bool:
     return _rollout_state(db, run_id) not in {None, "running"}
 
 
+def of_rollout(db: Session, run_id: int) -> int | None:
+    """The rollout that made it; None where a person did."""
+    query = select(RolloutTargetRow.rollout_id).where(RolloutTargetRow.run_id == run_id)
+    return db.scalar(query.limit(1))
+
+
+def unfinished(db: Session, run_id: int) -> list[int]:
+    """The numbers of its devices that have no outcome."""
+    query = select(RunHostRow.device_number).where(RunHostRow.run_id == run_id, RunHostRow.state != "ended")
+    return list(db.scalars(query.order_by(RunHostRow.device_number)))
+
+
 def take_over(db: Session, heart: Heart, *, now: datetime) -> int | None:
     """Begin the next attempt at a run whose process died.
 
-    Its number; None if somebody else was quicker, or its rollout was halted (`is_halted`).
+    Its number; None if somebody else was quicker, if its rollout was halted (`is_halted`), or if one of its devices
+    was moved since (`is_moved`).  Whether it is the time for it is not asked here (`rollouts/again.py`).
     """
-    if is_halted(db, heart.run_id):
+    state = _rollout_state(db, heart.run_id)
+    if state is not None and (state != "running" or is_moved(db, heart.run_id)):
         return None
     taken = db.execute(
         update(RunRow)
@@ -183,15 +202,18 @@ def is_ours(db: Session, run_id: int, attempt: int) -> bool:
 
 def finish(
     db: Session, run_id: int, attempt: int, *, outcome: str, problem: str = "", rest: str = "unknown",
-    message: str = "", now: datetime,
+    message: str = "", is_put_back: bool = False, now: datetime,
 ) -> bool:  # fmt: skip
     """End a run; its devices that have no outcome get `rest`, and the message.
 
+    `is_put_back`: those to which Ansible never came are skipped instead.
     False if it is not this attempt's any more.
     """
     values = {"state": "ended", "outcome": outcome, "problem": problem[:64], "ended_at": now, "seen_at": now}
     if not _set(db, run_id, attempt, values):
         return False
+    if is_put_back:
+        runs.close_hosts(db, run_id, "skipped", now=now, is_unstarted=True)
     runs.close_hosts(db, run_id, rest, now=now, message=message)
     runs.release(db, run_id)
     runs.tell(db, run_id, now=now)

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 
 from msgspec import Struct, structs
-from sqlalchemy import bindparam, func, literal, select, update
+from sqlalchemy import bindparam, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.store import pulses
+from annexfleet_controller.store import pulses, runs
 from annexfleet_controller.store.run_progress import Batch, Progress, Task
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.store.tables.devices import Device
@@ -39,6 +39,8 @@ class DiffGroup(Struct, frozen=True, kw_only=True):
     """Empty: nothing would change."""
     devices: Sequence[tuple[str, str]]
     """Id and name, by id; those in sight."""
+    is_partial: bool = False
+    """They failed, or were lost, after these changes."""
 
 
 class DiffPart(Struct, frozen=True, kw_only=True):
@@ -173,20 +175,27 @@ def of_host(db: Session, run_id: int, device_number: int) -> list[ToldResult]:
 
 
 def diff_groups(db: Session, scope: Scope, run_id: int) -> list[DiffGroup]:
-    """The devices in sight that a run reached, grouped by what it changed or would change; the largest group first."""
+    """The devices in sight that a run reached, grouped by what it changed or would change; the largest group first.
+
+    Those that failed on the way are groups of their own, as far as they came; without a change they are in none.
+    """
     query = (
-        select(RunHostRow.diff_digest, Device.id, Device.name)
+        select(RunHostRow.diff_digest, RunHostRow.outcome, Device.id, Device.name)
         .join(Device, Device.number == RunHostRow.device_number)
         .where(
-            RunHostRow.run_id == run_id, scope.limit(RunHostRow.annex_id), RunHostRow.outcome.in_(("ok", "changed"))
+            RunHostRow.run_id == run_id, scope.limit(RunHostRow.annex_id), RunHostRow.outcome != "",
+            or_(RunHostRow.outcome.in_(sorted(runs.SUCCESSES)), RunHostRow.diff_digest != ""),
         )
         .order_by(Device.id)
     )  # fmt: skip
-    found: dict[str, list[tuple[str, str]]] = {}
-    for digest, id_, name in db.execute(query):
-        found.setdefault(digest, []).append((id_, name))
-    groups = [DiffGroup(digest=digest, devices=devices) for digest, devices in found.items()]
-    return sorted(groups, key=lambda group: (-len(group.devices), group.digest))
+    found: dict[tuple[str, bool], list[tuple[str, str]]] = {}
+    for digest, outcome, id_, name in db.execute(query):
+        found.setdefault((digest, outcome not in runs.SUCCESSES), []).append((id_, name))
+    groups = [
+        DiffGroup(digest=digest, devices=devices, is_partial=is_partial)
+        for (digest, is_partial), devices in found.items()
+    ]
+    return sorted(groups, key=lambda group: (-len(group.devices), group.digest, group.is_partial))
 
 
 def diff_parts(db: Session, run_id: int, device_id: str) -> list[DiffPart]:

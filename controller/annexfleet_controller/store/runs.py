@@ -301,12 +301,20 @@ def cancel(db: Session, scope: Scope, run_id: int, *, by: str, now: datetime) ->
     return find(db, scope, run_id)
 
 
-def close_hosts(db: Session, run_id: int, outcome: str, *, now: datetime, message: str = "") -> None:
-    """Every device of a run that has no outcome yet gets this one, and the message if there is one."""
+def close_hosts(
+    db: Session, run_id: int, outcome: str, *, now: datetime, message: str = "", is_unstarted: bool = False
+) -> None:
+    """Every device of a run that has no outcome yet gets this one, and the message if there is one.
+
+    With `is_unstarted` only those of which nothing was told at all.
+    """
     said = {"message": message} if message else {}
+    meant = [RunHostRow.run_id == run_id, RunHostRow.state != "ended"]
+    if is_unstarted:
+        meant += [RunHostRow.state == "waiting", RunHostRow.started_at.is_(None)]
     db.execute(
         update(RunHostRow)
-        .where(RunHostRow.run_id == run_id, RunHostRow.state != "ended")
+        .where(*meant)
         .values(state="ended", outcome=outcome, ended_at=now, **said)
         .execution_options(synchronize_session=False)
     )

@@ -18,9 +18,9 @@ from annexfleet_controller.waves import beginning, gate, machine, natures, soaki
 from annexfleet_controller.waves.model import (
     ACCEPTED,
     BAD,
+    MISSED,
     OVER,
     SETTLED,
-    TOUCHED,
     GateVerdict,
     Health,
     Judge,
@@ -51,7 +51,7 @@ _RESCUED_WITHIN = timedelta(minutes=2)
 """A device that failed is not waited for any longer, though its run lasts: one that hangs must not hide others."""
 MOVED_AFTER = timedelta(minutes=10)
 """So long a move may be taken back (`tending.putting_back.FOR`): until then it is neither begun nor given up."""
-_MAY_TURN_UP = frozenset({"not_verified", "differs", "lost", "run_timed_out", "deadline"})
+_MAY_TURN_UP = frozenset({"not_verified", "differs", "lost", "run_timed_out", MISSED})
 
 
 def steps(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: datetime) -> tuple[Step, ...]:
@@ -89,7 +89,7 @@ def judged(rollout: Rollout, targets: Sequence[Target], seen: Seen, *, now: date
         return None
     states = {target.number: target for target in targets}
     fresh = [target for target in targets if not _is_accepted(rollout, target)]
-    bad = {target.number: target.state for target in fresh if target.state in BAD and target.begun_at is not None}
+    bad = {target.number: target.state for target in fresh if target.state in BAD and target.is_touched}
     bad |= {
         target.number: "failed"
         for target in fresh
@@ -144,7 +144,7 @@ def _next_phase(rollout: Rollout, targets: Sequence[Target], verdict: GateVerdic
     elif rollout.phase == "rolling":
         is_past = _has_rolled(rollout, of_wave)
         watched = targets if rollout.wave == last and soaking.watches_on(rollout.policy) else of_wave
-        if is_past and any(target.state in TOUCHED for target in watched):
+        if is_past and any(target.is_touched for target in watched):
             return Turn(state=rollout.state, phase="soaking", wave=rollout.wave)
     else:
         is_past = rollout.phase == "soaking" and verdict is not None and verdict.word == "go"
@@ -167,7 +167,7 @@ def _ended(rollout: Rollout, targets: Sequence[Target], verdict: GateVerdict | N
         return structs.replace(over, reason="deadline")
     if rollout.state == "stopped":
         return None  # a person looks at it first
-    touched = max((target.wave for target in planned if target.state in TOUCHED), default=0)
+    touched = max((target.wave for target in planned if target.is_touched), default=0)
     passed = not rollout.phase or (rollout.phase == "soaking" and verdict is not None and verdict.word == "go")
     return over if not touched or (passed and rollout.wave >= touched) else None
 
@@ -179,7 +179,7 @@ def _has_rolled(rollout: Rollout, of_wave: Sequence[Target]) -> bool:
     """
     if any(target.state in {"waiting", "running", "verifying"} for target in of_wave):
         return False
-    touched = sum(target.state in TOUCHED for target in of_wave)
+    touched = sum(target.is_touched for target in of_wave)
     away = sum(target.state == "deferred" for target in of_wave)
     return not away or (touched >= away if rollout.wave == 1 else touched > 0)
 
@@ -259,16 +259,15 @@ def _of_unbegun(rollout: Rollout, target: Target, seen: Seen, now: datetime) -> 
     elif number in seen.superseded:
         reason = "superseded"
     elif rollout.deadline_at is not None and now >= rollout.deadline_at:
-        reason = "deadline"
+        reason = MISSED
     elif seen.knows_devices and number not in seen.devices:
         reason = "gone"
     elif is_moved and now - seen.moved.get(number, now) >= MOVED_AFTER:
         # It was approved where it stood: those who see to its new annex know nothing of this.
         reason = "moved"
     if reason:
-        # What was tried and not reached may have been half reached: nobody knows.
-        was_tried = target.state == "deferred" and target.attempts > 0 and reason == "deadline"
-        return Settle(number, "unknown" if was_tried else "skipped", reason)
+        # One that was not reached until then: what became of it nobody knows, and it is to be caught another time.
+        return Settle(number, "unknown" if reason == MISSED else "skipped", reason)
     if is_moved or rollout.state != "running" or not beginning.is_its_turn(rollout, target):
         return None
     device = seen.devices.get(number)
@@ -299,7 +298,7 @@ def _reports(rollout: Rollout, target: Target, seen: Seen) -> bool | None:
 
 def _silent_annexes(targets: Sequence[Target], seen: Seen) -> frozenset[str]:
     """Annexes of which devices that nobody touched are known, and none of them is heard."""
-    touched = {target.number for target in targets if target.state in TOUCHED}
+    touched = {target.number for target in targets if target.is_touched}
     heard: dict[str, bool] = {}
     for device in seen.devices.values():
         if device.number not in touched:

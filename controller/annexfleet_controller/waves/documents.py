@@ -84,10 +84,9 @@ _BOUNDS: dict[str, _Bounds] = {
     "most_bad_count": _Bounds(1, 10_000),
     "most_bad_ratio": _Bounds(0, 1),
     "verify_within_s": _Bounds(30, 2 * _A_DAY_S),
-    "attempts": _Bounds(1, 20),
     "timeout_s": _Bounds(60, _A_DAY_S),
 }
-_WHOLE = frozenset({"canary_count", "most_in_wave", "most_at_once", "most_bad_count", "attempts"})
+_WHOLE = frozenset({"canary_count", "most_in_wave", "most_at_once", "most_bad_count"})
 _KNOWN_VALUES: dict[str, tuple[tuple[str, ...], str]] = {
     "roles": (ROLES, "unknown_role"),
     "readiness": (STATES, "unknown_readiness"),

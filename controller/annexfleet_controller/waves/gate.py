@@ -172,7 +172,7 @@ def _in_doubt(doubts: Sequence[GateReason], due_at: datetime, policy: Policy, no
         return min(since + longest, max(due_at + longest, since + longest * _LASTING))
 
     if any(now >= ends_at(one) and not _adds_nothing(one) for one in doubts):
-        hours = round(policy.longest_wait_s / 3600, 1)
+        hours = policy.longest_wait_s / 3600  # not rounded: it may be ten minutes
         return GateVerdict(word="stop", reasons=(GateReason("still_unclear", {"hours": hours}), *doubts), at=now)
     awaited = [ends_at(one) for one in doubts if now < ends_at(one)]
     if not awaited:

@@ -61,6 +61,7 @@ TARGET_TRANSITIONS: Mapping[tuple[TargetState, TargetState], str] = {
     ("waiting", "compliant"): "comply",
     ("waiting", "deferred"): "defer",
     ("waiting", "skipped"): "skip",
+    ("waiting", "unknown"): "miss",
     ("deferred", "running"): "begin_again",
     ("deferred", "compliant"): "comply_later",
     ("deferred", "skipped"): "skip_deferred",

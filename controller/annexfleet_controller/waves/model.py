@@ -45,6 +45,9 @@ SETTLED: frozenset[TargetState] = frozenset({"compliant", "succeeded", "failed",
 TOUCHED: frozenset[TargetState] = frozenset({"running", "verifying", "succeeded", "failed", "timed_out", "unknown"})
 """Begun once: something may have been done to them.  (`deferred` was reached by nothing.)"""
 BAD: frozenset[TargetState] = frozenset({"failed", "timed_out", "unknown"})
+MISSED = "deadline"
+"""`Target.reason` of a device that was not reached until the deadline: it is `unknown`, and as far as is known it was
+not changed, so it says nothing about the change."""
 ACCEPTED = "accepted"
 """`Target.reason` of a device that was failing, its run not over, when a person let the rollout go on after the gate
 had stopped it; it keeps it when it ends badly."""
@@ -154,9 +157,6 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     verify_within_s: float = 900.0
     """A device whose run ended well and that reports nothing that fits within so long has failed."""
     window: WindowKind = "closed"
-    attempts: int = 2
-    """A device that could not be reached is tried again as often as it returns; one that failed only so many times in
-    all, and only if a person says so."""
     timeout_s: float = 3600.0
     """Of one device's run."""
 
@@ -213,6 +213,11 @@ class Target(Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     reason: str = ""
     """A code: why it failed, is deferred, was skipped."""
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether something may have been done to it; one that was not reached until the deadline tells nothing."""
+        return self.state in TOUCHED and self.reason != MISSED
 
 
 class Rollout(Struct, frozen=True, kw_only=True):

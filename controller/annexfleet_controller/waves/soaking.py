@@ -7,7 +7,7 @@ from statistics import median_high
 from annexfleet_controller.calendars import Calendar
 from annexfleet_controller.calendars.calendar import HORIZON_DAYS
 from annexfleet_controller.waves.gate import Soak
-from annexfleet_controller.waves.model import TOUCHED, Policy, Rollout, Target
+from annexfleet_controller.waves.model import Policy, Rollout, Target
 
 
 def soak(rollout: Rollout, targets: Sequence[Target], calendars: Mapping[str, Calendar]) -> Soak:
@@ -23,7 +23,7 @@ def soak(rollout: Rollout, targets: Sequence[Target], calendars: Mapping[str, Ca
     annexes = {
         target.annex_id
         for target in targets
-        if target.state in TOUCHED and (target.wave == rollout.wave or (is_last and watches_on(rollout.policy)))
+        if target.is_touched and (target.wave == rollout.wave or (is_last and watches_on(rollout.policy)))
     }
     if open_s > 0:
         reached = open_for(began_at, open_s, [calendars[one] for one in sorted(annexes) if one in calendars])

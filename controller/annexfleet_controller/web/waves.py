@@ -40,6 +40,8 @@ class Wave(Struct, frozen=True, kw_only=True):
     count: int
     ended: int
     bad: int
+    missed: int
+    """Not reached until the deadline; these are not among `bad`."""
     is_now: bool
     squares: Sequence[TargetRow]
     left_out: int

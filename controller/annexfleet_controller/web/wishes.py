@@ -6,13 +6,15 @@ as in the preset.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from msgspec import Struct, structs
 
-from annexfleet_controller.errors import Invalid
+from annexfleet_controller.errors import Invalid, VariableWrong
 from annexfleet_controller.readiness.model import STATES
+from annexfleet_controller.rollouts import drafting
 from annexfleet_controller.rollouts.proposing import USUAL_DEADLINE_S
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.waves import documents
@@ -48,7 +50,6 @@ UNITS: Mapping[str, Unit] = {
     "most_bad_count": "number",
     "most_bad_ratio": "percent",
     "verify_within_s": "minutes",
-    "attempts": "number",
     "timeout_s": "minutes",
 }
 """The values that can be set singly, in the order of the form; `window` has a choice of its own."""
@@ -136,14 +137,37 @@ def of_detail(found: Detail, typed: Mapping[str, str]) -> Asked:
     return structs.replace(asked, **structs.asdict(found.selector))
 
 
-def fields(asked: Asked, wrong: Invalid | None = None) -> list[PolicyField]:
-    """A field for each value of a policy."""
-    place = str(wrong.facts.get("field", "")) if wrong else ""
-    reason = str(wrong.facts.get("reason", "")) if wrong else ""
-    return [
-        PolicyField(name, unit, asked.policy.get(name, ""), reason if name == place else "")
-        for name, unit in UNITS.items()
-    ]
+def all_wrong(asked: Asked, wrong: Invalid) -> dict[str, str]:
+    """Everything that cannot be so, not only what was found first: reasons by the names of fields.
+
+    `wrong` is what was found first, and may be of something that only the fleet tells.
+    """
+    found: dict[str, str] = {}
+
+    def look(check: Callable[[], object]) -> None:
+        try:
+            check()
+        except Invalid as refused:
+            found.setdefault(str(refused.facts.get("field", "")), str(refused.facts.get("reason", "")))
+
+    look(lambda: drafting.demand_text(asked.name, "name", drafting.LONGEST_NAME, is_needed=True))
+    look(lambda: selector(asked))
+    for name in UNITS:
+        alone = structs.replace(asked, policy={name: asked.policy.get(name, "")})
+        look(lambda alone=alone: policy(alone))  # type: ignore[misc]
+    look(lambda: policy(asked))
+    look(lambda: drafting.demand_deadline(deadline_s(asked)))
+    preset = documents.PRESETS.get(asked.preset)
+    is_always = (asked.window or (preset.window if preset else "")) == "always"
+    look(lambda: drafting.demand_text(asked.reason, "reason", is_needed=is_always))
+    if not isinstance(wrong, VariableWrong):
+        found.setdefault(str(wrong.facts.get("field", "")), str(wrong.facts.get("reason", "")))
+    return found
+
+
+def fields(asked: Asked, wrong: Mapping[str, str] = MappingProxyType({})) -> list[PolicyField]:
+    """A field for each value of a policy; `wrong` are reasons by name."""
+    return [PolicyField(name, unit, asked.policy.get(name, ""), wrong.get(name, "")) for name, unit in UNITS.items()]
 
 
 def choices(candidates: Iterable[Candidate], asked: Asked) -> dict[str, list[Choice]]:

@@ -10,9 +10,10 @@ from tests.controller.api.changing import came_out
 from tests.controller.site import Site
 
 from annexfleet_controller.__main__ import main
-from annexfleet_controller.rollouts import keeping
+from annexfleet_controller.rollouts import keeping, proposing
+from annexfleet_controller.rollouts.ordering import Asker
 from annexfleet_controller.store import audit, rollouts, runs
-from annexfleet_controller.store.database import reading
+from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.store.scope import WHOLE
 
@@ -38,7 +39,11 @@ class Console:
     def begun(self) -> None:
         self(*PLAN)
         self("rollout", "submit", "1")
-        self("rollout", "approve", "1", by="brahim")
+        with writing(self.site.engine) as db:
+            proposing.approve(
+                db, self.site.home, 1, Asker(name="brahim", via="session"), version=rollouts.find(db, WHOLE, 1).version,
+                now=self.site.clock.now(),
+            )  # fmt: skip
         assert self("rollout", "start", "1")[0] == 0
 
 

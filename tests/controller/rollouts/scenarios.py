@@ -4,10 +4,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from msgspec import structs
+from sqlalchemy import update
 from tests.controller.rollouts.crashing import Fragile
 from tests.controller.rollouts.rolling import BRAHIM, QUICK
 
 from annexfleet_controller.rollouts import proposing
+from annexfleet_controller.store.database import writing
+from annexfleet_controller.store.tables.devices import Device
 
 Story = Callable[[Fragile], dict[int, dict[int, str]]]
 """Tells it; gives how the devices of each rollout stand in the end."""
@@ -113,12 +116,15 @@ def too_late(of: Fragile) -> dict[int, dict[int, str]]:
     of.province.annex("berkane-1", 4)
     of.province.annex("berkane-2", 2)
     id_ = started(of, policy=structs.replace(SPARING, canary_count=4), deadline_s=DAY / 4)
-    of.province.go([next(n for n, row in of.province.targets(id_).items() if row.wave == 1)])
+    gone = next(n for n, row in of.province.targets(id_).items() if row.wave == 1)
+    of.province.go([gone])
     of.until(lambda: "deferred" in of.province.states(id_).values(), outcome="unreachable")
     of.until(
         lambda: sum(row.reason == "unreachable" for row in of.province.targets(id_).values()) >= 2,
         outcome="unreachable",
     )
+    with writing(of.province.engine) as db:
+        db.execute(update(Device).where(Device.number == gone).values(revoked_at=of.province.clock.at))
     of.until(ended(of, id_), outcome="unreachable", seconds=1800)
     return told(of, id_)
 

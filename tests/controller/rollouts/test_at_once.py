@@ -14,7 +14,7 @@ from tests.controller.fleet import device_id
 from tests.controller.rollouts.rolling import AMINA, Province
 
 from annexfleet_controller.rollouts import proposing
-from annexfleet_controller.rollouts.steering import RolloutNeedsSecond
+from annexfleet_controller.rollouts.errors import RolloutNeedsSecond
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.rollouts import Detail
 from annexfleet_controller.waves.model import Selector

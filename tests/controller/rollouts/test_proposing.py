@@ -19,8 +19,9 @@ from annexfleet_controller.errors import (
     VariableWrong,
     WrongState,
 )
-from annexfleet_controller.rollouts import keeping, proposing
+from annexfleet_controller.rollouts import keeping, proposing, steering
 from annexfleet_controller.rollouts.errors import (
+    ApprovedAtConsole,
     ApprovedByAuthor,
     NothingToRetry,
     NoWayBack,
@@ -425,3 +426,50 @@ def test_devices_that_take_no_commands_are_left_out(province: Province):
     id_ = province.started()
     row = province.targets(id_)[numbers[0]]
     assert (row.wave, row.state, row.reason) == (0, "skipped", "takes_no_commands")
+
+
+@pytest.mark.parametrize("how", ["name", "variables", "selector"])
+def test_a_dry_run_stands_only_for_what_it_was_made_of(province: Province, how: str):
+    numbers = province.annex("berkane-1", 3)
+    id_ = province.draft()
+    with writing(province.engine) as db:
+        run_id = proposing.dry_run(db, province.home, id_, AMINA, version=1, now=province.clock.at)
+    new = {
+        "name": {"name": "Another name"},
+        "variables": {"variables": {"shift_version": "2.5"}},
+        "selector": {"selector": Selector(devices=(device_id(numbers[0]),))},
+    }[how]
+    with writing(province.engine) as db:
+        proposing.edit(db, province.home, id_, province.wish(**new), AMINA, version=2, now=province.clock.at)
+    assert province.detail(id_).dry_run_id == (run_id if how == "name" else None)
+
+
+def test_a_dry_run_of_another_library_does_not_survive_the_submission(province: Province):
+    province.annex("berkane-1", 3)
+    id_ = province.draft()
+    with writing(province.engine) as db:
+        run_id = proposing.dry_run(db, province.home, id_, AMINA, version=1, now=province.clock.at)
+        digest = runs.find(db, WHOLE, run_id).bundle_digest
+    assert steering.is_dry_run_of(province.home, province.detail(id_), digest)
+    (province.library / "shift.yml").write_text((province.library / "shift.yml").read_text() + "# changed\n")
+    assert not steering.is_dry_run_of(province.home, province.detail(id_), digest)
+    province.act(proposing.submit, id_, home=True)
+    assert province.detail(id_).dry_run_id is None
+
+
+def test_what_came_from_the_console_is_not_approved_there(province: Province):
+    province.annex("berkane-1", 30)
+    id_ = province.draft(Asker(name="amina", via="console"))
+    province.act(proposing.submit, id_, home=True)
+    with pytest.raises(ApprovedAtConsole):
+        province.act(proposing.approve, id_, asker=Asker(name="brahim", via="console"), home=True)
+    assert province.act(proposing.approve, id_, asker=BRAHIM, home=True).approved_by == "brahim"
+
+
+def test_a_policy_that_was_kept_with_a_field_that_is_no_more_is_still_read(province: Province):
+    province.annex("berkane-1", 3)
+    id_ = province.draft()
+    with writing(province.engine) as db:
+        row = db.get_one(RolloutRow, id_)
+        row.policy = msgspec.json.encode(msgspec.json.decode(row.policy) | {"attempts": 2}).decode()
+    assert province.detail(id_).policy == QUICK

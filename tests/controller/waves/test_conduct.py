@@ -228,7 +228,7 @@ def test_what_has_it_already_is_not_touched():
 
 @pytest.mark.parametrize(
     ("of_target", "state"),
-    [({}, "skipped"), ({"state": "deferred"}, "skipped"), ({"state": "deferred", "attempts": 2}, "unknown")],
+    [({}, "unknown"), ({"state": "deferred"}, "unknown"), ({"state": "deferred", "attempts": 2}, "unknown")],
 )
 def test_at_the_deadline_nothing_is_left_open(of_target: dict, state: str):
     late = structs.replace(ROLLING, deadline_at=NOW)
@@ -447,3 +447,19 @@ def test_once_over_its_devices_only_come_to_an_end(of: Rollout, targets: list[Ta
 
     assert all(isinstance(step, Settle) for step in steps)
     assert all(step.state in SETTLED | {"verifying", "deferred"} for step in steps if isinstance(step, Settle))
+
+
+def test_a_good_rollout_of_which_many_were_away_until_the_deadline_is_done_and_not_stopped():
+    """They say nothing about the change, also where a run tried them and did not come through."""
+    ran = {"state": "succeeded", "begun_at": NOW - timedelta(hours=2), "run_ended_at": NOW - timedelta(hours=1)}
+    tried = {"state": "deferred", "attempts": 1, "begun_at": NOW - timedelta(hours=2)}
+    targets = [target(1, **ran), *(target(n, **tried) for n in (2, 3, 4)), target(5, state="deferred")]
+    late = structs.replace(ROLLING, deadline_at=NOW, phase="", wave_since=NOW - timedelta(hours=1))
+
+    steps = done(late, targets, seen(*(device(n, is_online=n == 1) for n in range(1, 6))))
+
+    assert [step for step in steps if isinstance(step, Settle)] == [
+        Settle(n, "unknown", "deadline") for n in (2, 3, 4, 5)
+    ]
+    assert steps[-1] == Turn(state="done", phase="", wave=1, reason="deadline")
+    assert not any(isinstance(step, Judge) and step.verdict.word == "stop" for step in steps)

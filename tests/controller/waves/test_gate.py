@@ -2,6 +2,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import structs
 
 from annexfleet_controller.waves import gate
 from annexfleet_controller.waves.gate import Results, Soak, judge
@@ -329,3 +330,12 @@ def test_a_doubt_that_has_just_gone_may_come_back():
     )
     assert gate.says_the_same(told(clearing, later), clearing)
     assert told(clearing, later + timedelta(minutes=1)).word == "go"
+
+
+def test_a_limit_of_ten_minutes_is_told_as_ten():
+    changed = fleet([*sound(14), device(50, changed=True, is_online=False)])
+    policy = structs.replace(POLICY, longest_wait_s=600.0)
+    results = Results(succeeded=frozenset(one.number for one in changed if one.is_changed))
+    before = judge(results, changed, policy=policy, wave=1, soak=LONG_DONE, now=NOW - timedelta(hours=1))
+    found = judge(results, changed, policy=policy, wave=1, soak=LONG_DONE, now=NOW, before=before)
+    assert 3600 * float(found.reasons[0].facts["hours"]) == pytest.approx(600)

@@ -156,6 +156,11 @@ def test_who_read_an_older_version_is_told(wishing: Site):
 
     assert answer.status_code == 409
     assert "Somebody else decided here meanwhile" in answer.text
+    # What they had entered still stands in the form.
+    (row,) = re.findall(
+        r'<select name="(package[^"]*how)"[^>]*>(?:(?!</select>).)*"absent" selected', answer.text, re.DOTALL
+    )
+    assert row
 
 
 def test_who_may_only_look_sees_no_form(wishing: Site):

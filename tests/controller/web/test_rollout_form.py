@@ -1,5 +1,6 @@
 import re
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -181,7 +182,8 @@ def test_devices_that_changed_meanwhile_are_shown_again_and_nothing_is_kept(plac
         ({"deadline_days": "400"}, "An hour to 90 days are possible."),
         ({"p__growth": "0"}, "Each wave so many times as large as all before: This number is too small or too large."),
         ({"p__soak_s": "a while"}, "Watch each wave for: A number is expected here."),
-        ({"p__attempts": "nan"}, "Attempts on one device: A number is expected here."),
+        ({"p__growth": "nan"}, ": A number is expected here."),
+        ({"reason": "seen\u200bunseen"}, "Reason: It holds a sign that nobody sees"),
         ({"preset": "reckless"}, "Pace: There is no such way of proceeding."),
         ({"preset": "urgent"}, "Reason: Please fill it in."),
         ({"window": "sometimes"}, "When: Devices are changed while their annex is closed"),
@@ -259,6 +261,16 @@ def test_the_calendar_shows_when_annexes_are_closed(place: Site):
     table = page[page.index("Night from") : page.index("The darker")]
     assert re.search(r"Wednesday,? 25 November 16:30–08:30", table)
     assert "The whole day" in table  # from Saturday noon to Sunday noon
+
+
+def test_everything_that_cannot_be_is_named_at_once(place: Site):
+    sent = form(name="", p__soak_s="a while", p__most_at_once="0", preset="urgent", deadline_days="400")
+    answer = place.signed_in("technician").post("/rollouts/new", data=sent)
+
+    assert answer.status_code == 422
+    alerts = [unescape(re.sub("<[^>]+>", "", one)) for one in re.findall(r'role="alert">(.*?)</p>', answer.text)]
+    named = [re.sub("[\u2066-\u2069]", "", one).partition(":")[0] for one in alerts]
+    assert len(named) == len(set(named)) == 5, alerts
 
 
 def test_in_every_language(place: Site):

@@ -15,6 +15,7 @@ from annexfleet_controller.rollouts import bundle
 from annexfleet_controller.store import audit, rollout_events, rollout_targets, rollouts
 from annexfleet_controller.store.database import reading, writing
 from annexfleet_controller.store.scope import WHOLE
+from annexfleet_controller.store.tables.runs import RunRow
 from annexfleet_controller.waves import natures
 from annexfleet_controller.waves.model import Policy
 
@@ -354,6 +355,11 @@ def test_a_dry_run_is_attached_and_its_changes_are_linked(place: Site):
     busy = press(client, place, rollout_id, "dry-run")
     assert busy.status_code == 409
     assert f'href="/runs/{run_id}"' in busy.text
+    with writing(place.engine) as db:
+        db.get_one(RunRow, run_id).bundle_digest = "of another library"
+    page = client.get(f"/rollouts/{rollout_id}").text
+    assert f'href="/runs/{run_id}#changes"' not in page
+    assert "stands no longer" in page
 
 
 def test_what_failed_is_tried_again_and_what_was_changed_is_taken_back(place: Site):

@@ -11,9 +11,11 @@ from tests.controller.web.test_pages import LANGUAGES, POLYGLOTS, Parsed
 
 from annexfleet_controller.rollouts import bundle
 from annexfleet_controller.rollouts.errors import LibraryWrong
-from annexfleet_controller.store import audit, run_hosts, run_queue, runs
+from annexfleet_controller.store import audit, run_hosts, run_queue, run_results, runs
 from annexfleet_controller.store.database import reading, writing
+from annexfleet_controller.store.run_progress import Batch, Progress
 from annexfleet_controller.store.scope import WHOLE
+from annexfleet_controller.store.tables.runs import RunRow
 
 SECRET = "canary-6b1f0e"
 
@@ -260,6 +262,39 @@ def test_what_is_no_dry_run_that_ended_is_not_applied(place: Site):
     assert client.post(f"/runs/{running}/apply").status_code == 409
     assert client.post(f"/runs/{running}/retry").status_code == 409
     assert "Apply for real" not in client.get(f"/runs/{running}").text
+
+
+def test_a_dry_run_of_a_rollout_is_applied_by_the_rollout_alone(place: Site):
+    run_id = ended_dry(place)
+    with writing(place.engine) as db:
+        db.get_one(RunRow, run_id).reason = "rollout:7"
+    client = place.signed_in("technician")
+    page = client.get(f"/runs/{run_id}").text
+    assert "Apply for real" not in page
+    assert 'href="/rollouts/7"' in page
+
+    answer = client.post(f"/runs/{run_id}/apply")
+
+    assert answer.status_code == 409
+    assert "belongs to a rollout" in answer.text
+    with reading(place.engine) as db:
+        assert len(runs.listing(db, WHOLE, limit=10)) == 1
+
+
+def test_a_dry_run_tells_first_how_many_failed_and_never_that_all_is_well_then(place: Site):
+    with writing(place.engine) as db:
+        run_id = ran.begun(db, [1, 2], now=place.clock.now(), playbook="tea", check=True)
+        progress = [
+            Progress(device_number=1, state="ended", outcome="ok"),
+            Progress(device_number=2, state="ended", outcome="failed", diff_digest="d" * 64),
+        ]
+        run_results.write(db, run_id, Batch(hosts=progress), now=place.clock.now())
+        run_queue.finish(db, run_id, 1, outcome="failed", now=place.clock.now())
+    page = place.signed_in("technician").get(f"/runs/{run_id}").text
+    assert "1 device failed or was not reached" in page
+    assert "is as the playbook describes it" not in page
+    # As far as it came, it is shown.
+    assert "until it failed" in page
 
 
 def test_the_rest_is_tried_again(place: Site):

@@ -265,6 +265,7 @@ class _Stage:
 
     def _annexes(self, annex_ids: set[str], devices: Mapping[int, Device], at: datetime) -> dict[str, AnnexNow]:
         states = {target.number: target.state for target in self.targets}
+        harmed = {target.number for target in self.targets if target.state in BAD and target.is_touched}
         found = {}
         for annex_id in annex_ids:
             here = [devices[number] for number in self._of_annex[annex_id]]
@@ -272,17 +273,17 @@ class _Stage:
                 annex_id=annex_id, trees=self._setting.structure.get(annex_id, {}),
                 is_open=self._calendars[annex_id].is_open(at),
                 changing=frozenset(d.id for d in here if states.get(d.number) in {"running", "verifying"}),
-                harmed=frozenset(d.id for d in here if states.get(d.number) in BAD),
+                harmed=frozenset(d.id for d in here if d.number in harmed),
                 away=frozenset(d.id for d in here if not d.is_online),
                 served_by=self._setting.served_by.get(annex_id, {}), waiting={"reception": 0.0},
             )  # fmt: skip
         return found
 
     def _health(self, now: float) -> Iterator[Health]:
-        changed = [t for t in self.targets if t.state in TOUCHED and t.run_ended_at is not None]
+        changed = [t for t in self.targets if t.is_touched and t.run_ended_at is not None]
         if not changed or not self.rollout.phase:  # after the last wave only results are looked at
             return
-        touched = {target.number for target in self.targets if target.state in TOUCHED}
+        touched = {target.number for target in self.targets if target.is_touched}
         for target in changed:
             since = target.run_ended_at
             if since is not None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from annexfleet_controller.waves.model import TOUCHED, GateVerdict, Plan, Rollout, Target, TargetState
+from annexfleet_controller.waves.model import GateVerdict, Plan, Rollout, Target, TargetState
 
 
 class Moment(Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class Story(Struct, frozen=True, kw_only=True):
 
     @property
     def touched(self) -> int:
-        return sum(target.state in TOUCHED and target.begun_at is not None for target in self.targets)
+        return sum(target.is_touched and target.begun_at is not None for target in self.targets)
 
     @property
     def last_verdict(self) -> GateVerdict | None:

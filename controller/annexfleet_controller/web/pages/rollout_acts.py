@@ -109,7 +109,7 @@ def _answer(of: _Doing, act: Callable[[_Doing], str], language: Language, page: 
 def _refused(of: _Doing, refused: Conflict | Invalid | LibraryWrong, language: Language, page: Page) -> Response:
     """Its page as it is now, with why not, and with what others did meanwhile."""
     return whole(
-        of.db, of.person, of.rollout_id, language, page, now=of.now,
+        of.db, of.person, of.rollout_id, language, page, home=of.home, now=of.now,
         status=422 if isinstance(refused, Invalid) else 409, problem=(refused.code, refused.facts),
         after_story=of.sent.story if isinstance(refused, Conflict) else None,
     )  # fmt: skip

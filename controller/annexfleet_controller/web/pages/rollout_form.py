@@ -235,7 +235,7 @@ def _stand_ins(playbook: Playbook, kept: Sequence[str]) -> dict[str, Any]:
 def _form(desk: _Desk, playbook: Playbook, asked: Asked, *, wrong: AnnexfleetError | None = None) -> HTMLResponse:
     db, person = desk.db, desk.person
     of_variable = wrong if isinstance(wrong, VariableWrong) else None
-    of_wish = wrong if isinstance(wrong, Invalid) and not isinstance(wrong, VariableWrong) else None
+    all_wrong = wishes.all_wrong(asked, wrong) if isinstance(wrong, Invalid) else {}
     found = variables.fields(_open(playbook), asked.typed, desk.language, wrong=of_variable)
     everyone = proposing.meant(db, Selector(), person.scope)
     names = _names(desk)
@@ -248,7 +248,7 @@ def _form(desk: _Desk, playbook: Playbook, asked: Asked, *, wrong: AnnexfleetErr
         fields=[field for field in found if not field.seldom],
         seldom=[field for field in found if field.seldom],
         variable_wrong=of_variable.facts if of_variable else {},
-        wrong=of_wish.facts if of_wish else {},
+        wrong=all_wrong,
         refused=wrong.code if wrong and not isinstance(wrong, Invalid) else "",
         choices=wishes.choices(everyone, asked),
         names=names,
@@ -256,7 +256,7 @@ def _form(desk: _Desk, playbook: Playbook, asked: Asked, *, wrong: AnnexfleetErr
         meant=_meant(desk, asked),
         in_sight=len(everyone),
         presets=list(documents.PRESETS),
-        policy=wishes.fields(asked, of_wish),
+        policy=wishes.fields(asked, all_wrong),
         has_secrets=bool(_secret(playbook)),
     )
 

@@ -10,14 +10,15 @@ from fastapi.responses import HTMLResponse
 from msgspec import Struct
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.access.asked import Db, LanguageOf, Now
+from annexfleet_controller.access.asked import Db, HomeOf, LanguageOf, Now
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import RunUnknown
 from annexfleet_controller.i18n.catalogues import Language
-from annexfleet_controller.rollouts import permitted, surroundings, wording
+from annexfleet_controller.rollouts import permitted, steering, surroundings, wording
 from annexfleet_controller.rollouts.foreseeing import foresee
 from annexfleet_controller.rollouts.permitted import Hand
+from annexfleet_controller.settings import Home
 from annexfleet_controller.store import rollout_events, rollout_targets, rollouts, runs
 from annexfleet_controller.store.rollout_events import Event
 from annexfleet_controller.store.rollout_targets import TargetRow
@@ -111,6 +112,7 @@ def show(
     rollout_id: Id,
     person: Planning,
     db: Db,
+    home: HomeOf,
     now: Now,
     language: LanguageOf,
     page: Page,
@@ -124,8 +126,8 @@ def show(
     """Asked by htmx, only its state.  `lost`: devices that this way back leaves out, as nobody knows how they were."""
     asked = Asked(state=state, wave=wave, annex=annex, after=after)
     return whole(
-        db, person, rollout_id, language, page, now=now, block="state" if block == "state" else "", asked=asked,
-        lost=lost,
+        db, person, rollout_id, language, page, home=home, now=now, block="state" if block == "state" else "",
+        asked=asked, lost=lost,
     )  # fmt: skip
 
 
@@ -136,6 +138,7 @@ def whole(
     language: Language,
     page: Page,
     *,
+    home: Home,
     now: datetime,
     block: str = "",
     asked: Asked = Asked(),  # noqa: B008  # frozen
@@ -150,8 +153,8 @@ def whole(
     """
     found = rollouts.find(db, person.scope, rollout_id)
     events = rollout_events.of(db, rollout_id, limit=_EVENTS_SHOWN)
-    targets = rollout_targets.of_rollout(db, rollout_id)
     names = names_of(db, person.scope, language.code, with_retired=True)
+    dry = _dry_run(db, person, found, home)
     rows, more, is_cut = _rows(db, person, found, asked)
     tallies = rollout_targets.waves(db, person.scope, rollout_id)
     return page(
@@ -160,7 +163,7 @@ def whole(
         status=status,
         rollout=found,
         device_count=sum(sum(tally.values()) for wave, tally in tallies.items() if wave),
-        next=_next(db, person, found, targets, now=now),
+        next=_next(db, person, found, now=now, has_dry=dry is not None),
         gate=wording.grounds(language, found.gate, places=names, now=now) if found.gate else [],
         because=wording.because(language, found.state_reason),
         forecast=None if found.state in OVER else foresee(db, found, now=now, as_if_started=found.state != "running"),
@@ -170,7 +173,8 @@ def whole(
         held=wording.held(language, found.held),
         outside=waves.bar(tallies.get(0, {})),
         variables=_variables(found, language),
-        dry=_dry_run(db, person, found),
+        dry=dry,
+        had_dry=dry is None and rollout_events.is_any(db, rollout_id, "dry_run"),
         rows=rows,
         asked=asked,
         states=[state for state in waves.FIRST if found.tally.get(state)],
@@ -206,26 +210,31 @@ _AFTER_A_HALT = frozenset({"rollback", "retry"})
 """Not offered while it runs: first it is paused or ended."""
 
 
-def _acts(db: Session, person: Person, found: Detail) -> tuple[str, ...]:
+def _acts(db: Session, person: Person, found: Detail, missed: int) -> tuple[str, ...]:
     """What this person may do to it now, in the order of the buttons."""
     possible = set(permitted.may(found, hand(db, person, found.id)))
-    if not any(found.tally.get(state) for state in TOUCHED):
+    if sum(found.tally.get(state, 0) for state in TOUCHED) <= missed:
         possible.discard("rollback")
     if found.state == "running":
         possible -= _AFTER_A_HALT
     return tuple(act for act in _ORDER if act in possible)
 
 
-def _next(db: Session, person: Person, found: Detail, targets: Sequence[Target], *, now: datetime) -> Next:
-    acts = _acts(db, person, found)
+def _next(db: Session, person: Person, found: Detail, *, now: datetime, has_dry: bool) -> Next:
+    targets = rollout_targets.of_rollout(db, found.id)
+    missed = sum(rollout_targets.missed(db, person.scope, found.id).values())
+    acts = _acts(db, person, found, missed)
+    done = ("done", "")
+    if waves.bad(found.tally):
+        done = ("done_missed" if waves.bad(found.tally) == missed else "done_bad", "retry")
     code, main = {
-        "draft": ("tried", "submit") if found.dry_run_id else ("draft", "dry_run"),
+        "draft": ("tried", "submit") if has_dry else ("draft", "dry_run"),
         "submitted": ("decide", "approve") if "approve" in acts else ("waits_for_second", ""),
         "approved": ("start", "start") if "start" in acts else ("waits_for_start", ""),
         "running": (found.phase or ("stragglers" if found.wave else "begins"), ""),
         "paused": ("resume", "resume") if "resume" in acts else ("paused", ""),
         "stopped": ("judge", "rollback") if "resume" in acts else ("stopped", ""),
-        "done": ("done_bad", "retry") if waves.bad(found.tally) else ("done", ""),
+        "done": done,
         "aborted": ("aborted" if found.ended_at else "ending", ""),
         "superseded": ("superseded", ""),
     }[found.state]
@@ -253,6 +262,7 @@ def _opens_at(db: Session, found: Detail, targets: Sequence[Target], *, now: dat
 def _waves(db: Session, person: Person, found: Detail, tallies: Mapping[int, Any]) -> list[waves.Wave]:
     """Its waves, with a square for each device; where there are very many, only around the one that is under way."""
     numbers = [number for number in sorted(tallies) if number]
+    missed = rollout_targets.missed(db, person.scope, found.id)
     total = sum(sum(tallies[number].values()) for number in numbers)
     squares: dict[int, list[TargetRow]] = {}
     if total <= _SQUARES:
@@ -267,7 +277,8 @@ def _waves(db: Session, person: Person, found: Detail, tallies: Mapping[int, Any
     return [
         waves.Wave(
             number=number, bar=waves.bar(tallies[number]), count=sum(tallies[number].values()),
-            ended=waves.ended(tallies[number]), bad=waves.bad(tallies[number]),
+            ended=waves.ended(tallies[number]), bad=waves.bad(tallies[number]) - missed.get(number, 0),
+            missed=missed.get(number, 0),
             is_now=found.state in UNDER_WAY and number == found.wave, squares=squares.get(number, []),
             left_out=sum(tallies[number].values()) - len(squares.get(number, [])),
         )
@@ -298,13 +309,16 @@ def _rows(db: Session, person: Person, found: Detail, asked: Asked) -> tuple[lis
     return kept[:_TARGETS_SHOWN], "", len(kept) > _TARGETS_SHOWN
 
 
-def _dry_run(db: Session, person: Person, found: Detail) -> runs.Run | None:
+def _dry_run(db: Session, person: Person, found: Detail, home: Home) -> runs.Run | None:
+    """The dry run that shows what it would change; None where it was made before playbooks or rollout were changed."""
     if found.dry_run_id is None:
         return None
     try:
-        return runs.find(db, person.scope, found.dry_run_id)
+        run = runs.find(db, person.scope, found.dry_run_id)
     except RunUnknown:
         return None  # forgotten since, or of other annexes
+    is_to_be = found.state in {"draft", "submitted", "approved"}
+    return run if not is_to_be or steering.is_dry_run_of(home, found, run.bundle_digest) else None
 
 
 def _variables(found: Detail, language: Language) -> list[Variable]:

@@ -16,7 +16,7 @@ from annexfleet_controller.errors import AnnexfleetError, Invalid, NotFound, Run
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.rollouts import bundle, ordering
 from annexfleet_controller.rollouts.bundle import Playbook
-from annexfleet_controller.rollouts.errors import LibraryWrong
+from annexfleet_controller.rollouts.errors import LibraryWrong, RunOfRollout
 from annexfleet_controller.rollouts.ordering import Asker, Order
 from annexfleet_controller.rollouts.variables import Variable, checked
 from annexfleet_controller.settings import Home
@@ -162,15 +162,11 @@ def apply(
     run = runs.find(db, person.scope, run_id)
     if not run.check or run.state != "ended" or run.kind != "playbook":
         raise RunOver(f"run {run_id} is no dry run that has ended")
-    if run.secret_names:  # nobody kept them
+    if run.secret_names and ordering.rollout_of(run) is None:  # nobody kept them
         return RedirectResponse(f"/runs/new?like={run_id}", 303)
-    wish = Order(
-        playbook=run.playbook, variables=run.variables, devices=_devices(db, person, run_id), timeout_s=run.timeout_s,
-        reason=run.reason,
-    )  # fmt: skip
     try:
-        made = ordering.order(db, home, wish, _asker(person), now=now)
-    except (Invalid, RunBusy, NotFound) as refused:
+        made = ordering.apply(db, home, run, _devices(db, person, run_id), _asker(person), now=now)
+    except (Invalid, RunBusy, RunOfRollout, NotFound) as refused:
         return _refused(db, person, run_id, refused, language=language, page=page)
     return RedirectResponse(f"/runs/{made}", 303)
 

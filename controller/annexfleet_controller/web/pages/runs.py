@@ -66,6 +66,8 @@ class Group(Struct, frozen=True):
     diffs: list[diffs.Diff]
     added: int
     removed: int
+    is_partial: bool = False
+    """They failed after these changes: there may be more."""
 
 
 @router.get("")
@@ -135,6 +137,7 @@ def whole(
     alike = [group for group in run_results.diff_groups(db, person.scope, run_id) if group.digest]
     groups = [_group(db, run, group) for group in alike[:_GROUPS_SHOWN]]
     hosts, more = _hosts(db, person, run, standing, after)
+    rollout_id = ordering.rollout_of(run)
     again = [s for s in TO_RETRY if getattr(run.hosts, s)]
     place = {name: value for name, value in {"standing": standing, "after": after}.items() if value}
     return page(
@@ -157,7 +160,13 @@ def whole(
         query=urlencode(place),
         may_stop=run.state != "ended" and run.cancelled_at is None and runs.may_stop(db, person.scope, run_id),
         retry_count=sum(getattr(run.hosts, s) for s in again) if run.state == "ended" else 0,
-        may_apply=run.check and run.state == "ended" and run.kind == "playbook" and run.hosts.all > 0,
+        may_apply=rollout_id is None
+        and run.check
+        and run.state == "ended"
+        and run.kind == "playbook"
+        and run.hosts.all > 0,
+        rollout_id=rollout_id,
+        failed_count=sum(getattr(run.hosts, standing) for standing in ("failed", "unreachable", "unknown")),
         problem=problem,
         events="/api/v1/events",
     )
@@ -256,4 +265,5 @@ def _group(db: Session, run: runs.Run, group: run_results.DiffGroup) -> Group:
         diffs=parts,
         added=sum(part.added for part in parts),
         removed=sum(part.removed for part in parts),
+        is_partial=group.is_partial,
     )
