@@ -1,6 +1,5 @@
 """/account/notices: what was sent to whoever looks, whether it arrived, and how anything comes to be sent."""
 
-
 import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
