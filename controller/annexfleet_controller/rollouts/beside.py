@@ -30,7 +30,7 @@ _LONG_AGO = datetime.fromtimestamp(0, UTC)
 def counted(
     db: Session, eyes: Eyes, devices: Mapping[int, Standing], touched: Collection[int], *, now: datetime
 ) -> dict[int, list[Fault]]:
-    """The faults that count for these devices, by number.  `touched`: what this or any other rollout changed lately."""
+    """The faults that count for these devices, by number.  `touched`: what other rollouts changed lately."""
     annexes = {of.annex_id for of in devices.values()}
     found = [
         *_of_things(db, eyes, annexes, now=now),

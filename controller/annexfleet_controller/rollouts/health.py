@@ -63,13 +63,9 @@ class Ward:
         eyes.points(db, watched, since=min([wave_since, *changed.values()]) - LOOKED_BACK, now=now)
         views = eyes.views(db, watched, now=now)
         silent = _Silent(eyes, now)
-        beside_them = beside.counted(
-            db,
-            eyes,
-            _standings(eyes, rollout, targets, changed=changed, others=others, others_since=wave_since),
-            eyes.begun.union(changed),
-            now=now,
-        )
+        standings = _standings(eyes, rollout, targets, changed=changed, others=others)
+        strangers = eyes.begun.difference(target.number for target in targets)
+        beside_them = beside.counted(db, eyes, standings, strangers, now=now)
         return tuple(
             self._health(
                 eyes,
@@ -248,21 +244,14 @@ def _changed_since(rollout: Rollout, target: Target) -> datetime | None:
 
 
 def _standings(
-    eyes: Eyes,
-    rollout: Rollout,
-    targets: Sequence[Target],
-    *,
-    changed: Mapping[int, datetime],
-    others: Sequence[int],
-    others_since: datetime,
+    eyes: Eyes, rollout: Rollout, targets: Sequence[Target], *, changed: Mapping[int, datetime], others: Sequence[int]
 ) -> dict[int, Standing]:
-    """Those of whom faults beside them may be the sign; a changed one answers for what began with its run."""
-    found = {
-        number: Standing(
-            annex_id=eyes.devices[number].annex_id, since=others_since, settled_at=others_since, is_changed=False
-        )
-        for number in others
-    }  # fmt: skip
+    """Those of whom faults beside them may be the sign; a changed one answers for what began with its run.
+
+    Untouched ones count from the first of these changes on, in whatever wave it was: what befell all alike since then
+    is seen on both sides.
+    """
+    found: dict[int, Standing] = {}
     for target in targets:
         if (ended_at := changed.get(target.number)) is not None:
             is_accepted = ended_at == rollout.accepted_at
@@ -271,6 +260,10 @@ def _standings(
                 since=ended_at if is_accepted or target.begun_at is None else target.begun_at,
                 settled_at=ended_at if is_accepted else ended_at + _OWN_RESTART, is_changed=True,
             )  # fmt: skip
+    first = min(of.since for of in found.values())
+    for number in others:
+        annex_id = eyes.devices[number].annex_id
+        found[number] = Standing(annex_id=annex_id, since=first, settled_at=first, is_changed=False)
     return found
 
 

@@ -66,7 +66,7 @@ def counted(
 ) -> dict[int, list[Fault]]:
     """The faults that count for each of these devices, by number, as signs of it.
 
-    `touched_annexes`: those in which any rollout changed something lately; how their services stand tells nothing about
+    `touched_annexes`: those in which others changed something lately; how their services stand tells nothing about
     untouched ones.  Deterministic.
     """
     here: dict[str, list[int]] = {}
@@ -86,8 +86,10 @@ def counted(
             if last is not None:
                 blamed = last if blamed is None else blamed
                 found.setdefault(blamed, []).append(fault)
-        if rule == READINESS and (changed or annex_id in touched_annexes):
-            continue
+        first = min((devices[number].since for number in changed), default=None)
+        if rule == READINESS:
+            untouched = annex_id not in touched_annexes
+            sound = [fault for fault in sound if untouched and (first is None or fault.since <= first)]
         for number in members:
             if not devices[number].is_changed:
                 seen = [fault for fault in sound if _is_new(fault, number, devices[number].since, of)]

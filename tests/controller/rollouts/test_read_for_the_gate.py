@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Engine
 from tests.controller.rollouts.rolling import NIGHT, QUICK, Province
 from tests.controller.web import places
@@ -60,26 +61,27 @@ def test_key_readings_of_the_database_reach_the_gate(province: Province):
     assert all(of.readings["memory_used_ratio"] == pytest.approx((0.4, 0.4)) for of in beside)
 
 
-def test_what_a_rollout_left_failed_holds_up_others_of_its_annex_until_it_is_heard(province: Province):
-    """The annex needs both of its counters for "ready"; one was left failed, and has said nothing since."""
-    numbers = province.annex("berkane-1", 3)
-    id_ = province.started()
-    for _ in range(3):
-        province.turn(20)
-        province.play("failed")
-    (failed,) = (number for number, state in province.states(id_).items() if state == "failed")
-    id_ = province.started(playbook="shift", variables={"shift_version": "3.0"})
+def test_what_a_rollout_left_failed_counts_as_harmed_until_it_is_heard(province: Province):
+    numbers = province.annex("berkane-1", 6)
+    id_ = province.started(policy=structs.replace(QUICK, canary_count=6, most_bad_count=9))
+    for _ in range(40):
+        province.turn(20, heard=False)
+        if any(of == "running" for of in province.states(id_).values()):
+            break
+    province.play("failed")
     province.turn(2, heard=False)
+    failed = {row.device_id: n for n, row in province.targets(id_).items() if row.state == "failed"}
 
     def harmed() -> set[str]:
         province.pass_time(2, heard=False)
-        return {of for annex in read(province, id_).seen.annexes.values() for of in annex.harmed}
+        found = read(province, id_).seen.annexes
+        assert list(found) == ["berkane-1"]
+        return set(found["berkane-1"].harmed)
 
-    for _ in range(2):
-        province.turn(2, heard=False)
-    row = province.targets(id_)[failed]
-    assert harmed() == {row.device_id}
-    province.hear([number for number in numbers if number != failed])
-    assert harmed() == {row.device_id}
-    province.hear([failed])
+    assert failed
+    assert harmed() == failed.keys()
+    province.hear([number for number in numbers if number not in failed.values()])
+    assert harmed() == failed.keys()
+    province.clock.at += timedelta(seconds=2)
+    province.hear(list(failed.values()))
     assert harmed() == set()

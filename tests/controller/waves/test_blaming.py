@@ -70,6 +70,8 @@ def test_a_service_is_compared_with_those_of_annexes_that_are_not_touched():
 
     assert numbers([fell, elsewhere], others) == {1: 1, 3: 1}
     assert numbers([fell, elsewhere], others, touched_annexes={"b"}) == {1: 1}
+    later = {3: device(annex="b", changed=False), 4: device(1.5, annex="b")}
+    assert numbers([elsewhere], later) == {3: 1}  # it fell before anything was changed there
 
 
 def test_what_begins_while_the_annex_is_cut_off_is_nobodys():
