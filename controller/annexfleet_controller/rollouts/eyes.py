@@ -5,7 +5,7 @@ follows them; who is in service, opening hours and what services need are read a
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from msgspec import Struct
@@ -23,11 +23,13 @@ from annexfleet_controller.store import (
     gather,
     history,
     pulses,
+    readiness,
     rollout_evidence,
     rollout_targets,
     rollouts,
 )
-from annexfleet_controller.store.rollout_evidence import Chosen, Told, Trouble
+from annexfleet_controller.store.readiness import Stood
+from annexfleet_controller.store.rollout_evidence import CUTS, Chosen, ThingTrouble, Told, Trouble
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.views import AnnexView, DeviceView
 from annexfleet_controller.waves.readings import KEY_READINGS
@@ -41,6 +43,8 @@ ONLINE_WITHIN = timedelta(minutes=15)
 LOOKED_BACK = timedelta(hours=6)
 """How a device was before its change."""
 BEGUN_LATELY = timedelta(days=1)
+STOOD_BEFORE = timedelta(days=4)
+"""So long may an annex have been closed when it was changed: nobody knew how its services stood."""
 _LONGEST_PAUSE = timedelta(minutes=5)
 """After a longer one pulses may be missed, for they are kept for ten minutes."""
 _MOST_BEATS = 1200
@@ -67,6 +71,12 @@ class Eyes:
         self.listening_since = datetime.fromtimestamp(0, UTC)
         self.troubles: dict[str, list[Trouble]] = {}
         """By device id: those that live, and those that cleared since `watched_since`."""
+        self.things: dict[str, list[ThingTrouble]] = {}
+        """The same about printers, portals and queues, by annex."""
+        self.cuts: dict[str, list[ThingTrouble]] = {}
+        """The same about an annex's line and mains."""
+        self.stood: Mapping[str, Sequence[Stood]] = {}
+        """How services stood, by annex; those in which all stood well are missing."""
         self.begun: frozenset[int] = frozenset()
         """Devices that any rollout began lately: they are nobody's untouched ones."""
         self.listens = False
@@ -98,6 +108,7 @@ class Eyes:
         self._looked_at = now
         if self._read_at is None or not timedelta(0) <= now - self._read_at < READ_ANEW:
             self._read_rest(db)
+            self.stood = readiness.stood(db, since=watched_since, looked_back=STOOD_BEFORE)
             self._read_at = now
         if not self.told:
             self.told = rollout_evidence.told(db, None)
@@ -110,6 +121,10 @@ class Eyes:
         self.troubles = {}
         for trouble in rollout_evidence.troubles(db, since=watched_since):
             self.troubles.setdefault(trouble.device_id, []).append(trouble)
+        self.things, self.cuts = {}, {}
+        for of_thing in rollout_evidence.thing_troubles(db, since=watched_since):
+            kept = self.cuts if of_thing.rule_id in CUTS else self.things
+            kept.setdefault(of_thing.annex_id, []).append(of_thing)
 
     def _forget(self) -> None:
         self.told.clear()

@@ -7,9 +7,11 @@ from statistics import fmean
 from msgspec import Struct
 from sqlalchemy.orm import Session
 
+from annexfleet_controller.rollouts import beside
 from annexfleet_controller.rollouts.eyes import LOOKED_BACK, Eyes, Point
 from annexfleet_controller.store.rollout_evidence import Chosen, Trouble
 from annexfleet_controller.views import DeviceView
+from annexfleet_controller.waves.blaming import Fault, Standing
 from annexfleet_controller.waves.model import Health, Rollout, Target
 
 OTHERS_FOR_EACH = 10
@@ -61,6 +63,9 @@ class Ward:
         eyes.points(db, watched, since=min([wave_since, *changed.values()]) - LOOKED_BACK, now=now)
         views = eyes.views(db, watched, now=now)
         silent = _Silent(eyes, now)
+        standings = _standings(eyes, rollout, targets, changed=changed, others=others)
+        strangers = eyes.begun.difference(target.number for target in targets)
+        beside_them = beside.counted(db, eyes, standings, strangers, now=now)
         return tuple(
             self._health(
                 eyes,
@@ -69,6 +74,7 @@ class Ward:
                 is_changed=number in changed,
                 is_accepted=changed.get(number) == rollout.accepted_at is not None,
                 silent=silent,
+                beside_it=beside_them.get(number, ()),
             )
             for number in watched
             if number in views
@@ -96,12 +102,22 @@ class Ward:
         return [number for number in self._others if number not in touched and number in eyes.devices]
 
     def _health(
-        self, eyes: Eyes, view: DeviceView, since: datetime, *, is_changed: bool, is_accepted: bool, silent: "_Silent"
+        self,
+        eyes: Eyes,
+        view: DeviceView,
+        since: datetime,
+        *,
+        is_changed: bool,
+        is_accepted: bool,
+        silent: "_Silent",
+        beside_it: Sequence[Fault],
     ) -> Health:
         of = eyes.devices[view.number]
         troubles = [one for one in eyes.troubles.get(view.id, ()) if one.severity in _WORTH_TELLING]
         is_online = silent.is_online(view)
         was_steady, new, over = ailments(troubles, since)
+        new |= {fault.rule: fault.severity for fault in beside_it}
+        over += tuple(sorted({fault.rule for fault in beside_it} - {f.rule for f in beside_it if f.over_at is None}))
         readings, slopes = self._computed(eyes, view.number, since)
         return Health(
             number=view.number, annex_id=view.annex_id, model=of.model, role=view.role, is_changed=is_changed,
@@ -225,6 +241,30 @@ def _changed_since(rollout: Rollout, target: Target) -> datetime | None:
     if accepted_at is not None and target.ended_at is not None and target.ended_at <= accepted_at:
         return accepted_at
     return since
+
+
+def _standings(
+    eyes: Eyes, rollout: Rollout, targets: Sequence[Target], *, changed: Mapping[int, datetime], others: Sequence[int]
+) -> dict[int, Standing]:
+    """Those of whom faults beside them may be the sign; a changed one answers for what began with its run.
+
+    Untouched ones count from the first of these changes on, in whatever wave it was: what befell all alike since then
+    is seen on both sides.
+    """
+    found: dict[int, Standing] = {}
+    for target in targets:
+        if (ended_at := changed.get(target.number)) is not None:
+            is_accepted = ended_at == rollout.accepted_at
+            found[target.number] = Standing(
+                annex_id=eyes.devices[target.number].annex_id,
+                since=ended_at if is_accepted or target.begun_at is None else target.begun_at,
+                settled_at=ended_at if is_accepted else ended_at + _OWN_RESTART, is_changed=True,
+            )  # fmt: skip
+    first = min(of.since for of in found.values())
+    for number in others:
+        annex_id = eyes.devices[number].annex_id
+        found[number] = Standing(annex_id=annex_id, since=first, settled_at=first, is_changed=False)
+    return found
 
 
 def _was_away(view: DeviceView, at: datetime) -> bool:

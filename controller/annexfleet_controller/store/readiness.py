@@ -39,12 +39,29 @@ _MOST_REASONS = 12
 _readiness = msgspec.json.Decoder(AnnexReadiness)
 
 
+class _Short(Struct):
+    causes: list[str] = []
+
+
+_short = msgspec.json.Decoder(list[_Short])
+
+
 class Found(Struct, frozen=True):
     """How an annex stands."""
 
     at: datetime | None
     """When that was found; None if nobody ever looked: then nothing is known of it."""
     readiness: AnnexReadiness
+
+
+class Stood(Struct, frozen=True):
+    """How a service stood in a time, and the causes of all that it lacked when that began."""
+
+    service: str
+    state: State
+    since: datetime
+    until: datetime | None
+    causes: frozenset[str]
 
 
 # -- services
@@ -218,6 +235,35 @@ def spans(db: Session, annex_id: str, *, since: datetime, until: datetime) -> li
         ReadinessSpan.until.is_(None) | (ReadinessSpan.until > since),
     )
     return [_span(row) for row in db.scalars(query.order_by(ReadinessSpan.since, ReadinessSpan.service))]
+
+
+def stood(db: Session, *, since: datetime, looked_back: timedelta) -> dict[str, list[Stood]]:
+    """Of every annex in which a service was degraded or blocked after that moment: how its services stood, in order.
+
+    From `looked_back` before that moment on, so that one learns how they stood then.
+    """
+    lately = ReadinessSpan.until.is_(None) | (ReadinessSpan.until > since)
+    fallen = select(ReadinessSpan.annex_id).where(lately, ReadinessSpan.state.in_(("degraded", "blocked"))).distinct()
+    annexes = sorted(db.scalars(fallen))
+    found: dict[str, list[Stood]] = {}
+    for start in range(0, len(annexes), _AT_ONCE):
+        query = select(ReadinessSpan).where(
+            ReadinessSpan.annex_id.in_(annexes[start : start + _AT_ONCE]),
+            ReadinessSpan.until.is_(None) | (ReadinessSpan.until > since - looked_back),
+        )
+        for row in db.scalars(query.order_by(ReadinessSpan.since, ReadinessSpan.service)):
+            state: State = row.state  # type: ignore[assignment]  # as written
+            one = Stood(row.service, state, row.since, row.until, _causes(row.reason))
+            found.setdefault(row.annex_id, []).append(one)
+    return found
+
+
+def _causes(reason: str) -> frozenset[str]:
+    """None where it cannot be read."""
+    try:
+        return frozenset(cause for short in _short.decode(reason) for cause in short.causes)
+    except msgspec.MsgspecError:
+        return frozenset()
 
 
 def prune(db: Session, *, before: datetime, at_most: int = 500) -> int:

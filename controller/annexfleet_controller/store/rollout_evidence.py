@@ -20,6 +20,8 @@ _AT_ONCE = 500
 _COUNT_LOCK = 0x6272_6F75_6768
 """Of PostgreSQL's advisory locks, the one for counting what one person brought: `brough`."""
 _Key = TypeVar("_Key")
+CUTS = ("annex.power_cut", "annex.link_down")
+"""Rules that say of an annex that all in it is cut off."""
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -72,6 +74,20 @@ class Trouble(Struct, frozen=True):
     device_id: str
     rule_id: str
     severity: str
+    since: datetime
+    cleared_at: datetime | None
+
+
+class ThingTrouble(Struct, frozen=True):
+    """An alert about a printer, a portal or a queue of an annex, or about the annex itself."""
+
+    kind: str
+    thing_id: str
+    part: str
+    annex_id: str
+    rule_id: str
+    severity: str
+    cause: str
     since: datetime
     cleared_at: datetime | None
 
@@ -328,6 +344,26 @@ def troubles(db: Session, *, since: datetime) -> list[Trouble]:
         or_(AlertRow.state != "cleared", AlertRow.cleared_at > since),
     )  # fmt: skip
     return [Trouble(*row) for row in db.execute(query)]
+
+
+def thing_troubles(db: Session, *, since: datetime) -> list[ThingTrouble]:
+    """Alerts about things of annexes that are open or cleared after that moment; none that another alert explains.
+
+    Of annexes themselves only that line or mains are cut (`CUTS`).
+    """
+    columns = (
+        AlertRow.thing_kind, AlertRow.thing_id, AlertRow.part, AlertRow.annex_id, AlertRow.rule_id, AlertRow.severity,
+        AlertRow.cause, AlertRow.since, AlertRow.cleared_at,
+    )  # fmt: skip
+    query = select(*columns).where(
+        or_(
+            AlertRow.thing_kind.in_(("printer", "portal", "queue")) & (AlertRow.suppressed_by == ""),
+            (AlertRow.thing_kind == "annex") & AlertRow.rule_id.in_(CUTS),
+        ),
+        AlertRow.annex_id != "", AlertRow.opened_at.is_not(None),
+        or_(AlertRow.state != "cleared", AlertRow.cleared_at > since),
+    )  # fmt: skip
+    return [ThingTrouble(*row) for row in db.execute(query)]
 
 
 def _some(keys: Collection[_Key] | None) -> Iterable[list[_Key] | None]:

@@ -277,7 +277,8 @@ class Health(Struct, frozen=True, kw_only=True):
     False at any hour: that its annex has closed meanwhile excuses nothing."""
     new_alerts: Mapping[str, str] = {}
     """Rule id to severity of those that began since, muted ones too, of warning or worse; not of rules that had one
-    open before."""
+    open before.  Also those of printers, portals and queues, and `readiness` for a service of its annex that was ready
+    before: those that count for this device (`blaming.py`)."""
     over: tuple[str, ...] = ()
     """Rule ids of `new_alerts` that have cleared."""
     restarts: int = 0

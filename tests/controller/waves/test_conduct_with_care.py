@@ -92,3 +92,22 @@ def test_at_first_few_are_begun_and_then_as_many_as_ended_well():
     verified = {"state": "verifying", "begun_at": ago(minutes=9)}
     assert begun(0, **verified, run_ended_at=ago(minutes=5)) == 1
     assert begun(5, **verified, run_ended_at=ago(minutes=20)) == 5  # cut off: it holds back nobody
+
+
+def test_devices_of_an_annex_that_come_back_together_are_spread_over_a_minute():
+    """Thirty seconds after their hello at the earliest; each always at the same moment, and hardly two at one."""
+    back = ago(seconds=0)
+    away = target(1, state="deferred", reason="offline")
+    waits = [
+        (beginning.ready_at(away, device(n, up_since=back)) - back - beginning.DEBOUNCE).total_seconds()
+        for n in range(1, 101)
+    ]
+
+    assert waits == [
+        (beginning.ready_at(away, device(n, up_since=back)) - back - beginning.DEBOUNCE).total_seconds()
+        for n in range(1, 101)
+    ]
+    assert 0 <= min(waits) <= max(waits) < beginning.MOST_JITTER_S
+    in_each_quarter = [sum(quarter * 15 <= wait < quarter * 15 + 15 for wait in waits) for quarter in range(4)]
+    assert min(in_each_quarter) >= 10
+    assert len({round(wait, 1) for wait in waits}) > 80
