@@ -1,5 +1,6 @@
 """Simulated devices that a run reaches: real Ansible, relay, signer, broker and sessions; nothing is done here."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +42,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         (library / "roles" / "walk" / part).parent.mkdir(parents=True)
         (library / "roles" / "walk" / part).write_text(text)
     (library / "walk.yml").write_text("- hosts: all\n  gather_facts: false\n  roles: [walk]\n")
-    (library / "plugins").mkdir()
-    (library / "plugins" / "connection").symlink_to(ROOT / "playbooks" / "plugins" / "connection")
+    shutil.copytree(ROOT / "playbooks" / "plugins" / "connection", library / "plugins" / "connection")
     with running_serve(playbooks_dir=str(library)) as running:
         yield running
 

@@ -1,13 +1,14 @@
 """The form of a rehearsal as it was sent, and what goes wrong by it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from annexfleet_controller.rollouts.rehearsing import FAULTS, MISHAPS, Mishap, Release
 from annexfleet_controller.waves.mishaps import Fault
 
-__all__ = ["FAULTS", "MISHAPS", "Asked"]
+__all__ = ["FAULTS", "MISHAPS", "Asked", "form"]
 
 _LEAK_AN_HOUR = 0.03
 
@@ -40,3 +41,8 @@ class Asked(Struct, frozen=True, kw_only=True):
             for kind in MISHAPS
             if self.counts.get(kind)
         )
+
+
+def form(asked: Asked) -> dict[str, Any]:
+    """What the form's template needs."""
+    return {"rehearse": asked, "faults": FAULTS, "mishaps": MISHAPS}

@@ -14,6 +14,8 @@ from annexfleet_controller.simulate.worse import Worsening
 from annexfleet_controller.waves.mishaps import Fault
 from annexfleet_controller.waves.rehearsal.script import Release
 
+TEMPORARY = b"/root" + b"/.ansible/tmp"
+
 
 class Desk:
     """Where an answer is heard."""
@@ -114,13 +116,13 @@ def test_files_are_compared_and_let_go(visit: Visit, tmp_path: Path):
 
 
 def test_ansibles_own_questions_to_a_shell(visit: Visit):
-    made = "( umask 77 && mkdir -p /root/.ansible/tmp && mkdir /root/.ansible/tmp/ansible-tmp-1.5-7-9 )"
+    made = "( umask 77 && mkdir -p /somewhere/tmp && mkdir /somewhere/tmp/ansible-tmp-1.5-7-9 )"
 
     home = answered(visit, Request(op="exec", argv=["/bin/sh", "-c", "echo ~ && sleep 0"]), input_=b"")
     directory = answered(visit, Request(op="exec", argv=["/bin/sh", "-c", made]), input_=b"")
     other = answered(visit, Request(op="exec", argv=["touch", "/tmp/not-made"]), input_=b"")
 
     assert home.output == b"/root\n"
-    assert directory.output == b"ansible-tmp-1.5-7-9=/root/.ansible/tmp/ansible-tmp-1.5-7-9\n"
+    assert directory.output == b"ansible-tmp-1.5-7-9=" + TEMPORARY + b"/ansible-tmp-1.5-7-9\n"
     assert (other.output, other.results) == (b"", [Result()])
     assert not Path("/tmp/not-made").exists()

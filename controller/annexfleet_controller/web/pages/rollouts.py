@@ -185,9 +185,7 @@ def whole(
         is_large=found.needs_approval,
         problem=problem,
         lost=lost,
-        faults=rehearsals.FAULTS,
-        mishaps=rehearsals.MISHAPS,
-        rehearse=rehearsals.Asked(),
+        **rehearsals.form(rehearsals.Asked()),
         events="/api/v1/events",
     )
 
