@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from annexfleet_controller.calendars import DEFAULT, Calendar
 from annexfleet_controller.waves import beginning, soaking, windows
-from annexfleet_controller.waves.model import OVER, SETTLED, TOUCHED, Policy, Rollout, Target
+from annexfleet_controller.waves.model import OVER, SETTLED, TOUCHED, Rollout, Target
 
 Why = Literal[
     "measured",  # from durations of this rollout

@@ -24,10 +24,11 @@ from annexfleet_controller.store.rollout_targets import TargetRow
 from annexfleet_controller.store.rollouts import UNDER_WAY, Detail
 from annexfleet_controller.waves import windows
 from annexfleet_controller.waves.model import OVER, ROLLOUT_STATES, TARGET_STATES, TOUCHED, Target
-from annexfleet_controller.web import rehearsals, waves
+from annexfleet_controller.web import expected, rehearsals, waves
 from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.pages.runs import Variable, shown
 from annexfleet_controller.web.render import Page, WantedBlock
+from annexfleet_controller.zones import PROVINCE
 
 router = APIRouter(prefix="/rollouts", include_in_schema=False)
 
@@ -154,6 +155,8 @@ def whole(
     names = names_of(db, person.scope, language.code, with_retired=True)
     rows, more, is_cut = _rows(db, person, found, asked)
     tallies = rollout_targets.waves(db, person.scope, rollout_id)
+    is_if = found.state != "running"
+    forecast = None if found.state in OVER else foresee(db, found, now=now, as_if_started=is_if)
     return page(
         "rollout.html",
         block=block,
@@ -163,7 +166,8 @@ def whole(
         next=_next(db, person, found, targets, now=now),
         gate=wording.grounds(language, found.gate, places=names, now=now) if found.gate else [],
         because=wording.because(language, found.state_reason),
-        forecast=None if found.state in OVER else foresee(db, found, now=now, as_if_started=found.state != "running"),
+        forecast=forecast,
+        expected={line.number: line for line in expected.lines(forecast.waves if forecast else (), PROVINCE)},
         bar=waves.bar(found.tally),
         ended=waves.ended(found.tally),
         waves=_waves(db, person, found, tallies),
