@@ -155,8 +155,6 @@ def whole(
     names = names_of(db, person.scope, language.code, with_retired=True)
     rows, more, is_cut = _rows(db, person, found, asked)
     tallies = rollout_targets.waves(db, person.scope, rollout_id)
-    is_if = found.state != "running"
-    forecast = None if found.state in OVER else foresee(db, found, now=now, as_if_started=is_if)
     return page(
         "rollout.html",
         block=block,
@@ -166,8 +164,7 @@ def whole(
         next=_next(db, person, found, targets, now=now),
         gate=wording.grounds(language, found.gate, places=names, now=now) if found.gate else [],
         because=wording.because(language, found.state_reason),
-        forecast=forecast,
-        expected={line.number: line for line in expected.lines(forecast.waves if forecast else (), PROVINCE)},
+        **_foretold(db, found, now=now),
         bar=waves.bar(found.tally),
         ended=waves.ended(found.tally),
         waves=_waves(db, person, found, tallies),
@@ -252,6 +249,15 @@ def _opens_at(db: Session, found: Detail, targets: Sequence[Target], *, now: dat
     if not found_windows or any(window.is_open for window in found_windows):
         return None
     return min((window.next_at for window in found_windows if window.next_at), default=None)
+
+
+def _foretold(db: Session, found: Detail, *, now: datetime) -> dict[str, Any]:
+    """When it will be over, and by number when its waves are expected; of one that waits for people, if it went on."""
+    if found.state in OVER:
+        return {"forecast": None, "expected": {}}
+    forecast = foresee(db, found, now=now, as_if_started=found.state != "running")
+    lines = expected.lines(forecast.waves, PROVINCE)
+    return {"forecast": forecast, "expected": {line.number: line for line in lines}}
 
 
 def _waves(db: Session, person: Person, found: Detail, tallies: Mapping[int, Any]) -> list[waves.Wave]:
