@@ -15,6 +15,8 @@ class Shown(Struct, frozen=True):
     role: str
     """Who looks; empty: somebody who is not signed in."""
     address: str | Callable[[Town], str]
+    press: str = ""
+    """What a picture is taken after pressing, where a page has no address of its own."""
 
 
 def _incident(town: Town) -> str:
@@ -79,6 +81,14 @@ def _notices(town: Town) -> str:
     return "/account/notices"
 
 
+def _new_rollout(town: Town) -> str:
+    """A form that can be sent as it is: devices that take commands, of a playbook that needs no more to be said."""
+    with writing(town.engine) as db:
+        for number in range(1, 7):
+            ran.takes_commands(db, number)
+    return "/rollouts/new?playbook=system_updates&annex=berkane-1&annex=berkane-2"
+
+
 PAGES = {
     "sign-in": Shown("", "/sign-in"),
     "province": Shown("operator", "/"),
@@ -115,6 +125,7 @@ PAGES = {
     "run-device": Shown("technician", lambda town: f"{_run(town)}/devices/{town.ids[0]}"),
     "rollout": Shown("technician", _rollout),
     "rollout-new": Shown("technician", "/rollouts/new"),
+    "rollout-review": Shown("technician", _new_rollout, 'button[name="do"][value="review"]'),
     "desired": Shown("operator", "/desired"),
     "desired-layer": Shown("operator", "/desired/layer?kind=annex&of=berkane-1"),
     "desired-device": Shown("operator", lambda town: f"/desired/devices/{town.ids[0]}"),

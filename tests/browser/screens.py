@@ -90,6 +90,8 @@ def _take(browser: Browser, town: Town, shot: tuple[str, str, str, int], picture
         context.add_cookies([{"name": "annexfleet", "value": cookie, "url": town.address}])
     page = context.new_page()
     page.goto(address_of(town, name))
+    if PAGES[name].press:
+        page.locator(PAGES[name].press).first.click()
     page.wait_for_timeout(DRAWN_WITHIN_MS)
     page.screenshot(path=picture, full_page=True)
     context.close()

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api.rollout_shapes import (
     DeviceRef,
+    ExpectedWaveOut,
+    ForecastOut,
     GateOut,
     GateReasonOut,
     ImpossibleOut,
@@ -36,6 +38,7 @@ from annexfleet_controller.store import annexes, rollout_targets, rollouts
 from annexfleet_controller.store.rollout_targets import TargetRow
 from annexfleet_controller.store.rollouts import Detail, Summary
 from annexfleet_controller.waves import documents
+from annexfleet_controller.waves.forecast import Forecast
 from annexfleet_controller.waves.model import TARGET_STATES, Candidate, Nature, TargetState
 
 
@@ -111,7 +114,21 @@ def gate(db: Session, person: Person, found: Detail, language: Language, *, now:
     return GateOut(state=found.state, phase=found.phase, wave=found.wave, verdict=verdict)
 
 
-def preview(of: Preview) -> PreviewOut:
+def forecast(of: Forecast) -> ForecastOut:
+    return ForecastOut(
+        ends_at=of.ends_at, seconds_left=of.seconds_left, why=of.why, is_cut=of.is_cut, late_at=of.late_at,
+        waves=[
+            ExpectedWaveOut(
+                number=wave.number, begins_at=wave.begins_at, rolled_at=wave.rolled_at, soaked_at=wave.soaked_at,
+                spans=[SpanOut(start=start, end=end) for start, end in wave.spans],
+                is_after_deadline=wave.is_after_deadline,
+            )
+            for wave in of.waves
+        ],
+    )  # fmt: skip
+
+
+def preview(of: Preview, expected: Forecast) -> PreviewOut:
     refs = {number: _ref(candidate) for number, candidate in of.candidates.items()}
 
     def named(numbers: Iterable[int]) -> list[DeviceRef]:
@@ -131,6 +148,7 @@ def preview(of: Preview) -> PreviewOut:
         ],
         nature=_nature(of.nature), targets_digest=of.targets_digest, plan_digest=of.plan_digest,
         bundle_digest=of.bundle_digest, needs_approval=of.needs_approval, why=list(of.why), in_service=of.in_service,
+        forecast=forecast(expected),
     )  # fmt: skip
 
 

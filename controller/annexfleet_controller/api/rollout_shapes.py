@@ -259,13 +259,36 @@ class GateOut(BaseModel):
     """The newest; null before there was one."""
 
 
+class SpanOut(BaseModel):
+    start: datetime
+    end: datetime
+
+
+class ExpectedWaveOut(BaseModel):
+    number: int
+    begins_at: datetime | None
+    """Of its first device; null where none of it has to be begun."""
+    rolled_at: datetime
+    """When its last device has reported."""
+    soaked_at: datetime
+    """Until then it is watched."""
+    spans: list[SpanOut]
+    """When devices of it are being changed: several where a window closes in between."""
+    is_after_deadline: bool
+    """The rollout's time is up before it begins."""
+
+
 class ForecastOut(BaseModel):
     ends_at: datetime | None
-    """Null where nobody can tell."""
+    """Null where nobody can tell; never after the deadline, which for one that was not started counts from now."""
     seconds_left: float | None
     why: Why
     is_cut: bool
     """The deadline comes first."""
+    late_at: datetime | None
+    """Where it does: when it would be over without a deadline."""
+    waves: list[ExpectedWaveOut]
+    """Without those that are over."""
 
 
 class DeviceRef(BaseModel):
@@ -284,11 +307,6 @@ class PlannedWaveOut(BaseModel):
 class ImpossibleOut(BaseModel):
     device: DeviceRef
     service: str
-
-
-class SpanOut(BaseModel):
-    start: datetime
-    end: datetime
 
 
 class WindowOut(BaseModel):
@@ -316,6 +334,8 @@ class PreviewOut(BaseModel):
     """Why a second person is needed: many_devices, large_share, many_lately, always_window."""
     in_service: int
     """Devices of the whole fleet."""
+    forecast: ForecastOut
+    """If it began now."""
 
 
 class WayBackOut(BaseModel):

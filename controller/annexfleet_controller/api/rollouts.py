@@ -73,7 +73,9 @@ def create_draft(new: NewRollout, person: Planning, desk: DeskOf) -> RolloutOut:
 @router.post("/rollouts/preview")
 def preview_wish(new: NewRollout, person: Planning, home: HomeOf, db: Db, now: Now) -> PreviewOut:
     """What a rollout would come to now: its waves, who is left out and why, and when it may be done.  Keeps nothing."""
-    return rollout_making.preview(proposing.preview(db, home, rollout_making.wish(new), asker(person), now=now))
+    wish = rollout_making.wish(new)
+    found = proposing.preview(db, home, wish, asker(person), now=now)
+    return rollout_making.preview(found, foreseeing.of_preview(db, found, wish, now=now))
 
 
 @router.get("/rollouts/{rollout_id}")
@@ -101,7 +103,8 @@ def preview_rollout(rollout_id: Id, person: Planning, home: HomeOf, db: Db, now:
     """What a rollout would come to if it were submitted now."""
     found = rollouts.find(db, person.scope, rollout_id)
     wish = proposing.wish_of(found, keeping.secrets(home, rollout_id))
-    return rollout_making.preview(proposing.preview(db, home, wish, asker(person), now=now))
+    shown = proposing.preview(db, home, wish, asker(person), now=now)
+    return rollout_making.preview(shown, foreseeing.of_preview(db, shown, wish, now=now))
 
 
 @router.get("/rollouts/{rollout_id}/targets")
@@ -158,10 +161,9 @@ def show_forecast(
     now: Now,
     as_if_started: Annotated[bool, Query(description="What it would be if it were started, or let go on, now")] = False,
 ) -> ForecastOut:
-    """When it will be over, from measured durations and windows, if nothing comes in between."""
+    """When it and each of its waves will be over, from measured durations and windows, if nothing comes in between."""
     found = rollouts.find(db, person.scope, rollout_id)
-    of = foreseeing.foresee(db, found, now=now, as_if_started=as_if_started)
-    return ForecastOut(ends_at=of.ends_at, seconds_left=of.seconds_left, why=of.why, is_cut=of.is_cut)
+    return rollout_making.forecast(foreseeing.foresee(db, found, now=now, as_if_started=as_if_started))
 
 
 @router.get("/devices/{device_id}/rollouts")

@@ -9,6 +9,7 @@ from annexfleet_controller.errors import Invalid
 if TYPE_CHECKING:
     from annexfleet_controller.rollouts.proposing import Preview
     from annexfleet_controller.store.rollouts import Detail
+    from annexfleet_controller.waves.forecast import ExpectedWave, Forecast
 
 _KINDS = {
     "annex": "annexes", "role": "roles", "tag": "tags", "not-tag": "without_tags", "model": "models",
@@ -54,17 +55,20 @@ def policy(preset: str, given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def tell(preview: "Preview") -> None:
+def tell(preview: "Preview", forecast: "Forecast") -> None:
     """Print the waves, who is left out and why, when it may be done, and who has to say yes."""
     planned = preview.plan
     print(
         f"{_devices(planned.device_count)} in {len(planned.waves)} waves, of {len(preview.candidates)} that are meant "
         f"and {preview.in_service} in service"
     )
+    expected = {wave.number: wave for wave in forecast.waves}
     for wave in planned.waves:
         annexes = {preview.candidates[number].annex_id for number in wave.devices}
         why = f" ({', '.join(wave.why)})" if wave.why else ""
         print(f"\nwave {wave.number}: {_devices(len(wave.devices))} of {len(annexes)} annexes{why}")
+        if wave.number in expected:
+            print(f"  expected {when(expected[wave.number])}")
         _list(preview, wave.devices)
     if planned.compliant:
         print(f"\ncompliant: {_devices(len(planned.compliant))}, nothing to do")
@@ -77,6 +81,7 @@ def tell(preview: "Preview") -> None:
         print(f"\nimpossible while people are served: {_devices(len(services))}, the service would stand worse")
         _list(preview, tuple(services), services)
     _tell_windows(preview.windows)
+    print(f"\nif it began now: {end(forecast)}")
     print(f"\ndevices {preview.targets_digest}\nplan    {preview.plan_digest}")
     if preview.needs_approval:
         print(f"needs a second person: {', '.join(WHY.get(code, code) for code in preview.why)}")
@@ -84,8 +89,32 @@ def tell(preview: "Preview") -> None:
         print("needs no second person")
 
 
-def as_json(preview: "Preview", draft: "Detail | None") -> dict[str, Any]:
+def when(wave: "ExpectedWave") -> str:
+    """When a wave is changed and until when it is watched, as far as it can be foretold."""
+    spans = [f"{since:%a %Y-%m-%d %H:%M} to {until:%a %Y-%m-%d %H:%M}" for since, until in wave.spans[:_SPANS_SHOWN]]
+    if len(wave.spans) > _SPANS_SHOWN:
+        spans.append(f"… until {wave.rolled_at:%a %Y-%m-%d %H:%M}")
+    if wave.soaked_at > wave.rolled_at:
+        spans.append(f"watched until {wave.soaked_at:%a %Y-%m-%d %H:%M}")
+    late = "; after the deadline: it will not be begun" if wave.is_after_deadline else ""
+    return f"{', '.join(spans)} UTC{late}" if spans else "nothing to do"
+
+
+def end(forecast: "Forecast") -> str:
+    """When all of it is over."""
+    if forecast.why == "no_window":
+        return "an annex has no window with room for it within 60 days"
+    if forecast.late_at is not None and forecast.ends_at is not None:
+        return (
+            f"the deadline, {forecast.ends_at:%a %Y-%m-%d %H:%M} UTC, comes before the end, "
+            f"{forecast.late_at:%a %Y-%m-%d %H:%M} UTC: some devices would not be begun"
+        )
+    return f"over {forecast.ends_at:%a %Y-%m-%d %H:%M} UTC" if forecast.ends_at else "nobody can tell when it is over"
+
+
+def as_json(preview: "Preview", draft: "Detail | None", forecast: "Forecast") -> dict[str, Any]:
     """With every device, by id; moments in UTC."""
+    import msgspec
 
     def ids(numbers: Collection[int]) -> list[str]:
         return [preview.candidates[number].id for number in numbers]
@@ -107,7 +136,7 @@ def as_json(preview: "Preview", draft: "Detail | None") -> dict[str, Any]:
         },
         "targets_digest": preview.targets_digest, "plan_digest": preview.plan_digest,
         "bundle_digest": preview.bundle_digest, "needs_approval": preview.needs_approval, "why": list(preview.why),
-        "in_service": preview.in_service,
+        "in_service": preview.in_service, "forecast": msgspec.to_builtins(forecast),
     }  # fmt: skip
 
 

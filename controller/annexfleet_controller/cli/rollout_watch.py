@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from annexfleet_controller.cli import exits, interrupted
+from annexfleet_controller.cli import exits, interrupted, rollout_plan
 from annexfleet_controller.cli.opened import opened, opened_engine
 from annexfleet_controller.cli.runs import CODES
 from annexfleet_controller.errors import AnnexfleetError
@@ -50,20 +50,26 @@ def status(home: Home, number: int, *, with_devices: bool, as_json: bool) -> int
     with opened_engine(home) as engine, reading(engine) as db:
         found = rollouts.find(db, WHOLE, number)
         waves = rollout_targets.waves(db, WHOLE, number)
-        forecast = foreseeing.foresee(db, found, now=SYSTEM.now())
+        now = SYSTEM.now()
+        forecast = foreseeing.foresee(db, found, now=now)
+        # Waves have no time of their own while people are waited for; what they would have is still worth knowing.
+        waits = forecast.why == "waits_for_people"
+        if_now = foreseeing.foresee(db, found, now=now, as_if_started=True) if waits else forecast
         rows = rollout_targets.listing(db, WHOLE, number) if with_devices else []
     if as_json:
         whole = built(found) | {"waves": {str(wave): tally for wave, tally in waves.items()}}
         whole |= {"forecast": built(forecast)} | ({"devices": built(rows)} if with_devices else {})
         print(json.dumps(whole, ensure_ascii=False, indent=2))
         return exits.DONE
-    _tell_whole(found, waves, forecast)
+    _tell_whole(found, waves, forecast, if_now)
     for row in rows:
         print(_line(row))
     return exits.DONE
 
 
-def _tell_whole(found: "Detail", waves: Mapping[int, Mapping[Any, int]], forecast: "Forecast") -> None:
+def _tell_whole(
+    found: "Detail", waves: Mapping[int, Mapping[Any, int]], forecast: "Forecast", if_now: "Forecast"
+) -> None:  # fmt: skip
     from annexfleet_controller.rollouts.masking import plain
 
     why = f" ({_said(found.state_reason)})" if found.state_reason else ""
@@ -73,13 +79,17 @@ def _tell_whole(found: "Detail", waves: Mapping[int, Mapping[Any, int]], forecas
             "; "
         )
     )
+    expected = {one.number: one for one in if_now.waves}
+    whether = "if it went on now, " if if_now is not forecast else ""
     for wave, tally in waves.items():
         here = "  <- " + (found.phase or found.state) if wave and wave == found.wave else ""
         name = f"wave {wave}" if wave else "no wave"
         print(f"  {name:8} {_counts(tally)}{here}")
+        if wave in expected:
+            print(f"           {whether}expected {rollout_plan.when(expected[wave])}")
     if found.gate is not None:
         print(_gate(found))
-    print(_left(forecast))
+    print(_left(forecast) + (f"; if it went on now, {rollout_plan.end(if_now)}" if whether else ""))
 
 
 def _second(found: "Detail") -> str:
@@ -123,6 +133,8 @@ def _left(forecast: "Forecast") -> str:
         return "nobody can tell when it will be over"
     hours, minutes = divmod(round(forecast.seconds_left / _A_MINUTE_S), 60)
     cut = ", when its time is up" if forecast.is_cut or forecast.why == "no_window" else ""
+    if forecast.late_at is not None:
+        cut += f" (else it would be over at {forecast.late_at:%Y-%m-%d %H:%M} UTC)"
     return f"about {hours} h {minutes} min left, until {forecast.ends_at:%Y-%m-%d %H:%M} UTC{cut}"
 
 

@@ -76,7 +76,7 @@ def _add_plan(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _plan(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.clock import SYSTEM
-    from annexfleet_controller.rollouts import proposing
+    from annexfleet_controller.rollouts import foreseeing, proposing
     from annexfleet_controller.store import rollouts
     from annexfleet_controller.store.database import reading, writing
     from annexfleet_controller.store.scope import WHOLE
@@ -85,13 +85,14 @@ def _plan(home: Home, args: argparse.Namespace) -> int:
     with opened_engine(home) as engine:
         with reading(engine) as db:
             preview = proposing.preview(db, home, wish, rollout_acts.asker(), now=now)
+            forecast = foreseeing.of_preview(db, preview, wish, now=now)
         if not args.preview:
             with writing(engine) as db:
                 draft = rollouts.find(db, WHOLE, proposing.draft(db, home, wish, rollout_acts.asker(), now=now))
     if args.json:
-        print(json.dumps(rollout_plan.as_json(preview, draft), ensure_ascii=False, indent=2))
+        print(json.dumps(rollout_plan.as_json(preview, draft, forecast), ensure_ascii=False, indent=2))
         return exits.DONE
-    rollout_plan.tell(preview)
+    rollout_plan.tell(preview, forecast)
     if draft is not None:
         print(f"\ndraft {draft.id}, version {draft.version}; `annexfleet rollout submit {draft.id}` freezes it")
     return exits.DONE

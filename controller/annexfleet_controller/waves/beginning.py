@@ -20,7 +20,7 @@ TOGETHER = timedelta(seconds=10)
 """Those that come back within so long share a run: each costs Ansible's start."""
 _LEAST_ROOM = 4
 """As many are begun together as fit into a quarter of `most_at_once`, unless fewer are left."""
-_FEWEST_AT_ONCE = 2
+FEWEST_AT_ONCE = 2
 """As many of a wave are begun before any has ended well; then as many as have, up to `most_at_once`: what fails at once
 fails on few."""
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -92,7 +92,7 @@ def _feeling(rollout: Rollout, targets: Sequence[Target], now: datetime) -> int:
         target.state == "verifying" and target.run_ended_at is not None and now < target.run_ended_at + patience
         for target in targets
     )
-    return min(rollout.policy.most_at_once, max(_FEWEST_AT_ONCE, well) - verified)
+    return min(rollout.policy.most_at_once, max(FEWEST_AT_ONCE, well) - verified)
 
 
 def _due(

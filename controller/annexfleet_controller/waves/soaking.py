@@ -18,17 +18,26 @@ def soak(rollout: Rollout, targets: Sequence[Target], calendars: Mapping[str, Ca
         return Soak()
     began_at = rollout.wave_since
     is_last = rollout.wave >= max((target.wave for target in targets), default=0)
-    lasts_s, open_s = length(rollout.policy, rollout.wave, is_last=is_last)
-    due_at = began_at + timedelta(seconds=lasts_s)
     annexes = {
         target.annex_id
         for target in targets
         if target.is_touched and (target.wave == rollout.wave or (is_last and watches_on(rollout.policy)))
     }
-    if open_s > 0:
-        reached = open_for(began_at, open_s, [calendars[one] for one in sorted(annexes) if one in calendars])
-        due_at = max(due_at, reached or due_at)
-    return Soak(began_at=began_at, due_at=due_at)
+    of = [calendars[one] for one in sorted(annexes) if one in calendars]
+    return Soak(began_at=began_at, due_at=due(rollout.policy, rollout.wave, began_at, of, is_last=is_last))
+
+
+def due(
+    policy: Policy, wave: int, since: datetime, calendars: Sequence[Calendar], *, is_last: bool
+) -> datetime:  # fmt: skip
+    """When a wave was watched for long enough; `calendars` has one for each annex that is watched.
+
+    The gate and the forecast both ask this, so that what is foretold is what is done.
+    """
+    lasts_s, open_s = length(policy, wave, is_last=is_last)
+    due_at = since + timedelta(seconds=lasts_s)
+    reached = open_for(since, open_s, calendars) if open_s > 0 else None
+    return max(due_at, reached or due_at)
 
 
 def length(policy: Policy, wave: int, *, is_last: bool) -> tuple[float, float]:
@@ -51,7 +60,9 @@ def open_for(since: datetime, seconds: float, calendars: Sequence[Calendar]) -> 
 
     None where they are not within 60 days: then there is nothing to wait for.
     """
-    found = [_open_for(since, seconds, calendar) for calendar in calendars]
+    # Annexes with the same hours share a calendar: it is asked once.
+    reached_by = {id(calendar): _open_for(since, seconds, calendar) for calendar in calendars}
+    found = [reached_by[id(calendar)] for calendar in calendars]
     far = since + timedelta(days=HORIZON_DAYS)
     reached = median_high([one or far for one in found]) if found else far
     return reached if reached < far else None

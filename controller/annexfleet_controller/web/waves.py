@@ -63,18 +63,17 @@ class Night(Struct, frozen=True, kw_only=True):
 
     on: date
     """Its evening."""
-    begins: datetime | None
-    """When the first annex may be worked in; None where none may."""
-    ends: datetime | None
+    spans: list[tuple[datetime, datetime]]
+    """When some annex may be worked in, in order and apart; empty where none may."""
     annexes: int
     slots: list[Slot]
     is_whole: bool = False
     """Whether some annex may be worked in from noon to noon."""
 
     @property
-    def hours(self) -> tuple[str, str]:
-        """From when to when, by the clock on the wall."""
-        return tuple(at.strftime("%H:%M") if at else "" for at in (self.begins, self.ends))  # type: ignore[return-value]
+    def hours(self) -> list[tuple[str, str]]:
+        """From when to when, by the clock on the wall; where it is interrupted, each piece."""
+        return [(since.strftime("%H:%M"), until.strftime("%H:%M")) for since, until in self.spans]
 
 
 def bar(tally: Mapping[TargetState, int]) -> list[Part]:
@@ -106,10 +105,26 @@ def nights(
     found = []
     for number in range(count):
         on = first + timedelta(days=number)
-        noon = datetime(on.year, on.month, on.day, 12, tzinfo=zone)
-        next_day = on + timedelta(days=1)
-        next_noon = datetime(next_day.year, next_day.month, next_day.day, 12, tzinfo=zone)
-        found.append(_night(windows, on, noon, next_noon))
+        found.append(_night(windows, on, *bounds(on, zone)))
+    return found
+
+
+def bounds(on: date, zone: tzinfo) -> tuple[datetime, datetime]:
+    """The noon before a night and the one after it, by the clock on the wall."""
+    noon, next_noon = (
+        datetime(day.year, day.month, day.day, 12, tzinfo=zone) for day in (on, on + timedelta(days=1))
+    )  # fmt: skip
+    return noon, next_noon
+
+
+def _together(spans: Iterable[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
+    """All of them as one where they touch or overlap."""
+    found: list[tuple[datetime, datetime]] = []
+    for since, until in sorted(spans):
+        if found and since <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], until)
+        else:
+            found.append((since, until))
     return found
 
 
@@ -129,8 +144,7 @@ def _night(
     day = next_noon - noon
     return Night(
         on=on,
-        begins=min((a for a, _ in every), default=None),
-        ends=max((b for _, b in every), default=None),
+        spans=_together(every),
         annexes=len(clipped),
         is_whole=(noon, next_noon) in every,
         slots=_slots([((a - noon) / day, (b - noon) / day) for a, b in every], len(windows)),

@@ -76,6 +76,10 @@ def test_a_preview_keeps_nothing_and_lists_every_device(site: Site):
     assert [ref["device"] for ref in preview["compliant"]] == devices(2)
     assert [ref["device"] for ref in preview["unreachable"]] == devices(3)
     assert (preview["device_count"], preview["in_service"]) == (2, 4)
+    expected = preview["forecast"]["waves"]
+    assert [one["number"] for one in expected] == [one["number"] for one in preview["waves"]]
+    assert all(one["begins_at"] < one["rolled_at"] < one["soaked_at"] for one in expected)
+    assert preview["forecast"]["ends_at"] == expected[-1]["soaked_at"]
     assert preview["why"] == ["large_share"]
     assert [window["annex"] for window in preview["windows"]] == ["berkane-1", "berkane-2"]
     assert all(span["start"] < span["end"] for window in preview["windows"] for span in window["spans"])
@@ -254,6 +258,9 @@ def test_the_story_the_gate_and_the_forecast_of_one_under_way(site: Site):
     forecast = client.get(f"/api/v1/rollouts/{rollout['id']}/forecast").json()
     assert forecast["why"] == "assumed"
     assert 0 < forecast["seconds_left"] <= 7200
+    assert forecast["waves"][0]["spans"][0]["start"] == forecast["waves"][0]["begins_at"]
+    assert (forecast["is_cut"], forecast["late_at"] is not None) == (True, True)
+    assert forecast["waves"][-1]["is_after_deadline"] is True
     paused = act(client, rollout, "pause")
     forecast = client.get(f"/api/v1/rollouts/{paused['id']}/forecast").json()
     assert (forecast["ends_at"], forecast["why"]) == (None, "waits_for_people")

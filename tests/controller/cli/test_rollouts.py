@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -122,7 +123,11 @@ def test_a_plan_shows_waves_and_who_is_left_out_and_keeps_a_draft(site: Site, ru
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == "2 devices in 2 waves, of 4 that are meant and 4 in service"
-    assert "wave 1: 1 device of 1 annexes (canary)" in lines
+    first = lines.index("wave 1: 1 device of 1 annexes (canary)")
+    assert re.fullmatch(
+        r"  expected \w{3} [\d-]{10} [\d:]{5} to \w{3} [\d-]{10} [\d:]{5}, watched until .{20} UTC", lines[first + 1]
+    )
+    assert any(line.startswith("if it began now: over ") for line in lines)
     assert lines[lines.index("compliant: 1 device, nothing to do") + 1] == f"  {device_id(2)}  guichet-2  berkane-1"
     unreachable = lines.index("unreachable: 1 device, take no commands and are left out")
     assert lines[unreachable + 1].startswith(f"  {device_id(3)}")
@@ -137,6 +142,17 @@ def test_a_plan_shows_waves_and_who_is_left_out_and_keeps_a_draft(site: Site, ru
     assert (entry.act, entry.actor, entry.via) == ("rollout.create", "amina", "console")
 
 
+def test_a_deadline_before_the_end_is_told_and_so_are_the_waves_that_it_leaves_out(run: Run):
+    out = run(*PLAN, "all", "--preset", "evening", "--policy", "canary_soak_s=7200", "--deadline", "1")[1]
+
+    assert "some devices would not be begun" in out
+    assert "after the deadline: it will not be begun" in out
+    run("rollout", "submit", "1")
+    status = run("rollout", "status", "1")[1]
+    assert "waits for people; if it went on now, the deadline, " in status
+    assert "if it went on now, expected " in status
+
+
 def test_a_device_that_a_service_needs_is_told_as_impossible(run: Run):
     lines = run(*PLAN, "annex:berkane-2", "--preview")[1].splitlines()
 
@@ -148,6 +164,7 @@ def test_a_preview_keeps_nothing_and_json_has_every_device(site: Site, run: Run)
     code, out, _ = run(*PLAN, "all", "--preview", "--json")
 
     told = json.loads(out)
+    assert [wave["number"] for wave in told["forecast"]["waves"]] == [wave["number"] for wave in told["waves"]]
     assert (code, told["draft"], told["device_count"]) == (0, None, 4)
     assert sorted(one for wave in told["waves"] for one in wave["devices"]) == [device_id(n) for n in (1, 2, 3, 4)]
     assert set(told["windows"]) == {"berkane-1", "berkane-2"}
@@ -245,6 +262,8 @@ def test_the_status_tells_waves_gate_and_devices(site: Site, run: Run):
     assert "<- rolling" in out
     assert "gate WAIT: The wave is not done yet. Devices still to end: 1" in out
     assert " min left, until " in out
+    assert out.count("  expected ") == 2
+    assert out.index("wave 1") < out.index("  expected ") < out.index("wave 2")
     assert f"failed     {device_id(2)}  guichet-2  play failed  run 1" in out
     told = json.loads(run("rollout", "status", "1", "--json", "--devices")[1])
     assert (told["state"], told["tally"], len(told["devices"])) == (

@@ -31,12 +31,12 @@ def test_nights_go_from_noon_to_noon_and_tell_how_many_annexes():
     first, second = waves.nights(windows, since=NOON + timedelta(hours=1), zone=PROVINCE, count=2)
 
     assert (first.on.isoformat(), first.hours, first.annexes, first.is_whole) == (
-        "2026-11-25", ("16:30", "08:30"), 2, False,
+        "2026-11-25", [("16:30", "08:30")], 2, False,
     )  # fmt: skip
     assert [(round(slot.start, 2), round(slot.width, 2), slot.share) for slot in first.slots] == [
         (18.75, 8.33, 1), (27.08, 58.33, 2),
     ]  # fmt: skip
-    assert (second.begins, second.annexes, second.slots) == (None, 0, [])
+    assert (second.spans, second.annexes, second.slots) == ([], 0, [])
 
 
 def test_in_the_morning_the_night_that_has_begun_is_the_first():

@@ -4,7 +4,7 @@ Steps of pages that work without a script: each is sent whole, and everything ty
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -17,7 +17,7 @@ from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import AnnexfleetError, Conflict, Invalid, VariableWrong
 from annexfleet_controller.i18n.catalogues import Language
 from annexfleet_controller.readiness.services import catalogue
-from annexfleet_controller.rollouts import bundle, keeping, permitted, proposing, surroundings
+from annexfleet_controller.rollouts import bundle, foreseeing, keeping, permitted, proposing, surroundings
 from annexfleet_controller.rollouts.bundle import Playbook
 from annexfleet_controller.rollouts.errors import LibraryWrong, RolloutTargetsChanged
 from annexfleet_controller.rollouts.ordering import Asker
@@ -25,9 +25,10 @@ from annexfleet_controller.rollouts.proposing import Preview, Wish
 from annexfleet_controller.rollouts.variables import Variable
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store import readiness, rollout_targets, rollouts
-from annexfleet_controller.waves import documents, forecast
-from annexfleet_controller.waves.model import BAD, Candidate, Rollout, Selector, Target
-from annexfleet_controller.web import variables, waves, wishes
+from annexfleet_controller.waves import documents, windows
+from annexfleet_controller.waves.forecast import Forecast
+from annexfleet_controller.waves.model import BAD, Candidate, Selector
+from annexfleet_controller.web import expected, variables, wishes
 from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.pages.rollouts import Planning, hand
 from annexfleet_controller.web.pages.run_form import playbooks_of
@@ -291,7 +292,6 @@ def _review(desk: _Desk, playbook: Playbook, asked: Asked, *, refused: Annexflee
         asked=asked,
         wish=wish,
         preset=documents.preset_of(wish.policy),
-        forecast=_forecast(desk.db, preview, wish, now=desk.now),
         names=_names(desk),
         values=[(name, shown(value, desk.language)) for name, value in values.items()],
         typed=variables.without(asked.typed, _secret(playbook)),
@@ -304,12 +304,13 @@ def _review(desk: _Desk, playbook: Playbook, asked: Asked, *, refused: Annexflee
         refused=refused.code if refused else "",
         facts=refused.facts if refused else {},
         is_variable=wrong_secret is not None,
-        **_plan(desk, preview),
+        **_plan(desk, preview, wish),
     )
 
 
-def _plan(desk: _Desk, preview: Preview) -> dict[str, Any]:
+def _plan(desk: _Desk, preview: Preview, wish: Wish) -> dict[str, Any]:
     """What the page shows of the waves, of what stands apart from them, and of the windows."""
+    forecast = foreseeing.of_preview(desk.db, preview, wish, now=desk.now)
     plan, of = preview.plan, preview.candidates
     known = catalogue(readiness.own_services(desk.db))
     impossible = [
@@ -323,9 +324,23 @@ def _plan(desk: _Desk, preview: Preview) -> dict[str, Any]:
         "unreachable": _some(of, plan.unreachable),
         "impossible": impossible,
         "away": sum(not of[number].connected for wave in plan.waves for number in wave.devices),
-        "nights": waves.nights(preview.windows, since=desk.now, zone=PROVINCE),
+        "forecast": forecast,
+        "expected": {line.number: line for line in expected.lines(forecast.waves, PROVINCE)},
+        **_calendar(desk, preview, wish, forecast),
         "annex_count": len(preview.windows),
     }
+
+
+def _calendar(desk: _Desk, preview: Preview, wish: Wish, forecast: Forecast) -> dict[str, Any]:
+    """The nights until it is over, within reason, and the first wave that comes after them."""
+    count = expected.nights_needed(forecast.waves, since=desk.now, zone=PROVINCE)
+    until = desk.now + timedelta(days=count)
+    open_in = {
+        annex_id: windows.spans(calendar, wish.policy, desk.now, until)
+        for annex_id, calendar in surroundings.calendars_of(desk.db, preview.windows).items()
+    }
+    days = expected.days(forecast.waves, open_in, since=desk.now, zone=PROVINCE, count=count)
+    return {"days": days, "beyond": expected.first_beyond(forecast.waves, days[-1], PROVINCE)}
 
 
 def _planned(preview: Preview) -> list[PlannedWave]:
@@ -343,16 +358,3 @@ def _planned(preview: Preview) -> list[PlannedWave]:
 
 def _some(of: Mapping[int, Candidate], numbers: Sequence[int]) -> list[Candidate]:
     return [of[number] for number in numbers[:_LISTED_AT_MOST]]
-
-
-def _forecast(db: Session, preview: Preview, wish: Wish, *, now: datetime) -> forecast.Forecast:
-    """When it would be over if it began now."""
-    targets = [
-        Target(number=number, annex_id=preview.candidates[number].annex_id, wave=wave.number, position=position)
-        for wave in preview.plan.waves
-        for position, number in enumerate(wave.devices)
-    ]
-    hours = surroundings.calendars_of(db, {target.annex_id for target in targets})
-    rollout = Rollout(id=0, state="draft", policy=wish.policy, nature=preview.nature)
-    durations = rollout_targets.durations(db, wish.playbook, limit=200)
-    return forecast.forecast(rollout, targets, hours, durations, now, as_if_started=True)

@@ -25,10 +25,11 @@ from annexfleet_controller.store.rollout_targets import TargetRow
 from annexfleet_controller.store.rollouts import UNDER_WAY, Detail
 from annexfleet_controller.waves import windows
 from annexfleet_controller.waves.model import OVER, ROLLOUT_STATES, TARGET_STATES, TOUCHED, Target
-from annexfleet_controller.web import rehearsals, waves
+from annexfleet_controller.web import expected, rehearsals, waves
 from annexfleet_controller.web.pages.province import names_of
 from annexfleet_controller.web.pages.runs import Variable, shown
 from annexfleet_controller.web.render import Page, WantedBlock
+from annexfleet_controller.zones import PROVINCE
 
 router = APIRouter(prefix="/rollouts", include_in_schema=False)
 
@@ -166,7 +167,7 @@ def whole(
         next=_next(db, person, found, now=now, has_dry=dry is not None),
         gate=wording.grounds(language, found.gate, places=names, now=now) if found.gate else [],
         because=wording.because(language, found.state_reason),
-        forecast=None if found.state in OVER else foresee(db, found, now=now, as_if_started=found.state != "running"),
+        **_foretold(db, found, now=now),
         bar=waves.bar(found.tally),
         ended=waves.ended(found.tally),
         waves=_waves(db, person, found, tallies),
@@ -257,6 +258,15 @@ def _opens_at(db: Session, found: Detail, targets: Sequence[Target], *, now: dat
     if not found_windows or any(window.is_open for window in found_windows):
         return None
     return min((window.next_at for window in found_windows if window.next_at), default=None)
+
+
+def _foretold(db: Session, found: Detail, *, now: datetime) -> dict[str, Any]:
+    """When it will be over, and by number when its waves are expected; of one that waits for people, if it went on."""
+    if found.state in OVER:
+        return {"forecast": None, "expected": {}}
+    forecast = foresee(db, found, now=now, as_if_started=found.state != "running")
+    lines = expected.lines(forecast.waves, PROVINCE)
+    return {"forecast": forecast, "expected": {line.number: line for line in lines}}
 
 
 def _waves(db: Session, person: Person, found: Detail, tallies: Mapping[int, Any]) -> list[waves.Wave]:
