@@ -80,7 +80,7 @@ def show(
 @router.post("")
 def plan(*, person: Looking, db: WritingDb, now: Now, language: LanguageOf, page: Page, asked: AskedOf) -> Response:
     try:
-        planning.plan(db, person.scope, _draft(db, person, asked, now), author=person.name, now=now)
+        planning.plan(db, person.scope, _draft(db, person, asked, now), author=person.name, via=person.via, now=now)
     except MaintenanceWrong as wrong:
         shown = _shown(db, person, now, language, asked, wrong=wrong)
         return page("maintenance.html", status=422, **shown)
@@ -97,7 +97,9 @@ def end(
     version: Annotated[int, Form(ge=1, le=2**31 - 1)],
     wholly: Annotated[bool, Form()] = False,
 ) -> Response:
-    planning.end(db, person.scope, maintenance_id, by=person.name, now=now, wholly=wholly, version=version)
+    planning.end(
+        db, person.scope, maintenance_id, by=person.name, via=person.via, now=now, wholly=wholly, version=version
+    )
     return RedirectResponse("/maintenance", 303)
 
 
@@ -118,7 +120,7 @@ def move_end(
     try:
         planning.move_end(
             db, person.scope, maintenance_id, ends_at=_local(end, m.time_zone, "ends_at"), until=_date(until),
-            now=now, version=version,
+            by=person.name, via=person.via, now=now, version=version,
         )  # fmt: skip
     except MaintenanceWrong as wrong:
         shown = _shown(db, person, now, language, Asked(reason=""), wrong=wrong, wrong_id=maintenance_id)
