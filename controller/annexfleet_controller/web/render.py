@@ -25,6 +25,7 @@ from annexfleet_controller.i18n.catalogues import CODES, Language, language
 from annexfleet_controller.i18n.direction import isolated, plain
 from annexfleet_controller.i18n.guidance import guidance
 from annexfleet_controller.store import database, incidents
+from annexfleet_controller.web.paths import page_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -73,7 +74,7 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
     if "open_incidents" not in context:
         context["open_incidents"] = _open_incidents(request, person)
     context = (
-        {"events": ""}
+        {"events": "", "here": context.get("here") or page_of(request)}
         | context
         | {
             "person": person,

@@ -3,15 +3,14 @@
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
-from annexfleet_controller.web import render
-
-_BY_LINK = ("/board/", "/p/", "/wall/")
+from annexfleet_controller.web import paths, render
 
 
 def show(request: Request, status: int, code: str) -> Response:
     """Asks the database nothing: it may be what failed."""
-    if not request.url.path.startswith(_BY_LINK):
-        return render.page(request, "problem.html", status=status, code=code, open_incidents=None)
+    if not request.url.path.startswith(paths.BY_LINK):
+        here = {"here": paths.above(request, request.url.path)} if status == 405 else {}
+        return render.page(request, "problem.html", status=status, code=code, open_incidents=None, **here)
     if request.headers.get("hx-request") == "true":  # let the whole page say it, not a piece within another
         return Response(status_code=204, headers={"HX-Refresh": "true"})
     return _for_staff(request, status, code)
