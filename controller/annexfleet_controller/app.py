@@ -231,7 +231,7 @@ def _malformed(request: Request, error: Exception) -> Response:
     fields = sorted({str(e["loc"][-1]) for e in error.errors() if e.get("loc")})
     if _for_program(request):
         return problems.answer(422, "invalid", language_of(request), facts={"fields": fields})
-    return problem_page.show(request, 422, "invalid")
+    return problem_page.show(request, 422, "invalid", fields=problem_page.fields_of(error.errors()))
 
 
 def _unstorable(request: Request, error: Exception) -> Response:

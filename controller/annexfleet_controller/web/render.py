@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller.access.asked import language_of
+from annexfleet_controller.access.once import new_number
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.calendars.document import time
 from annexfleet_controller.i18n import formats, readings
@@ -132,6 +133,7 @@ def environment(code: str) -> Environment:
     made.filters |= {"apart": apart, "isolated": isolated, "plain": plain, **_filters(words)}
     made.globals |= {"language": words, "languages": [language(other) for other in CODES], "name": words.name}
     made.globals["icon"] = icon
+    made.globals["new_number"] = new_number
     made.globals["guidance"] = partial(guidance, words)
     return made
 
