@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller.access.asked import language_of
+from annexfleet_controller.access.door import SAFE_METHODS
 from annexfleet_controller.access.once import new_number
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.calendars.document import time
@@ -81,6 +82,7 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
             "person": person,
             "now": request.app.state.clock.now(),
             "path": request.url.path,
+            "answers_form": request.method not in SAFE_METHODS,
             "theme": theme_of(request),
             "csrf_token": person.csrf_token if person else "",
         }

@@ -71,7 +71,7 @@ class Fields(Struct, frozen=True, kw_only=True):
 
 @router.get("/contacts")
 def list_contacts(person: Editing, db: Db, now: Now, page: Page) -> HTMLResponse:
-    return page("contacts.html", done=acts.newest(db, person, now), **_listed(db))
+    return page("contacts.html", done=acts.newest(db, person, now, "contact:"), **_listed(db))
 
 
 @router.get("/contacts/new")
@@ -103,7 +103,10 @@ def show_contact(
 ) -> HTMLResponse:  # fmt: skip
     contact = contacts.get(db, contact_id)
     fields = _kept(db, contact)
-    return page("contact.html", **_shown(db, language, fields, contact, done=acts.newest(db, person, now)))
+    return page(
+        "contact.html",
+        **_shown(db, language, fields, contact, done=acts.newest(db, person, now, f"contact:{contact_id}")),
+    )
 
 
 @router.post("/contacts/{contact_id}")

@@ -62,7 +62,7 @@ def list_rules(
     ]
     wrong = [problem for problem in ruleset.problems if problem.scope in {scope, PROVINCE}]
     return page(
-        "rules.html", by_kind=by_kind, problems=wrong, done=acts.newest(db, person, now),
+        "rules.html", by_kind=by_kind, problems=wrong, done=acts.newest(db, person, now, "rule:", annex=scope),
         **_where(person, scope, places, language),
     )  # fmt: skip
 
