@@ -30,6 +30,11 @@ Text = Annotated[str, Form(max_length=400)]
 _PAST_SHOWN = 30
 _AN_HOUR = timedelta(hours=1)
 WHEN = ("hour", "tonight", "between", "weekly")
+_FIELDS = {
+    "reason": "reason", "starts_at": "start", "ends_at": "end", "until": "until", "annexes": "what", "things": "what",
+    "province": "what", "roles": "role", "weekdays": "weekday", "minutes": "minutes", "at": "at",
+}  # fmt: skip
+"""The field of the form for each that a refusal names."""
 _LOCAL = "%Y-%m-%dT%H:%M"
 
 
@@ -208,6 +213,7 @@ def _shown(
         "whole_province": person.scope.annexes is None,
         "weekdays": list(zip(WEEKDAYS, formats.weekdays(language), strict=True)),
         "whens": WHEN,
+        "wrong_field": _FIELDS.get(str(wrong.facts["field"]), "") if wrong is not None and not wrong_id else "",
         "reason_code": wrong.facts["reason"] if wrong is not None and not wrong_id else "",
         "wrong_line": (wrong_id, wrong.facts["reason"]) if wrong is not None else (0, ""),
         "first": local_now.strftime(_LOCAL),
