@@ -22,7 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from annexfleet_controller import api, web
 from annexfleet_controller.access import sessions
 from annexfleet_controller.access.asked import language_of
-from annexfleet_controller.access.door import Anybody, Needs, Policy
+from annexfleet_controller.access.door import SAFE_METHODS, Anybody, Needs, Policy
 from annexfleet_controller.access.errors import (
     ForeignRequest,
     PasswordMustChange,
@@ -50,7 +50,7 @@ from annexfleet_controller.identity.tokens import TokenRefused
 from annexfleet_controller.paper.errors import PaperBusy, PaperFailed, PaperUnavailable
 from annexfleet_controller.settings import Home
 from annexfleet_controller.store.database import open_database
-from annexfleet_controller.web import packing, render
+from annexfleet_controller.web import packing, paths, render
 from annexfleet_controller.web.beside import Beside
 from annexfleet_controller.web.pages import problem as problem_page
 
@@ -223,7 +223,7 @@ def _refused(request: Request, error: Exception) -> Response:
     if _for_program(request):
         return problems.of(error, status, language_of(request))
     if isinstance(error, SignedOut):
-        return _send_to(request, "/sign-in")
+        return _send_to(request, _sign_in_path(request))
     if isinstance(error, PasswordMustChange):
         return _send_to(request, "/password")
     if isinstance(error, SecondFactorMissing):
@@ -242,7 +242,7 @@ def _malformed(request: Request, error: Exception) -> Response:
     fields = sorted({str(e["loc"][-1]) for e in error.errors() if e.get("loc")})
     if _for_program(request):
         return problems.answer(422, "invalid", language_of(request), facts={"fields": fields})
-    return problem_page.show(request, 422, "invalid")
+    return problem_page.show(request, 422, "invalid", fields=problem_page.fields_of(error.errors()))
 
 
 def _unstorable(request: Request, error: Exception) -> Response:
@@ -275,6 +275,11 @@ def _send_to(request: Request, path: str) -> Response:
     """Elsewhere; a script's request is told so in htmx's way, for it would follow a redirect into a fragment."""
     if request.headers.get("hx-request") == "true":
         return Response(status_code=204, headers={"HX-Redirect": path})
-    if request.method == "GET" and path == "/sign-in" and request.url.path != "/":
-        path = f"{path}?next={request.url.path}"
     return RedirectResponse(path, 303)
+
+
+def _sign_in_path(request: Request) -> str:
+    """Back to the page that is open; where a form was sent, with the news that it was not saved."""
+    if request.url.path == "/sign-out":
+        return paths.sign_in()
+    return paths.sign_in(paths.page_of(request), ended=request.method not in SAFE_METHODS)

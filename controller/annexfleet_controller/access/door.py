@@ -135,11 +135,12 @@ def _refuse_other_sites(request: Request) -> None:
     if site is not None and site not in {"same-origin", "none"}:
         raise ForeignRequest
     origin = request.headers.get("origin")
-    if origin is not None and _host(origin) not in _own_hosts(request):
+    if origin is not None and _host(origin) not in own_hosts(request):
         raise ForeignRequest
 
 
-def _own_hosts(request: Request) -> set[str]:
+def own_hosts(request: Request) -> set[str]:
+    """By which names, with their ports, browsers know this site."""
     settings: Settings = request.app.state.home.settings
     if settings.public_url:
         return {_host(settings.public_url)}

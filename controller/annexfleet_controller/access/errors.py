@@ -88,6 +88,12 @@ class AccountWrong(Invalid):
     code = "account_wrong"
 
 
+class MadeAlready(Conflict):
+    """A form that makes something came a second time: the browser was told to load its answer anew."""
+
+    code = "made_already"
+
+
 class NotOneself(Conflict):
     """Nobody lowers, confines, shuts out or resets themselves: for that they show their password."""
 

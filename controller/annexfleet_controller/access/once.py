@@ -3,6 +3,8 @@
 The first answer is kept for a day, in the same transaction as what it did, and given again to the same caller.  It
 may hold a secret that is shown once, so it is sealed under the caller's own credential and key, which this database
 does not hold.
+
+A form of a page that makes something bears a number instead (`Sending`): sent again it is refused, and nothing is kept.
 """
 
 import hashlib
@@ -20,7 +22,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from annexfleet_controller.access import sessions
-from annexfleet_controller.access.errors import IdempotencyKeyReused
+from annexfleet_controller.access.errors import IdempotencyKeyReused, MadeAlready
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import Conflict
 from annexfleet_controller.store import people
@@ -95,4 +97,42 @@ def _once(
     return Once(request.app.state.engine, f"{request.method} {request.url.path}", idempotency_key, credential)
 
 
+FORM_FIELD = "once"
+"""In forms whose answer shows a secret: another number each time such a form is shown."""
+
+
+class Sending:
+    """A form that makes something, sent by a browser, which sends it again where its answer is loaded anew."""
+
+    def __init__(self, route: str, number: str) -> None:
+        self._route = route
+        self._number = number
+
+    def claim(self, db: Session, person: Person, *, now: datetime) -> None:
+        """To be called in the transaction of the act, which is then carried out once.
+
+        Raises MadeAlready for a form that was carried out before.  One without a number is carried out each time.
+        """
+        if not self._number:
+            return
+        digest = _digest("form", str(person.user_id), self._route, self._number)
+        if people.answer(db, digest) is not None:
+            raise MadeAlready
+        try:
+            people.keep_answer(db, digest=digest, request_digest=digest, status=201, sealed=b"", now=now)
+        except IntegrityError:
+            raise MadeAlready from None
+
+
+async def _sending(request: Request) -> Sending:
+    number = (await request.form()).get(FORM_FIELD, "")  # parsed once and kept by the request
+    return Sending(request.url.path, number[:200] if isinstance(number, str) else "")
+
+
+def new_number() -> str:
+    """For the field of a form that is shown."""
+    return secrets.token_urlsafe(_NONCE_BYTES)
+
+
+SendingOf = Annotated[Sending, Depends(_sending)]
 OnceOf = Annotated[Once, Depends(_once)]

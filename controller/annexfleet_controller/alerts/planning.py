@@ -1,6 +1,6 @@
 """Planning maintenance: what pages and the API ask for, looked up, checked and kept."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
 
 from msgspec import structs
@@ -8,13 +8,13 @@ from sqlalchemy.orm import Session
 
 from annexfleet_controller.errors import Forbidden
 from annexfleet_controller.maintenance import Draft, Maintenance, moved_end, parse, stopped
-from annexfleet_controller.store import annexes, fleet
+from annexfleet_controller.store import annexes, audit, fleet
 from annexfleet_controller.store import maintenance as kept
 from annexfleet_controller.store.scope import Scope
 from annexfleet_controller.things import Thing
 
 
-def plan(db: Session, scope: Scope, draft: Draft, *, author: str, now: datetime) -> Maintenance:
+def plan(db: Session, scope: Scope, draft: Draft, *, author: str, via: str, now: datetime) -> Maintenance:
     """Keep a new maintenance of this person.
 
     Raises MaintenanceWrong; Forbidden for the whole province of who does not see all of it; AnnexUnknown or
@@ -26,7 +26,9 @@ def plan(db: Session, scope: Scope, draft: Draft, *, author: str, now: datetime)
         annexes.get(db, scope, annex_id)
     zones_of = {place.id: place.time_zone for place in annexes.listing(db, scope, with_retired=True)}
     annex_of = _annexes_of(db, scope, draft.things, now=now)
-    return kept.create(db, parse(draft, zones_of=zones_of, annex_of=annex_of, author=author, now=now))
+    made = kept.create(db, parse(draft, zones_of=zones_of, annex_of=annex_of, author=author, now=now))
+    _note(db, made, "maintenance.plan", by=author, via=via, now=now, facts={"reason": made.reason[:200]} | _until(made))
+    return made
 
 
 def end(
@@ -35,6 +37,7 @@ def end(
     maintenance_id: int,
     *,
     by: str,
+    via: str,
     now: datetime,
     wholly: bool = False,
     version: int | None = None,
@@ -45,7 +48,11 @@ def end(
     """
     m = kept.get_to_change(db, scope, maintenance_id)
     after = stopped(m, by=by, now=now, wholly=wholly)
-    return m if after is m else kept.save(db, _of_version(after, version))
+    if after is m:
+        return m
+    saved = kept.save(db, _of_version(after, version))
+    _note(db, saved, "maintenance.end", by=by, via=via, now=now, facts={"wholly": wholly} if m.weekly else {})
+    return saved
 
 
 def move_end(
@@ -55,12 +62,16 @@ def move_end(
     *,
     ends_at: datetime | None = None,
     until: date | None = None,
+    by: str,
+    via: str,
     now: datetime,
     version: int | None = None,
 ) -> Maintenance:
     """Let one last longer, or less long.  Raises as `end` does, and MaintenanceWrong."""
     m = kept.get_to_change(db, scope, maintenance_id)
-    return kept.save(db, _of_version(moved_end(m, ends_at=ends_at, until=until, now=now), version))
+    saved = kept.save(db, _of_version(moved_end(m, ends_at=ends_at, until=until, now=now), version))
+    _note(db, saved, "maintenance.move_end", by=by, via=via, now=now, facts=_until(saved))
+    return saved
 
 
 def in_sight(db: Session, scope: Scope, found: Sequence[Maintenance], *, now: datetime) -> list[Maintenance]:
@@ -83,6 +94,24 @@ def _narrowed(m: Maintenance, scope: Scope, seen: Collection[Thing]) -> Maintena
     )  # fmt: skip
     # What it touches stays: by that one knows that it is not all theirs.
     return structs.replace(m, area=area)
+
+
+def _note(
+    db: Session, m: Maintenance, act: str, *, by: str, via: str, now: datetime, facts: Mapping[str, audit.Fact]
+) -> None:
+    """In the audit: under its annex where it touches one alone, else as the province's, with the annexes named."""
+    alone = m.touches[0] if len(m.touches) == 1 else ""
+    several: dict[str, audit.Fact] = {} if alone else {"annexes": list(m.touches)}
+    audit.add(
+        db, now=now, actor=by, via=via, act=act, subject=f"maintenance:{m.id}", annex_id=alone,
+        facts={**several, **facts},
+    )  # fmt: skip
+
+
+def _until(m: Maintenance) -> dict[str, audit.Fact]:
+    if m.weekly is not None:
+        return {"until": m.weekly.until.isoformat()}
+    return {"until": m.ends_at.isoformat(timespec="minutes") if m.ends_at else None}
 
 
 def _of_version(m: Maintenance, version: int | None) -> Maintenance:

@@ -152,7 +152,7 @@ def plan(new: NewMaintenance, person: Planning, once: OnceOf, now: Now) -> Maint
     draft = _draft(new)
 
     def work(db: Session) -> dict[str, Any]:
-        made = planning.plan(db, person.scope, draft, author=person.name, now=now)
+        made = planning.plan(db, person.scope, draft, author=person.name, via=person.via, now=now)
         return _out(made, person, now).model_dump(mode="json")
 
     asked = new.model_dump(mode="json")
@@ -164,7 +164,14 @@ def end(maintenance_id: Id, person: Planning, db: WritingDb, now: Now, ending: E
     """End it now: what it covered is judged at once.  One that is over stays as it is."""
     how = ending or Ending()
     ended = planning.end(
-        db, person.scope, maintenance_id, by=person.name, now=now, wholly=how.wholly, version=how.version
+        db,
+        person.scope,
+        maintenance_id,
+        by=person.name,
+        via=person.via,
+        now=now,
+        wholly=how.wholly,
+        version=how.version,
     )
     return _out(ended, person, now)
 
@@ -173,7 +180,15 @@ def end(maintenance_id: Id, person: Planning, db: WritingDb, now: Now, ending: E
 def move_end(maintenance_id: Id, longer: Longer, person: Planning, db: WritingDb, now: Now) -> MaintenanceOut:
     """Let it last longer, or less long."""
     moved = planning.move_end(
-        db, person.scope, maintenance_id, ends_at=longer.ends_at, until=longer.until, now=now, version=longer.version
+        db,
+        person.scope,
+        maintenance_id,
+        ends_at=longer.ends_at,
+        until=longer.until,
+        by=person.name,
+        via=person.via,
+        now=now,
+        version=longer.version,
     )
     return _out(moved, person, now)
 

@@ -12,11 +12,13 @@ from annexfleet_controller.access.asked import Db, Now, WritingDb
 from annexfleet_controller.access.door import Needs
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.api import problems
+from annexfleet_controller.api.settings_acts import hand
 from annexfleet_controller.errors import AnnexUnknown, Forbidden
 from annexfleet_controller.rules.check import uses
 from annexfleet_controller.rules.model import Rule
 from annexfleet_controller.rules.ruleset import PROVINCE, Ruleset, encode
 from annexfleet_controller.store import annexes, rules
+from annexfleet_controller.tending import rules as tending
 
 router = APIRouter(prefix="/api/v1/rules", tags=["rules"], responses=problems.RESPONSES)
 
@@ -109,17 +111,18 @@ def change_rule(
     What cannot be is refused (422) with the `field` and the `reason`.
     """
     check_scope(person, db, annex)
-    rules.put(db, annex, rule_id, document, version=version, by=person.name, now=now)
+    tending.change(db, hand(person), annex, rule_id, document, version=version, now=now)
     ruleset = rules.ruleset(db)
     return _out(ruleset, ruleset.rule(rule_id, annex), annex, rules.kept(db, annex).get(rule_id, rules.Kept()))
 
 
 @router.delete("/{rule_id}", status_code=204, responses={409: {"model": problems.Problem}})
-def reset_rule(rule_id: str, person: Editing, db: WritingDb, annex: Annex = "", version: Version = None) -> None:
+def reset_rule(
+    *, rule_id: str, person: Editing, db: WritingDb, now: Now, annex: Annex = "", version: Version = None
+) -> None:  # fmt: skip
     """Take back what was changed here: an annex follows the province again, the province the defaults."""
     check_scope(person, db, annex)
-    rules.ruleset(db).rule(rule_id)
-    rules.remove(db, annex, rule_id, version=version)
+    tending.reset(db, hand(person), annex, rule_id, version=version, now=now)
 
 
 def check_scope(person: Person, db: Session, annex: str) -> None:

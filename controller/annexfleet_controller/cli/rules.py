@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from annexfleet_controller import zones
 from annexfleet_controller.cli import exits
-from annexfleet_controller.cli.opened import opened, opened_engine
+from annexfleet_controller.cli.opened import console_user, opened, opened_engine
 from annexfleet_controller.clock import SYSTEM
 from annexfleet_controller.errors import Invalid, RuleWrong
 from annexfleet_controller.settings import Home
@@ -118,13 +118,17 @@ def _show(home: Home, args: argparse.Namespace) -> int:
 def _set(home: Home, args: argparse.Namespace) -> int:
     from annexfleet_controller.rules.ruleset import Override, encode
     from annexfleet_controller.store import rules
+    from annexfleet_controller.tending import rules as tending
+    from annexfleet_controller.tending.trace import Hand
 
     with opened(home) as db:
         ruleset = rules.ruleset(db)
         there = ruleset.override(args.rule, args.annex) or Override()
         document = _document(args.changes, ruleset.base(args.rule, args.annex), there)
         try:
-            override = rules.put(db, args.annex, args.rule, document, version=None, by="command line", now=SYSTEM.now())
+            override = tending.change(
+                db, Hand(0, console_user(), "console"), args.annex, args.rule, document, version=None, now=SYSTEM.now()
+            )
         except RuleWrong as error:
             raise _said(error) from error
     print(f"{args.rule} of {args.annex or 'the province'} is changed: {encode(override)}")
@@ -132,12 +136,12 @@ def _set(home: Home, args: argparse.Namespace) -> int:
 
 
 def _reset(home: Home, args: argparse.Namespace) -> int:
-    from annexfleet_controller.store import rules
+    from annexfleet_controller.tending import rules as tending
+    from annexfleet_controller.tending.trace import Hand
 
     with opened(home) as db:
         _check_annex(db, args.annex)
-        rules.ruleset(db).rule(args.rule)
-        removed = rules.remove(db, args.annex, args.rule)
+        removed = tending.reset(db, Hand(0, console_user(), "console"), args.annex, args.rule, now=SYSTEM.now())
     what = "as it was" if removed else "as it was: nothing had been changed"
     print(f"{args.rule} of {args.annex or 'the province'} is {what}.")
     return exits.DONE

@@ -40,6 +40,11 @@ def kept(db: Session, scope: str) -> dict[str, Kept]:
     return {row.rule_id: Kept(row.version, row.updated_at, row.updated_by) for row in rows}
 
 
+def document(db: Session, scope: str, rule_id: str) -> str | None:
+    """What one scope changed of a rule, as it is written; None if it changed nothing."""
+    return db.scalar(select(RuleOverride.document).where(*_place(scope, rule_id)))
+
+
 def put(
     db: Session, scope: str, rule_id: str, document: object, *, version: int | None, by: str, now: datetime
 ) -> Override:

@@ -134,8 +134,11 @@ def put_stock(db: Session, order_key: str, quantity: int, *, by: str, now: datet
     return Stock(row.quantity, row.updated_at, row.by)
 
 
-def open_incidents(db: Session, scope: Scope, *, kinds: Collection[str], annex_id: str = "") -> list[Incident]:
-    """Open incidents of these kinds in one annex each and in sight, the worst first.  Muted ones are left out."""
+def open_incidents(db: Session, scope: Scope, *, kinds: Collection[str] | None, annex_id: str = "") -> list[Incident]:
+    """Open incidents of these kinds (None: of all) in one annex each and in sight, the worst first.
+
+    Muted ones are left out.
+    """
     query = (
         select(IncidentRow)
         .join(IncidentAnnex, IncidentAnnex.incident_id == IncidentRow.id)
@@ -144,10 +147,11 @@ def open_incidents(db: Session, scope: Scope, *, kinds: Collection[str], annex_i
             IncidentRow.annex_id == IncidentAnnex.annex_id,
             IncidentRow.state == "open",
             IncidentRow.muted.is_(False),
-            IncidentRow.kind.in_(kinds),
         )
         .order_by(IncidentRow.score.desc(), IncidentRow.opened_at, IncidentRow.id)
     )
+    if kinds is not None:
+        query = query.where(IncidentRow.kind.in_(kinds))
     if annex_id:
         query = query.where(IncidentRow.annex_id == annex_id)
     return [

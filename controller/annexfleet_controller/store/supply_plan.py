@@ -14,7 +14,7 @@ from msgspec import Struct
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from annexfleet_controller.store import calendars, supplies
+from annexfleet_controller.store import calendars, incidents, supplies
 from annexfleet_controller.store.scope import WHOLE, Scope
 from annexfleet_controller.supplies import forecast, plan
 from annexfleet_controller.supplies.forecast import SupplyForecast
@@ -48,12 +48,21 @@ def made(
     horizon_days: float,
     annex_id: str = "",
 ) -> Plan:
-    """Of all in sight, or of one annex.  `goes` says to which incidents a technician goes; days are opening days."""
+    """Of all in sight, or of one annex.  Days are opening days.
+
+    `goes` says to which incidents of printers and devices a technician goes; where people asked for help somebody
+    comes whatever it is.
+    """
     found = _forecasts(db, scope, now=now, lead_days=lead_days, annex_id=annex_id)
-    incidents = supplies.open_incidents(db, scope, kinds=plan.VISITED_KINDS, annex_id=annex_id)
+    standing = supplies.open_incidents(db, scope, kinds=None, annex_id=annex_id)
+    asked = incidents.help_asked(db, [incident.id for incident in standing])
     # Nobody can say what of the province's shelf belongs to some of its annexes.
     shelf = {key: of.quantity for key, of in supplies.stock(db).items()} if scope.annexes is None else {}
-    return plan.made(found, stock=shelf, incidents=incidents, goes=goes, horizon_days=horizon_days)
+
+    def comes(incident: Incident) -> bool:
+        return incident.id in asked or (incident.kind in plan.VISITED_KINDS and goes(incident))
+
+    return plan.made(found, stock=shelf, incidents=standing, goes=comes, horizon_days=horizon_days)
 
 
 def are_many(db: Session, *, now: datetime) -> bool:

@@ -5,11 +5,12 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from annexfleet_controller.errors import RuleWrong
 from annexfleet_controller.store import annexes, closing, devices, districts, fleet, links, reaching, undoing
 from annexfleet_controller.store.scope import WHOLE
 from annexfleet_controller.store.tables.devices import Device
 from annexfleet_controller.store.undoing import Step
-from annexfleet_controller.tending import calendars, contacts, putting_back, services
+from annexfleet_controller.tending import calendars, contacts, putting_back, rules, services
 from annexfleet_controller.tending import devices as tended
 from annexfleet_controller.tending.errors import UndoRefused, UndoUnknown
 from annexfleet_controller.tending.putting_back import FOR, Touched
@@ -162,6 +163,20 @@ def _of_calendar(db: Session, hand: Hand, step: Step, now: datetime) -> None:
     calendars.put_back(db, step, by=hand.name, now=now)
 
 
+def _of_rule(db: Session, hand: Hand, step: Step, now: datetime) -> None:
+    """What an annex, or the province, changed of a rule."""
+    if step.annex_id:
+        annexes.get(db, hand.scope, step.annex_id)
+    elif hand.scope != WHOLE:
+        raise UndoRefused(reason="out_of_sight")
+    stands = rules.stands(db, step.annex_id, step.subject.partition(":")[2])
+    _refuse(putting_back.why_not(step.at, [Touched(step.before["left"], stands)], undone=False, now=now))
+    try:
+        rules.put_back(db, step, by=hand.name, now=now)
+    except RuleWrong:
+        raise UndoRefused(reason="changed") from None
+
+
 RESTORERS: Mapping[str, Restorer] = {
     "annex.change": _of_annex,
     "annex.retire": _of_closing,
@@ -178,6 +193,8 @@ RESTORERS: Mapping[str, Restorer] = {
     "calendar.change": _of_calendar,
     "calendar.holidays": _of_calendar,
     "calendar.ramadan": _of_calendar,
+    "rule.change": _of_rule,
+    "rule.reset": _of_rule,
 }
 """How each kind of act is taken back; what is not here stays."""
 

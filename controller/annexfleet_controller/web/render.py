@@ -19,6 +19,8 @@ from markupsafe import Markup, escape
 from annexfleet_agent.protocol.messages import Value
 from annexfleet_controller import zones
 from annexfleet_controller.access.asked import language_of
+from annexfleet_controller.access.door import SAFE_METHODS
+from annexfleet_controller.access.once import new_number
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.calendars.document import time
 from annexfleet_controller.i18n import formats, readings
@@ -26,6 +28,7 @@ from annexfleet_controller.i18n.catalogues import CODES, Language, language
 from annexfleet_controller.i18n.direction import isolated, plain
 from annexfleet_controller.i18n.guidance import guidance, media_name, tray_number
 from annexfleet_controller.store import database, incidents
+from annexfleet_controller.web.paths import page_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -75,12 +78,13 @@ def page(request: Request, template: str, *, block: str = "", status: int = 200,
     if "open_incidents" not in context:
         context["open_incidents"] = _open_incidents(request, person)
     context = (
-        {"events": ""}
+        {"events": "", "here": context.get("here") or page_of(request)}
         | context
         | {
             "person": person,
             "now": request.app.state.clock.now(),
             "path": request.url.path,
+            "answers_form": request.method not in SAFE_METHODS,
             "theme": theme_of(request),
             "csrf_token": person.csrf_token if person else "",
         }
@@ -134,6 +138,7 @@ def environment(code: str) -> Environment:
     made.filters |= {"tray": partial(_tray, words), "media": lambda media: apart(media_name(plain(media)))}
     made.globals |= {"language": words, "languages": [language(other) for other in CODES], "name": words.name}
     made.globals["icon"] = icon
+    made.globals["new_number"] = new_number
     made.globals["guidance"] = partial(guidance, words)
     return made
 

@@ -32,9 +32,17 @@ def hand(person: Person) -> Hand:
     return Hand(person.user_id, person.name, person.via, person.scope)
 
 
-def newest(db: Session, person: Person, now: datetime) -> Step | None:
-    """What this person did last and may still take back; for the notice on the next page."""
-    return undo.newest(db, hand(person), now=now)
+def newest(db: Session, person: Person, now: datetime, *about: str, annex: str | None = None) -> Step | None:
+    """What this person did last and may still take back, if it was about what the page shows.
+
+    `about`: subjects (`annex:berkane-1`), or what they begin with (`device:`); `annex`: of that one alone, empty for
+    the province's.
+    """
+    step = undo.newest(db, hand(person), now=now)
+    if step is None or annex not in {None, step.annex_id}:
+        return None
+    is_here = any(step.subject.startswith(one) if one.endswith(":") else step.subject == one for one in about)
+    return step if is_here else None
 
 
 def question(

@@ -11,6 +11,7 @@ from tests.databases import put_database
 from annexfleet_controller.__main__ import main
 from annexfleet_controller.cli import exits
 from annexfleet_controller.cli import rules as command
+from annexfleet_controller.cli.opened import console_user
 from annexfleet_controller.errors import Invalid
 from annexfleet_controller.rules.defaults import default_rules
 from annexfleet_controller.store.database import open_database, writing
@@ -48,7 +49,7 @@ def test_a_change_is_shown_and_taken_back(run: Run):
     out = run("rules", "show", "disk.low")[1]
     for words in ("used=0.9  (by default 0.85)", "for_s = 1200  (20m)", "severity = info", "audience = it,staff"):
         assert words in out
-    assert "by command line" in out
+    assert f"by {console_user()}" in out
     assert run("rules", "reset", "disk.low")[1].endswith("as it was.")
     assert "used=0.85" in run("rules", "show", "disk.low")[1]
     assert "nothing had been changed" in run("rules", "reset", "disk.low")[1]

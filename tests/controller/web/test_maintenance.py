@@ -210,3 +210,20 @@ def test_tonight_is_over_at_midnight(place: Site):
     place.clock.turn(hours=14)
 
     assert kept(place) == []
+
+
+def test_every_act_stands_in_the_audit(place: Site):
+    client = place.signed_in("operator")
+    client.post("/maintenance", data=form())
+    (one,) = kept(place)
+    client.post(f"/maintenance/{one.id}/move-end", data={"version": one.version, "end": "2026-11-24T20:00"})
+    client.post(f"/maintenance/{one.id}/end", data={"version": one.version + 1})
+
+    page = text(client, "/admin/audit")
+
+    places = [
+        page.index(words)
+        for words in ("Ended maintenance", "Moved the end of maintenance", "Planned maintenance Maint")
+    ]
+    assert places == sorted(places)
+    assert "New switch" in page

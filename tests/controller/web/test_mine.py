@@ -89,3 +89,15 @@ def test_numbers_are_found_in_a_note(note: str, numbers: list[str]):
 def test_annexes_out_of_sight_are_not_told_of(site: Site, trouble):
     with writing(site.engine) as db:
         assert set(places.about(db, WHOLE, ["berkane-1", "nowhere"])) == {"berkane-1"}
+
+
+def test_where_help_was_asked_somebody_goes_though_staff_could_mend_it(site: Site, trouble):
+    jam, elsewhere, *_ = trouble
+    technician = site.signed_in("technician")
+    assert f"/incidents/{jam.id}" not in technician.get("/mine?show=visits").text
+
+    site.signed_in("staff").post(f"/incidents/{jam.id}/help")
+
+    page = technician.get("/mine?show=visits").text
+    assert f"/incidents/{jam.id}" in page
+    assert f"/incidents/{elsewhere.id}" not in page

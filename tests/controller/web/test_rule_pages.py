@@ -166,3 +166,16 @@ def test_a_rule_that_is_not_there(ruled: Site):
 )  # fmt: skip
 def test_in_which_unit_people_type_it(metric: str, default: float, unit: str):
     assert rule_form.unit_of(metric, default) == unit
+
+
+def test_a_change_stands_in_the_audit_and_can_be_undone(ruled: Site):
+    client = ruled.signed_in("operator")
+    assert client.post("/admin/rules/disk.low", data=DISK | {"for_s": "44"}).status_code == 303
+
+    assert "Changed a rule" in client.get("/admin/audit").text
+    undo = re.search(r'action="(/admin/undo/\d+)"', client.get("/admin/rules").text)
+    assert undo is not None
+    answer = client.post(undo[1])
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/admin/rules?annex=#disk.low")
+    assert override(ruled) is None

@@ -20,6 +20,7 @@ from annexfleet_controller.access.errors import (
     SignInRefused,
     TooManyAttempts,
 )
+from annexfleet_controller.access.once import SendingOf
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.access.roles import ROLES, lower
 from annexfleet_controller.settings import Settings
@@ -142,8 +143,9 @@ def ask_key(person: KeyMaker, db: Db, language: LanguageOf, page: Page) -> HTMLR
 
 @router.post("/account/keys")
 def make_key(
-    *, person: KeyMaker, request: Request, typed: Typed, engine: EngineOf, now: Now, language: LanguageOf, page: Page
-) -> HTMLResponse:
+    *, person: KeyMaker, request: Request, typed: Typed, engine: EngineOf, now: Now, language: LanguageOf, page: Page,
+    sending: SendingOf,
+) -> HTMLResponse:  # fmt: skip
     """The key is in this answer and nowhere else, so there is no redirect.
 
     It outlives the session, which may be one that somebody left open: so the password is asked for again.
@@ -160,6 +162,7 @@ def make_key(
             engine, person.name, _text(typed, "password"), address=client_address(request), now=now
         )
         with writing(engine) as db:
+            sending.claim(db, person, now=now)
             bounds = keys.Bounds(
                 role=fields.role, reads_only=fields.reads_only,
                 annexes=annex_choice.reach(db, person.scope, typed),

@@ -8,6 +8,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from annexfleet_controller.access.asked import Db, HomeOf, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.once import SendingOf
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import TokenUnknown
 from annexfleet_controller.identity import authority
@@ -45,6 +46,7 @@ def create_token(
     home: HomeOf,
     language: LanguageOf,
     page: Page,
+    sending: SendingOf,
     annex: Annotated[str, Form(max_length=63)],
     role: Annotated[str, Form(max_length=16)] = "counter",
     devices: Annotated[int, Form(ge=1, le=500)] = 1,
@@ -52,6 +54,7 @@ def create_token(
 ) -> HTMLResponse:
     """Shows the token with the command to type; it is in this answer and nowhere else, so there is no redirect."""
     place = annexes.get(db, person.scope, annex)
+    sending.claim(db, person, now=now)
     text = making.create(
         db,
         annex_id=place.id,

@@ -188,7 +188,7 @@ def _listed(
         "districts": names,
         "zones": ZONES,
         "may_create": person.may("create_annexes"),
-        "done": acts.newest(db, person, now),
+        "done": acts.newest(db, person, now, "annex:"),
     }
 
 
@@ -204,14 +204,14 @@ def _one(
         "districts": {one.id: _district_name(one, language.code) for one in districts.listing(db)},
         "zones": ZONES,
         "count": annexes.counts(db, person.scope, now=now).get(place.id),
-        "done": acts.newest(db, person, now),
+        "done": acts.newest(db, person, now, f"annex:{place.id}"),
     }
 
 
 def _districts(db: Db, person: Person, now: Now) -> dict[str, Any]:
     return {
         "districts": districts.listing(db), "counts": districts.counts(db, person.scope),
-        "done": acts.newest(db, person, now),
+        "done": acts.newest(db, person, now, "district:"),
     }  # fmt: skip
 
 

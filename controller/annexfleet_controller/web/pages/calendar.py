@@ -37,7 +37,13 @@ def show(
 ) -> HTMLResponse:
     place = annexes.get(db, person.scope, annex_id)
     shown = _shown(db, place, now, language, NOTHING_TYPED)
-    return page("calendar.html", **shown, refusal=None, may_edit=_may(person), done=acts.newest(db, person, now))
+    return page(
+        "calendar.html",
+        **shown,
+        refusal=None,
+        may_edit=_may(person),
+        done=acts.newest(db, person, now, "calendar:", annex=annex_id),
+    )
 
 
 @router.post("/annexes/{annex_id}/calendar")

@@ -189,7 +189,7 @@ def _shown(
         "ramadans": [one for one in _ramadans(db) if one.last_day.year >= today.year],
         "feasts": [feast.name for feast in FEASTS],
         "may_edit": person.may("edit_province_calendar"),
-        "done": acts.newest(db, person, now),
+        "done": acts.newest(db, person, now, "calendar:", annex=""),
     }
 
 

@@ -127,7 +127,7 @@ def _listed(db: Db, person: Person, now: Now, language: LanguageOf) -> dict[str,
         "built_in": tending.BUILT_IN,
         "default_needs": DEFAULT_NEEDS,
         "refused": ("", ""),
-        "done": acts.newest(db, person, now),
+        "done": acts.newest(db, person, now, "service:", annex=""),
     }
 
 

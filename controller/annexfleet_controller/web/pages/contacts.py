@@ -1,5 +1,6 @@
 """/admin/contacts: whom notices go to, what each wants to hear, and what failed."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
@@ -69,9 +70,12 @@ class Fields(Struct, frozen=True, kw_only=True):
     routes: tuple[RouteFields, ...] = (RouteFields(),)
 
 
+_OF_ROUTE = re.compile(r"^routes\.(\d+)\.")
+
+
 @router.get("/contacts")
 def list_contacts(person: Editing, db: Db, now: Now, page: Page) -> HTMLResponse:
-    return page("contacts.html", done=acts.newest(db, person, now), **_listed(db))
+    return page("contacts.html", done=acts.newest(db, person, now, "contact:"), **_listed(db))
 
 
 @router.get("/contacts/new")
@@ -103,7 +107,10 @@ def show_contact(
 ) -> HTMLResponse:  # fmt: skip
     contact = contacts.get(db, contact_id)
     fields = _kept(db, contact)
-    return page("contact.html", **_shown(db, language, fields, contact, done=acts.newest(db, person, now)))
+    return page(
+        "contact.html",
+        **_shown(db, language, fields, contact, done=acts.newest(db, person, now, f"contact:{contact_id}")),
+    )
 
 
 @router.post("/contacts/{contact_id}")
@@ -176,7 +183,7 @@ def _shown(
         "secret": secret,
         "done": done,
         "problem": "" if wrong is None else wrong.code,
-        "wrong_field": _field(wrong),
+        "wrong": None if wrong is None or isinstance(wrong, SettingChanged) else _wrong(wrong),
         "routes": [*fields.routes, RouteFields(audiences=())][:MOST_ROUTES],
         "places": names_of(db, WHOLE, language.code),
         "weekdays": [days[number] for number in range(7)],
@@ -187,11 +194,12 @@ def _shown(
     }
 
 
-def _field(wrong: ContactWrong | AnnexUnknown | SettingChanged | None) -> str:
-    """Which field is at fault; none where somebody else was quicker."""
-    if wrong is None or isinstance(wrong, SettingChanged):
-        return ""
-    return str(wrong.facts.get("field", "annexes"))
+def _wrong(wrong: ContactWrong | AnnexUnknown) -> acts.Wrong:
+    """The name of the field at fault, as the form has it, and why."""
+    if isinstance(wrong, AnnexUnknown):
+        return acts.Wrong("annexes", "unknown")
+    found = acts.wrong(wrong.facts)
+    return acts.Wrong(_OF_ROUTE.sub(r"route\1_", found.field), found.reason)
 
 
 def _kept(db: Session, contact: Contact) -> Fields:

@@ -147,7 +147,7 @@ def _shown(db: Db, person: Person, device_id: str, now: Now, language: LanguageO
         "places": {id_: name for id_, name in names_of(db, person.scope, language.code).items() if id_ != place.id},
         "after": after if after is not None and person.scope.covers(after.annex_id) else None,
         "before": [one for one in devices.predecessors(db, device.number) if person.scope.covers(one.annex_id)],
-        "done": acts.newest(db, person, now),
+        "done": acts.newest(db, person, now, f"device:{device.id}"),
     }
 
 

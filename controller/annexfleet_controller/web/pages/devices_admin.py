@@ -122,7 +122,7 @@ def _listed(
         "is_first": not after,
         "first": urlencode(kept),
         "next": urlencode({**kept, "after": shown[-1].id}) if len(rows) > PAGE_SIZE else "",
-        "done": acts.newest(db, person, now),
+        "done": acts.newest(db, person, now, "device:", "devices:"),
     }
 
 

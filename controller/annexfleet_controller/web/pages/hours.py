@@ -266,6 +266,8 @@ class Refusal(Struct, frozen=True):
     code: str
     where: str = ""
     reason: str = ""
+    field: str = ""
+    """As the document names it: `week.monday`, `exceptions.2.first`."""
 
 
 def refusal(error: CalendarWrong | CalendarChanged, language: Language) -> Refusal:
@@ -279,4 +281,5 @@ def refusal(error: CalendarWrong | CalendarChanged, language: Language) -> Refus
         error.code,
         language.gettext(", ").join(where),
         language.name("calendar_reason", str(error.facts["reason"])),
+        field,
     )

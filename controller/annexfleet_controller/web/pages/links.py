@@ -13,6 +13,7 @@ from annexfleet_controller.access import links as making
 from annexfleet_controller.access.address import Address, address_of
 from annexfleet_controller.access.asked import Db, LanguageOf, Now, WritingDb
 from annexfleet_controller.access.door import Needs
+from annexfleet_controller.access.once import SendingOf
 from annexfleet_controller.access.person import Person
 from annexfleet_controller.errors import NotFound
 from annexfleet_controller.i18n.catalogues import Language
@@ -88,10 +89,11 @@ def _of_all(
 @router.post("/links/walls")
 def create_wall(
     *, request: Request, person: ManagingWalls, db: WritingDb, now: Now, language: LanguageOf, page: Page,
-    label: Annotated[str, Form(max_length=links.LONGEST_LABEL)],
+    sending: SendingOf, label: Annotated[str, Form(max_length=links.LONGEST_LABEL)],
     district: Annotated[str, Form(max_length=63)] = "",
 ) -> HTMLResponse:  # fmt: skip
     """As `create_board`; an empty district is the province."""
+    sending.claim(db, person, now=now)
     wall, secret = making.new_wall(db, person, district, label=label, now=now)
     url = address_of(request).of(f"/wall/{secret}")
     return _of_all(db, person, request=request, language=language, page=page, made=(wall, url, qr(url)))
@@ -105,10 +107,11 @@ def revoke_wall(wall_id: Id, person: ManagingWalls, db: WritingDb, now: Now) -> 
 
 @router.post("/links/boards")
 def create_board(
-    *, request: Request, person: Managing, db: WritingDb, now: Now, language: LanguageOf, page: Page, annex: AnnexId,
-    label: Annotated[str, Form(max_length=links.LONGEST_LABEL)],
+    *, request: Request, person: Managing, db: WritingDb, now: Now, language: LanguageOf, page: Page,
+    sending: SendingOf, annex: AnnexId, label: Annotated[str, Form(max_length=links.LONGEST_LABEL)],
 ) -> HTMLResponse:  # fmt: skip
     """Shows the link, to be copied or printed; it is in this answer and nowhere else, so there is no redirect."""
+    sending.claim(db, person, now=now)
     board, secret = making.new_board(db, person, annex, label=label, now=now)
     url = address_of(request).of(f"/board/{secret}")
     return _of_annex(

@@ -30,6 +30,11 @@ Text = Annotated[str, Form(max_length=400)]
 _PAST_SHOWN = 30
 _AN_HOUR = timedelta(hours=1)
 WHEN = ("hour", "tonight", "between", "weekly")
+_FIELDS = {
+    "reason": "reason", "starts_at": "start", "ends_at": "end", "until": "until", "annexes": "what", "things": "what",
+    "province": "what", "roles": "role", "weekdays": "weekday", "minutes": "minutes", "at": "at",
+}  # fmt: skip
+"""The field of the form for each that a refusal names."""
 _LOCAL = "%Y-%m-%dT%H:%M"
 
 
@@ -80,7 +85,7 @@ def show(
 @router.post("")
 def plan(*, person: Looking, db: WritingDb, now: Now, language: LanguageOf, page: Page, asked: AskedOf) -> Response:
     try:
-        planning.plan(db, person.scope, _draft(db, person, asked, now), author=person.name, now=now)
+        planning.plan(db, person.scope, _draft(db, person, asked, now), author=person.name, via=person.via, now=now)
     except MaintenanceWrong as wrong:
         shown = _shown(db, person, now, language, asked, wrong=wrong)
         return page("maintenance.html", status=422, **shown)
@@ -97,7 +102,9 @@ def end(
     version: Annotated[int, Form(ge=1, le=2**31 - 1)],
     wholly: Annotated[bool, Form()] = False,
 ) -> Response:
-    planning.end(db, person.scope, maintenance_id, by=person.name, now=now, wholly=wholly, version=version)
+    planning.end(
+        db, person.scope, maintenance_id, by=person.name, via=person.via, now=now, wholly=wholly, version=version
+    )
     return RedirectResponse("/maintenance", 303)
 
 
@@ -118,7 +125,7 @@ def move_end(
     try:
         planning.move_end(
             db, person.scope, maintenance_id, ends_at=_local(end, m.time_zone, "ends_at"), until=_date(until),
-            now=now, version=version,
+            by=person.name, via=person.via, now=now, version=version,
         )  # fmt: skip
     except MaintenanceWrong as wrong:
         shown = _shown(db, person, now, language, Asked(reason=""), wrong=wrong, wrong_id=maintenance_id)
@@ -206,6 +213,7 @@ def _shown(
         "whole_province": person.scope.annexes is None,
         "weekdays": list(zip(WEEKDAYS, formats.weekdays(language), strict=True)),
         "whens": WHEN,
+        "wrong_field": _FIELDS.get(str(wrong.facts["field"]), "") if wrong is not None and not wrong_id else "",
         "reason_code": wrong.facts["reason"] if wrong is not None and not wrong_id else "",
         "wrong_line": (wrong_id, wrong.facts["reason"]) if wrong is not None else (0, ""),
         "first": local_now.strftime(_LOCAL),

@@ -108,9 +108,13 @@ def ask_person(person: Managing, db: Db, language: LanguageOf, page: Page) -> HT
 
 
 @router.get("/{user_id}")
-def show_person(user_id: Id, person: Managing, db: Db, language: LanguageOf, page: Page) -> HTMLResponse:
+def show_person(
+    *, user_id: Id, person: Managing, db: Db, language: LanguageOf, page: Page,
+    saved: Annotated[str, Query(max_length=9)] = "",
+) -> HTMLResponse:  # fmt: skip
+    """`saved`: what was typed was saved just now."""
     user = accounts.by_id(db, user_id)
-    return page("person.html", **_form_of(db, language, _kept(db, user), user))
+    return page("person.html", **_form_of(db, language, _kept(db, user), user) | {"saved": saved == "1"})
 
 
 # -- making and changing
@@ -158,7 +162,7 @@ def change_person(
             fields = _kept(db, user)
         status = 422 if isinstance(refused, AccountWrong) else 409
         return page("person.html", status=status, **_form_of(db, language, fields, user, refused=refused))
-    return RedirectResponse(f"/admin/people/{user_id}", 303)
+    return RedirectResponse(f"/admin/people/{user_id}?saved=1", 303)
 
 
 @router.get("/{user_id}/disable")
@@ -228,6 +232,7 @@ def _form_of(
     return {
         "fields": fields,
         "user": user,
+        "saved": False,
         "holdings": None if user is None else accounts.holdings(db, user.id),
         "choices": annex_choice.choices(db, WHOLE, language, held=held),
         "roles": ROLES,

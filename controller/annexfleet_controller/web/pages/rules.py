@@ -19,6 +19,7 @@ from annexfleet_controller.rules.model import SUBJECT_KINDS, Rule
 from annexfleet_controller.rules.ruleset import PROVINCE
 from annexfleet_controller.store import rules
 from annexfleet_controller.tending import effects
+from annexfleet_controller.tending import rules as tending
 from annexfleet_controller.tending.errors import Unconfirmed
 from annexfleet_controller.things import AUDIENCES, SEVERITIES
 from annexfleet_controller.web import settings_acts as acts
@@ -47,7 +48,9 @@ Typed = Annotated[rule_form.Typed, Depends(_typed)]
 
 
 @router.get("")
-def list_rules(person: Editing, db: Db, language: LanguageOf, page: Page, annex: AskedAnnex = None) -> HTMLResponse:
+def list_rules(
+    *, person: Editing, db: Db, now: Now, language: LanguageOf, page: Page, annex: AskedAnnex = None
+) -> HTMLResponse:  # fmt: skip
     """All rules as they count in an annex, or in the province."""
     places = _places(person, db, language)
     scope = _scope(person, places, annex)
@@ -58,7 +61,10 @@ def list_rules(person: Editing, db: Db, language: LanguageOf, page: Page, annex:
         for kind in SUBJECT_KINDS
     ]
     wrong = [problem for problem in ruleset.problems if problem.scope in {scope, PROVINCE}]
-    return page("rules.html", by_kind=by_kind, problems=wrong, **_where(person, scope, places, language))
+    return page(
+        "rules.html", by_kind=by_kind, problems=wrong, done=acts.newest(db, person, now, "rule:", annex=scope),
+        **_where(person, scope, places, language),
+    )  # fmt: skip
 
 
 @router.get("/{rule_id}")
@@ -83,9 +89,9 @@ def change_rule(
     turns_off = scope == PROVINCE and document.get("enabled") is False and ruleset.rule(rule_id).enabled
     try:
         with db.begin_nested():
-            rules.put(db, scope, rule_id, document, version=version, by=person.name, now=now)
+            tending.change(db, acts.hand(person), scope, rule_id, document, version=version, now=now)
             if turns_off:
-                reach = effects.of_province(db, "rule.disable", [rule_id, str(version)], ("rule_off",))
+                reach = effects.of_province(db, "rule.disable", [rule_id, str(version)], ("rule_off", "undo"))
                 effects.demand(reach, acts.confirmed(submitted))
     except Unconfirmed:
         return acts.question(
@@ -103,11 +109,12 @@ def change_rule(
 
 
 @router.post("/{rule_id}/reset")
-def reset_rule(rule_id: str, person: Editing, db: WritingDb, language: LanguageOf, annex: PostedAnnex = "") -> Response:
+def reset_rule(
+    *, rule_id: str, person: Editing, db: WritingDb, now: Now, language: LanguageOf, annex: PostedAnnex = ""
+) -> Response:  # fmt: skip
     """An annex follows the province again, the province the defaults."""
     scope = _scope(person, _places(person, db, language), annex)
-    rules.ruleset(db).rule(rule_id)
-    rules.remove(db, scope, rule_id)
+    tending.reset(db, acts.hand(person), scope, rule_id, now=now)
     return _back(scope, rule_id)
 
 

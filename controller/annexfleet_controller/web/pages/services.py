@@ -102,7 +102,7 @@ def list_services(
         "services.html",
         annex_id=annex_id,
         annex_name=name_of(place.row, language.code),
-        done=acts.newest(db, person, now),
+        done=acts.newest(db, person, now, "service:", annex=annex_id),
         services=sorted(listed, key=lambda service: (not service.is_offered, service.name)),
     )
 

@@ -16,7 +16,8 @@ from annexfleet_controller.i18n.catalogues import CODES
 from annexfleet_controller.settings import Settings
 from annexfleet_controller.store import people
 from annexfleet_controller.store.database import writing
-from annexfleet_controller.web.paths import own_path
+from annexfleet_controller.web import paths
+from annexfleet_controller.web.paths import LONGEST, own_path
 from annexfleet_controller.web.render import Page
 
 router = APIRouter(include_in_schema=False)
@@ -26,15 +27,18 @@ _A_YEAR_S = 365 * 86_400
 Visitor = Annotated[Person | None, Depends(Anybody())]
 Oneself = Annotated[Person, Depends(Needs("own_account"))]
 Text = Annotated[str, Form(max_length=1000)]
-NextOfQuery = Annotated[str, Query(alias="next", max_length=300)]
-NextOfForm = Annotated[str, Form(alias="next", max_length=300)]
+NextOfQuery = Annotated[str, Query(alias="next", max_length=LONGEST)]
+NextOfForm = Annotated[str, Form(alias="next", max_length=LONGEST)]
 
 
 @router.get("/sign-in")
-def ask(person: Visitor, page: Page, next_path: NextOfQuery = "/") -> Response:
+def ask(
+    person: Visitor, page: Page, next_path: NextOfQuery = "/", ended: Annotated[str, Query(max_length=9)] = ""
+) -> Response:
+    """`ended`: the session was over when a form was sent, so what was typed in it is lost."""
     if person is not None:
         return RedirectResponse(own_path(next_path), 303)
-    return page("sign_in.html", name_typed="", next=own_path(next_path), problem="", wait_s=0)
+    return page("sign_in.html", name_typed="", next=own_path(next_path), problem="", wait_s=0, ended=ended == "1")
 
 
 @router.post("/sign-in")
@@ -59,7 +63,7 @@ def sign_in(
         status = 429 if isinstance(refused, TooManyAttempts) else 401
         return page(
             "sign_in.html", status=status, name_typed=name, next=own_path(next_path), problem=refused.code,
-            wait_s=refused.facts.get("wait_s", 0),
+            wait_s=refused.facts.get("wait_s", 0), ended=False, here=paths.sign_in(own_path(next_path)),
         )  # fmt: skip
     if person is not None and person.via == "session":
         _end(engine, person)
@@ -77,7 +81,7 @@ def ask_code(
     """The form for the code that is owed; without a password that was right just now, back to the beginning."""
     half = signing_in.half_open(engine, cookie_of(request), now=now)
     if half is None:
-        return RedirectResponse("/sign-in", 303)
+        return RedirectResponse(paths.sign_in(own_path(next_path)), 303)
     return page("sign_in_code.html", half_token=half.csrf_token, next=own_path(next_path), problem="", wait_s=0)
 
 
@@ -97,7 +101,7 @@ def enter_code(
     """A whole session under a new cookie; the half one ends."""
     half = signing_in.half_open(engine, cookie_of(request), now=now)
     if half is None:
-        return RedirectResponse("/sign-in", 303)
+        return RedirectResponse(paths.sign_in(own_path(next_path)), 303)
     if not hmac.compare_digest(csrf_token.encode(), half.csrf_token.encode()):
         raise ForeignRequest
     try:
@@ -108,7 +112,7 @@ def enter_code(
         status = 429 if isinstance(refused, TooManyAttempts) else 401
         return page(
             "sign_in_code.html", status=status, half_token=half.csrf_token, next=own_path(next_path),
-            problem=refused.code, wait_s=refused.facts.get("wait_s", 0),
+            problem=refused.code, wait_s=refused.facts.get("wait_s", 0), here=_code_path(own_path(next_path)),
         )  # fmt: skip
     response = RedirectResponse(own_path(next_path), 303)
     set_cookie(response, cookie, home.settings)
@@ -135,7 +139,7 @@ def choose_language(
     engine: EngineOf,
     home: HomeOf,
     code: Annotated[str, Form(max_length=8)],
-    back: Annotated[str, Form(max_length=300)] = "/",
+    back: Annotated[str, Form(max_length=LONGEST)] = "/",
 ) -> Response:
     """For this browser, and for this person wherever they sign in.
 

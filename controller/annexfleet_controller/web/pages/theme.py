@@ -9,7 +9,7 @@ from annexfleet_controller.access import sessions
 from annexfleet_controller.access.asked import HomeOf
 from annexfleet_controller.access.door import Anybody
 from annexfleet_controller.access.person import Person
-from annexfleet_controller.web.paths import own_path
+from annexfleet_controller.web.paths import LONGEST, own_path
 from annexfleet_controller.web.render import THEME_COOKIE, THEMES
 
 router = APIRouter(include_in_schema=False)
@@ -22,7 +22,7 @@ def choose(
     _visitor: Annotated[Person | None, Depends(Anybody())],
     home: HomeOf,
     theme: Annotated[str, Form(max_length=8)],
-    back: Annotated[str, Form(max_length=300)] = "/",
+    back: Annotated[str, Form(max_length=LONGEST)] = "/",
 ) -> Response:
     """For this browser only: a screen on a wall and a phone differ.  Anything but a known theme follows the system."""
     response = RedirectResponse(own_path(back), 303)

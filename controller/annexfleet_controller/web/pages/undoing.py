@@ -47,4 +47,5 @@ def _of(db: WritingDb, person: Person, step: Step) -> str:
         return f"/admin/contacts/{of}" if contacts.find(db, int(of)) is not None else "/admin/contacts"
     if kind == "calendar":
         return f"/annexes/{step.annex_id}/calendar" if step.annex_id else "/admin/calendars"
-    return "/admin/districts" if kind == "district" else "/admin/devices"
+    others = {"rule": f"/admin/rules?annex={step.annex_id}#{of}", "district": "/admin/districts"}
+    return others.get(kind, "/admin/devices")
