@@ -67,7 +67,7 @@ def test_the_menu_leads_there_from_technician_up(stocked: Site, role: str, *, sh
 def test_a_sheet_for_the_order_and_one_for_each_annex(stocked: Site):
     html = stocked.signed_in().get("/supplies/print").text
 
-    assert html.count('<section class="sheet">') == 3
+    assert html.count('<section class="sheet"') == 3
     assert '<link rel="stylesheet" href="/static/paper.css">' in html
     sheet = stocked.signed_in().get("/static/paper.css").text
     assert "size: A4" in sheet

@@ -184,8 +184,7 @@ def whole(
         more=urlencode({**asked.place, "after": more}) if more else "",
         is_cut=is_cut,
         query=urlencode(asked.place),
-        events_shown=[(event, wording.story(language, event)) for event in events],
-        newest_event=events[0].id if events else 0,
+        **_told(events, language),
         meanwhile=_meanwhile(events, after_story, person) if problem[0] else [],
         is_large=found.needs_approval,
         problem=problem,
@@ -193,6 +192,14 @@ def whole(
         **rehearsals.form(rehearsals.Asked()),
         events="/api/v1/events",
     )
+
+
+def _told(events: Sequence[Event], language: Language) -> dict[str, Any]:
+    """What happened to it, the newest first."""
+    return {
+        "events_shown": [(event, wording.story(language, event)) for event in events],
+        "newest_event": events[0].id if events else 0,
+    }
 
 
 def hand(db: Session, person: Person, rollout_id: int) -> Hand:
