@@ -4,7 +4,8 @@ Chromium has the province, a device and the alerts open, each in a window of its
 live numbers of the device, people who wait, printers that jam and are mended.  Ten seconds after opening, in the middle
 and at the end it is counted what each page holds after its garbage is collected, and how long its main thread was ever
 kept busy at a stretch, from its first moment on.
-`ANNEXFLEET_OPEN_S` says how long (3600 is the promise).
+`ANNEXFLEET_OPEN_S` says how long (3600 is the promise), `ANNEXFLEET_CHANGES_PER_S` how fast, so that an hour's changes
+may come in less.
 """
 
 import os
@@ -26,7 +27,7 @@ from annexfleet_controller.store.database import writing
 __all__ = ["chromium", "opened"]
 
 SECONDS = float(os.environ.get("ANNEXFLEET_OPEN_S", "90"))
-CHANGES_PER_S = 10
+CHANGES_PER_S = float(os.environ.get("ANNEXFLEET_CHANGES_PER_S", "10"))
 SETTLED_S = 10.0
 LONGEST_TASK_MS = 100.0
 MOST_GROWTH = 1.10
