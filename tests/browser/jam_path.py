@@ -71,7 +71,7 @@ def _go(town: Town, page: Page, taps: Taps) -> None:
     link = f"{town.address}{town.board('berkane-1')}"
     page.set_content(_START.format(link, link[:36] + "…"))
     taps.tap(page.locator("a"))
-    expect(page.locator(".calm")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".rest.well")).to_be_visible(timeout=PATIENCE_MS)
     taps.photograph("nothing-to-do")
 
     town.jams()

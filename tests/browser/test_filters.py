@@ -10,7 +10,7 @@ from tests.browser.town import Town
 
 
 def devices(page: Page) -> Locator:
-    return page.locator(".device-list tbody tr")
+    return page.locator(".found-devices tbody tr")
 
 
 def annexes(page: Page) -> Locator:

@@ -54,7 +54,7 @@ def test_the_page_behind_a_printers_code(closed_town: Town, opened: Opened):
     town = closed_town
     with town.served():
         page = opened(town, town.code("berkane-1"), size=PHONE, turned=True)
-        expect(page.locator(".calm.well")).to_be_visible()
+        expect(page.locator(".rest.well")).to_be_visible()
         follows(page)
     page.clock.fast_forward(31_000)
     page.clock.fast_forward(13_000)

@@ -116,7 +116,7 @@ def test_who_comes_second_is_told_who_was_first_and_how_to_go_on(site: Site):
     told = late.json()
     assert (told["version"], told["state"], told["other"]) == (rollout["version"] + 1, "paused", "amina")
     assert told["may"] == ["resume", "abort", "clone", "rollback"]
-    assert "load the page again" in told["title"]
+    assert "look at how it stands now" in told["title"]
     again = second.post(f"/api/v1/rollouts/{rollout['id']}/pause", json={"version": told["version"]})
     assert (again.status_code, again.json()["code"], again.json()["act"]) == (409, "wrong_state", "pause")
     assert again.json()["may"] == told["may"]

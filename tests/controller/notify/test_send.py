@@ -254,7 +254,7 @@ def test_a_contact_that_was_switched_off_hears_nothing_more_but_a_test(engine: E
     assert bureau.send() == []
     assert [(row.state, row.reason) for row in bureau.rows()] == [("dropped", "contact_disabled")]
     bureau.queue_test(contact_id)
-    assert bureau.send() == ["annexfleet\xa0: ceci est un essai"]
+    assert bureau.send() == ["annexfleet : ceci est un essai"]
     with reading(engine) as db:
         assert contacts.get(db, contact_id).verified_at == bureau.now
 
